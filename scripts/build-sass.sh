@@ -55,6 +55,7 @@ for kernel in "${kernels[@]}"; do
         if (($(stat -c %s "$listing") > LARGE_BYTES)); then
             zstd --quiet -19 --rm "$listing"
         fi
+        cargo xtask kernel-metadata "$cubin" --out "$out" --sources workloads/kernels --flags "$FLAGS -arch=$arch"
         echo "$kernel $arch"
     done
 done
