@@ -116,6 +116,8 @@ pub(crate) trait AnyLane: Send + Sync + Any {
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
     fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
     fn next_due(&mut self, domain: u8) -> Option<u64>;
+    /// Cycle up to `limit` at which the first message in flight for a FIFO arrives.
+    fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64>;
     fn set_writer(&mut self, fifo: u32, writer: Writer);
     fn writer(&self, fifo: u32) -> Writer;
     fn waiting(&self, fifo: u32) -> u16;
@@ -141,6 +143,10 @@ impl<P: Payload> AnyLane for Lane<P> {
 
     fn next_due(&mut self, domain: u8) -> Option<u64> {
         self.in_flight[domain as usize].next_due()
+    }
+
+    fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64> {
+        self.in_flight[domain as usize].earliest_where(limit, |(f, _)| *f == fifo)
     }
 
     fn set_writer(&mut self, fifo: u32, writer: Writer) {
