@@ -226,7 +226,9 @@ impl Machine {
             for out in fabric.outs_of[id as usize].clone() {
                 let o = &fabric.outs[out as usize];
                 if o.linked {
-                    let receiver = &self.shards[usize::from(o.shard)].fabric.lanes[usize::from(o.lane)].lane;
+                    let receiver = &self.shards[usize::from(o.shard)].fabric.lanes
+                        [usize::from(fabric.lane_of_out[out as usize])]
+                    .lane;
                     bound = bound.min(arrival(receiver.writer(o.fifo).latency_cycles));
                 }
             }
