@@ -121,7 +121,24 @@ fn measured(c: &mut Criterion) {
     }
 }
 
+/// Runs one model of the kernel for a profiler: `--spin graph` or `--spin RATE`.
+fn spin(what: &str) {
+    if what == "graph" {
+        let wiring = Arc::new(graph::Wiring::random(NODES, 7));
+        let mut machine = graph::machine(&wiring, Plan::serial());
+        drop(machine.run(at_cycle(50_000), &mut |_| {}).expect("no deadlock"));
+        return;
+    }
+    let rate = what.parse().expect("`graph` or an injection rate");
+    let mut machine = mesh::machine(SIDE, rate, 1, Plan::serial());
+    drop(machine.run(at_cycle((1_000.0 / rate.max(0.01).sqrt()) as u64), &mut |_| {}).expect("no deadlock"));
+}
+
 fn main() {
+    if let Some(what) = std::env::args().skip_while(|a| a != "--spin").nth(1) {
+        spin(&what);
+        return;
+    }
     if std::env::args().any(|a| a == "--ratios") {
         ratios();
         return;

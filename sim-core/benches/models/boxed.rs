@@ -154,13 +154,13 @@ impl Ports for View<'_> {
     fn now(&self) -> u64 {
         self.now
     }
-    fn head(&self, from: usize) -> Option<Flit> {
-        self.inputs[from].front().map(|f| **f)
+    fn head(&self, from: usize) -> Option<&Flit> {
+        self.inputs[from].front().map(|f| &**f)
     }
-    fn drop_head(&mut self, from: usize) {
-        self.inputs[from].pop_front();
+    fn take(&mut self, from: usize) -> Flit {
         let what = What::Credit { port: (from as u8 + 2) % 4 };
         self.queue.push(self.now + 1, 0, self.neighbour(from), what);
+        *self.inputs[from].pop_front().expect("it has a head")
     }
     fn room(&mut self, to: usize) -> bool {
         self.credits[to] > 0

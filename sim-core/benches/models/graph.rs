@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub const FAN: usize = 4;
 /// More than ever meet on one link in the benchmark: nothing blocks, as in the variant without credits.
-const SLOTS: u16 = 8;
+const SLOTS: u16 = 16;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Token {

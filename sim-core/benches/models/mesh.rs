@@ -31,8 +31,8 @@ impl Payload for Flit {
 /// What a router sees of its four neighbours: 0 north, 1 east, 2 south, 3 west.
 pub trait Ports {
     fn now(&self) -> u64;
-    fn head(&self, from: usize) -> Option<Flit>;
-    fn drop_head(&mut self, from: usize);
+    fn head(&self, from: usize) -> Option<&Flit>;
+    fn take(&mut self, from: usize) -> Flit;
     fn room(&mut self, to: usize) -> bool;
     fn send(&mut self, to: usize, flit: Flit);
 }
@@ -112,13 +112,9 @@ impl Router {
     pub fn tick(&mut self, ports: &mut impl Ports) -> Wants {
         let now = ports.now();
         self.inject(now);
-        let mut heads = [None; 5];
         let mut wanted = [0_u8; 5];
-        for from in 0..4 {
-            heads[from] = ports.head(from);
-        }
-        heads[LOCAL] = self.queue[0];
-        for (from, head) in heads.iter().enumerate() {
+        for from in 0..5 {
+            let head = if from == LOCAL { self.queue[0].as_ref() } else { ports.head(from) };
             if let Some(flit) = head {
                 wanted[self.route(flit)] |= 1 << from;
             }
@@ -136,14 +132,15 @@ impl Router {
             let rotated = (u16::from(wanted[to]) | u16::from(wanted[to]) << 5) >> turn;
             let from = (usize::from(turn) + rotated.trailing_zeros() as usize) % 5;
             self.turn[to] = ((from + 1) % 5) as u8;
-            let flit = heads[from].expect("it wants this output");
-            if from == LOCAL {
+            let flit = if from == LOCAL {
+                let flit = self.queue[0].expect("it wants this output");
                 self.queue.copy_within(1.., 0);
                 self.queue[3] = None;
                 self.queued -= 1;
+                flit
             } else {
-                ports.drop_head(from);
-            }
+                ports.take(from)
+            };
             if to == LOCAL {
                 self.received += 1;
                 self.latency_cycles += now - u64::from(flit.born);
@@ -207,12 +204,15 @@ impl Ports for View<'_, '_> {
     fn now(&self) -> u64 {
         self.cx.now().0
     }
-    fn head(&self, from: usize) -> Option<Flit> {
-        self.cx.peek(self.inputs[from]).copied()
+    #[inline]
+    fn head(&self, from: usize) -> Option<&Flit> {
+        self.cx.peek(self.inputs[from])
     }
-    fn drop_head(&mut self, from: usize) {
-        self.cx.take(self.inputs[from]);
+    #[inline]
+    fn take(&mut self, from: usize) -> Flit {
+        self.cx.take(self.inputs[from]).expect("it has a head")
     }
+    #[inline]
     fn room(&mut self, to: usize) -> bool {
         self.cx.room(self.outputs[to]) > 0
     }
