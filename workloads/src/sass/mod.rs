@@ -10,7 +10,9 @@
 
 pub mod control;
 pub mod instruction;
+mod opcodes;
 pub mod parse;
+pub mod uses;
 
 pub use control::Control;
 pub use instruction::{
@@ -18,3 +20,4 @@ pub use instruction::{
     RegisterOperand, URZ,
 };
 pub use parse::{ParseError, parse_instruction, parse_with_control};
+pub use uses::{ConstantUse, OpClass, Span, Uses, UsesError};
