@@ -1,1 +1,4 @@
+//! The streaming multiprocessor and what drives it.
 #![forbid(unsafe_code)]
+
+pub mod sm;

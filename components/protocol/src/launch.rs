@@ -1,25 +1,21 @@
-//! Launch and completion of cooperative thread arrays (CTAs).
+//! Blocks of a kernel (CTAs) on their way to SMs and back.
+//!
+//! What a CTA executes does not travel: it waits in a store that sender and receiver share, under a slot number.
 
-use sim_core::Payload;
-
-/// A CTA on its way to an SM. What it executes is stored under its number in the launch store of the GPU.
+/// A CTA for one SM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CtaLaunch {
-    /// Linear index in the grid.
+    /// Slot of the store.
+    pub slot: u32,
+    /// Linear number of the CTA in its grid.
     pub cta: u32,
 }
 
-impl Payload for CtaLaunch {
-    const NAME: &'static str = "CTA launch";
-}
-
-/// A CTA that has left its SM, whose resources are free again.
+/// A CTA has finished on an SM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CtaDone {
-    /// Linear index in the grid.
+    pub slot: u32,
     pub cta: u32,
-}
-
-impl Payload for CtaDone {
-    const NAME: &'static str = "CTA completion";
+    /// Number of the SM in its machine.
+    pub sm: u32,
 }
