@@ -198,6 +198,9 @@ impl Fabric {
     /// the sender's clock that it has reached for certain: what was due then may be added up without being seen.
     #[inline]
     pub fn return_credit(&mut self, out: u32, due: u64, reached: u64) {
+        if self.outs[out as usize].pending > 0 && reached > 0 {
+            self.collect(out, reached);
+        }
         let o = &mut self.outs[out as usize];
         if o.tail != 0 {
             debug_assert!(o.tail >> COUNT_BITS <= due, "credits overtake each other");
