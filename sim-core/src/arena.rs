@@ -7,6 +7,7 @@
 use crate::component::{Component, Cx};
 use crate::config::{ConfigError, PartSpec, Place, Problem, did_you_mean, read_node};
 use crate::fabric::Fabric;
+use crate::prefetch::prefetch;
 use crate::site::{Site, Yard};
 use crate::stats::StatsNode;
 use crate::time::Cycle;
@@ -84,6 +85,11 @@ impl<C: Component> TypedArena<C> {
             while bits != 0 {
                 let bit = bits.trailing_zeros();
                 bits &= bits - 1;
+                if bits != 0 {
+                    let next = first + bits.trailing_zeros() as usize;
+                    prefetch(&self.components[next]);
+                    fabric.prefetch_outs(self.base + next as u32);
+                }
                 if self.tick_one(fabric, now, first + bit as usize) {
                     again |= 1 << bit;
                 }

@@ -2,6 +2,7 @@
 
 use crate::clock::ClockDomain;
 use crate::lane::{Lane, LaneSlot, Payload};
+use crate::prefetch::prefetch;
 use crate::probe::Probes;
 use crate::time::{Cycle, Femtos};
 use crate::wake::Wake;
@@ -158,6 +159,16 @@ impl Fabric {
             self.after[d] = (self.time, self.clocks[d].first_edge_after(self.time));
         }
         self.after[d].1.0 + u64::from(latency) - 1
+    }
+
+    /// Asks for the outputs of a component that will be ticked next.
+    #[inline]
+    pub fn prefetch_outs(&self, id: u32) {
+        let first = self.outs_of[id as usize].start as usize;
+        if let Some(ports) = self.outs.get(first..first + 4) {
+            prefetch(&ports[0]);
+            prefetch(&ports[2]);
+        }
     }
 
     /// Credits in hand at `now`.

@@ -2,6 +2,8 @@
 //!
 //! A FIFO has exactly one writer, so the order in which a cycle's messages are delivered cannot be seen.
 
+use crate::fabric::OutPort;
+use crate::prefetch::prefetch;
 use crate::wake::Wake;
 use crate::wheel::Wheel;
 use std::any::{Any, TypeId};
@@ -130,7 +132,7 @@ impl<P: Payload> Lane<P> {
 /// What a shard does with a lane without knowing its protocol.
 pub(crate) trait AnyLane: Send + Sync + Any {
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize;
     fn next_due(&mut self, domain: u8) -> Option<u64>;
     /// Cycle up to `limit` at which the first message in flight for a FIFO arrives.
     fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64>;
@@ -144,7 +146,7 @@ pub(crate) trait AnyLane: Send + Sync + Any {
 }
 
 impl<P: Payload> AnyLane for Lane<P> {
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize {
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize {
         let Lane { fifos, slots, in_flight, delivered, .. } = self;
         let count = in_flight[domain as usize].drain(cycle, |(fifo, message)| {
             let f = &mut fifos[fifo as usize];
@@ -157,6 +159,10 @@ impl<P: Payload> AnyLane for Lane<P> {
             }
             f.len += 1;
             wake.mark_if(f.owner, crate::activity::INPUT);
+            // Taking the message will return a credit to this port of who knows which component.
+            if let Some(out) = outs.get(f.writer.out as usize) {
+                prefetch(out);
+            }
         });
         *delivered += count as u64;
         count
