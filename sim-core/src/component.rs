@@ -135,7 +135,7 @@ impl Cx<'_> {
     /// Whether nothing waits at an input.
     #[inline]
     pub fn is_empty<P: Payload>(&self, from: In<P>) -> bool {
-        self.len(from) == 0
+        self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
     }
 
     /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.

@@ -51,6 +51,8 @@ struct Crossing<P> {
 
 pub(crate) struct Lane<P> {
     fifos: Vec<Fifo<P>>,
+    /// One bit a FIFO that holds anything: looking at an empty one touches nothing else.
+    occupied: Vec<u64>,
     slots: Vec<Option<P>>,
     in_flight: Vec<Wheel<(u32, P)>>,
     outbox: Vec<Vec<Crossing<P>>>,
@@ -61,6 +63,7 @@ impl<P: Payload> Lane<P> {
     pub fn new(domains: usize, shards: usize) -> Lane<P> {
         Lane {
             fifos: Vec::new(),
+            occupied: Vec::new(),
             slots: Vec::new(),
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
             outbox: (0..shards).map(|_| Vec::new()).collect(),
@@ -84,6 +87,7 @@ impl<P: Payload> Lane<P> {
             #[cfg(debug_assertions)]
             capacity,
         });
+        self.occupied.resize(self.fifos.len().div_ceil(64), 0);
         (self.fifos.len() - 1) as u32
     }
 
@@ -94,7 +98,15 @@ impl<P: Payload> Lane<P> {
 
     #[inline]
     pub fn peek(&self, fifo: u32) -> Option<&P> {
+        if self.is_empty(fifo) {
+            return None;
+        }
         self.fifos[fifo as usize].oldest.as_ref()
+    }
+
+    #[inline]
+    pub fn is_empty(&self, fifo: u32) -> bool {
+        self.occupied[(fifo >> 6) as usize] >> (fifo & 63) & 1 == 0
     }
 
     pub fn peek_nth(&self, fifo: u32, nth: u16) -> Option<&P> {
@@ -108,10 +120,15 @@ impl<P: Payload> Lane<P> {
 
     #[inline]
     pub fn take(&mut self, fifo: u32) -> Option<(P, Writer)> {
+        if self.is_empty(fifo) {
+            return None;
+        }
         let f = &mut self.fifos[fifo as usize];
         let message = f.oldest.take()?;
         f.len -= 1;
-        if f.len > 0 {
+        if f.len == 0 {
+            self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
+        } else {
             f.oldest = self.slots[f.base as usize + usize::from(f.head)];
             // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
             f.head = if f.len == 1 { 0 } else { (f.head + 1) & f.mask };
@@ -147,13 +164,14 @@ pub(crate) trait AnyLane: Send + Sync + Any {
 
 impl<P: Payload> AnyLane for Lane<P> {
     fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize {
-        let Lane { fifos, slots, in_flight, delivered, .. } = self;
+        let Lane { fifos, occupied, slots, in_flight, delivered, .. } = self;
         let count = in_flight[domain as usize].drain(cycle, |(fifo, message)| {
             let f = &mut fifos[fifo as usize];
             #[cfg(debug_assertions)]
             assert!(f.len < f.capacity, "a message without a credit");
             if f.len == 0 {
                 f.oldest = Some(message);
+                occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
             } else {
                 slots[f.base as usize + usize::from(f.head.wrapping_add(f.len - 1) & f.mask)] = Some(message);
             }
