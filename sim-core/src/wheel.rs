@@ -315,8 +315,8 @@ mod tests {
         Push(u64),
         /// Move on to the next due cycle, or by some cycles if nothing is due before.
         Advance(u64),
-        /// Forget items of this remainder by seven on the way to the next live one.
-        Prune(u64),
+        /// From now on the items of this remainder by seven count no more.
+        Kill(u64),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -324,18 +324,19 @@ mod tests {
         prop_oneof![
             6 => delay.prop_map(Op::Push),
             4 => prop_oneof![Just(1_u64), 1_u64..300, 1_u64..100_000].prop_map(Op::Advance),
-            1 => (0_u64..7).prop_map(Op::Prune),
+            1 => (0_u64..7).prop_map(Op::Kill),
         ]
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(400))]
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn the_wheel_is_a_heap_that_keeps_the_order_of_pushing(ops in prop::collection::vec(op(), 1..400)) {
             let mut wheel = Wheel::new();
             let mut heap: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
             let (mut now, mut number) = (0, 0);
+            let mut dead = std::collections::BTreeSet::new();
             for op in ops {
                 match op {
                     Op::Push(delay) => {
@@ -343,27 +344,21 @@ mod tests {
                         wheel.push(now + delay, number);
                         heap.push(Reverse((now + delay, number)));
                     }
-                    Op::Prune(class) => {
-                        while heap.peek().is_some_and(|Reverse((_, n))| n % 7 == class) {
-                            heap.pop();
-                        }
-                        // The wheel may forget more of the same cycle than stand at the head of the heap.
-                        let next = wheel.next_due_where(|_, n| n % 7 != class);
-                        prop_assert_eq!(next, heap.peek().map(|Reverse((due, _))| *due));
-                        heap.retain(|Reverse((due, n))| Some(*due) != next || n % 7 != class);
-                    }
+                    Op::Kill(class) => dead.extend(heap.iter().map(|r| r.0.1).filter(|n| n % 7 == class)),
                     Op::Advance(by) => {
-                        let due = wheel.next_due();
+                        let due = wheel.next_due_where(|_, n| !dead.contains(n));
+                        heap.retain(|Reverse((_, n))| !dead.contains(n));
                         prop_assert_eq!(due, heap.peek().map(|Reverse((due, _))| *due));
                         now = due.map_or(now + by, |due| due.min(now + by));
                         let mut got = Vec::new();
                         wheel.drain(now, |n| got.push(n));
+                        got.retain(|n| !dead.contains(n));
                         let mut expected = Vec::new();
                         while heap.peek().is_some_and(|Reverse((due, _))| *due == now) {
                             expected.push(heap.pop().expect("just seen").0.1);
                         }
                         prop_assert_eq!(got, expected);
-                        prop_assert_eq!(wheel.len(), heap.len());
+                        prop_assert!(wheel.len() >= heap.len());
                     }
                 }
             }

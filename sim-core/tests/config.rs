@@ -195,10 +195,9 @@ fn readers_survive_mutations() {
             }
         }
         let mutated = String::from_utf8_lossy(&bytes).into_owned();
-        if let Ok(file) = MachineFile::parse("mutated.toml", &mutated) {
-            if file.parts.iter().all(|p| p.components() < 1_000) {
-                let _ = Machine::build(&file, &kinds(), Resources::new(), Plan::serial());
-            }
+        let Ok(file) = MachineFile::parse("mutated.toml", &mutated) else { continue };
+        if file.parts.iter().all(|p| p.components() < 1_000) {
+            let _ = Machine::build(&file, &kinds(), Resources::new(), Plan::serial());
         }
     }
 }
@@ -258,9 +257,9 @@ fn adding_components_shifts_nobodys_random_numbers() {
     };
     let alone = ring.toml();
     let with = alone.clone()
-        + "[part.more]\nkind = \"test.talker\"\nclock = \"a\"\nfan = 1\nwords = 2\ncapacity = 2\npause_cycles = 3\n\
-           refresh_cycles = 9\n[[link]]\nfrom = \"more.out\"\nto = \"more.in\"\nlatency_cycles = 1\n\
-           [[link]]\nfrom = \"more.hum_out\"\nto = \"more.hum_in\"\nlatency_cycles = 1\n";
+        + "[part.side]\nkind = \"test.talker\"\nclock = \"a\"\nfan = 1\nwords = 2\ncapacity = 2\npause_cycles = 3\n\
+           refresh_cycles = 9\n[[link]]\nfrom = \"side.out\"\nto = \"side.in\"\nlatency_cycles = 1\n\
+           [[link]]\nfrom = \"side.hum_out\"\nto = \"side.hum_in\"\nlatency_cycles = 1\n";
     let said = |text: &str| {
         let mut machine = support::build(text, Plan::serial());
         machine.run(sim_core::StopAt::Time(sim_core::Femtos::from_ns(500)), &mut |_| {}).unwrap();

@@ -82,12 +82,12 @@ impl Component for Sink {
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         let now = cx.now().0;
-        if now >= self.ready_at {
-            if let Some(Parcel(sent)) = cx.take(self.input) {
-                self.taken_at.push((sent, now));
-                self.ready_at = now + self.pace_cycles;
-                cx.end_work(1);
-            }
+        let ready = now >= self.ready_at;
+        if let Some(Parcel(sent)) = cx.peek(self.input).copied().filter(|_| ready) {
+            cx.take(self.input);
+            self.taken_at.push((sent, now));
+            self.ready_at = now + self.pace_cycles;
+            cx.end_work(1);
         }
         if cx.is_empty(self.input) { Activity::input() } else { Activity::until(Cycle(self.ready_at)) }
     }
@@ -320,7 +320,7 @@ fn without_a_listener_nothing_is_collected() {
         left: 2,
         right: 2,
         fan: 1,
-        words: 3,
+        words: 30,
         capacity: 2,
         pause_cycles: 3,
         refresh_cycles: 50,

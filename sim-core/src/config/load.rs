@@ -113,7 +113,7 @@ pub fn read_node<T: DeserializeOwned>(node: &Node, path: &str) -> Result<T, Vec<
             Ok(value) if errors.is_empty() => return Ok(value),
             Ok(_) => return Err(errors),
             Err(e) => {
-                let unknown = e.unknown_key.clone();
+                let unknown = e.unknown_key().map(str::to_owned);
                 let soft = unknown.as_ref().and_then(|k| node.at(k)).is_some_and(|n| n.soft);
                 if !soft {
                     errors.push(e.into_config_error(node.place.clone(), path));
