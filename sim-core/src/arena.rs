@@ -31,6 +31,8 @@ pub enum Density {
 /// routers are active. Picking costs this kernel little: two levels of bits and a test of one bit an input.
 const DENSE_ABOVE_PERCENT: u64 = 92;
 const SPARSE_BELOW_PERCENT: u64 = 85;
+/// Components due in a word of 64 up to which they are asked for beforehand; more neighbours come by themselves.
+const SCATTERED: u32 = 4;
 /// Cycles between two looks at the activity.
 const LOOK_EVERY: u32 = 64;
 
@@ -77,27 +79,38 @@ impl<C: Component> TypedArena<C> {
         due
     }
 
+    /// Asks for the components of a word that will be ticked next.
+    #[inline]
+    fn prefetch_word(&self, fabric: &Fabric, w: usize, mut bits: u64) {
+        while bits != 0 {
+            let local = w * 64 - self.base as usize + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            prefetch(&self.components[local]);
+            fabric.prefetch_outs(self.base + local as u32);
+        }
+    }
+
     fn tick_sparse(&mut self, fabric: &mut Fabric, now: u64) -> u64 {
-        let (mut from, end) = self.words();
+        let (from, end) = self.words();
         let mut ticked = 0;
-        while let Some((w, mut bits)) = fabric.wake.take_word(from, end) {
+        let mut next = fabric.wake.take_word(from, end);
+        while let Some((w, mut bits)) = next {
+            // Ticks mark nobody but themselves, so the next word is complete already.
+            next = fabric.wake.take_word(w + 1, end);
+            if let Some((w, bits)) = next.filter(|(_, bits)| bits.count_ones() <= SCATTERED) {
+                self.prefetch_word(fabric, w, bits);
+            }
             ticked += u64::from(bits.count_ones());
             let first = w * 64 - self.base as usize;
             let mut again = 0;
             while bits != 0 {
                 let bit = bits.trailing_zeros();
                 bits &= bits - 1;
-                if bits != 0 {
-                    let next = first + bits.trailing_zeros() as usize;
-                    prefetch(&self.components[next]);
-                    fabric.prefetch_outs(self.base + next as u32);
-                }
                 if self.tick_one(fabric, now, first + bit as usize) {
                     again |= 1 << bit;
                 }
             }
             fabric.wake.mark_word(w, again);
-            from = w + 1;
         }
         fabric.ticks += ticked;
         ticked
