@@ -310,6 +310,15 @@ impl<'a> Lowering<'a> {
         self.pool(&[ConstantWord::Immediate(value)])
     }
 
+    /// The value of an immediate's slot.
+    pub fn immediate_value(&self, source: Source) -> Option<u32> {
+        let index = usize::from(source.slot.checked_sub(self.layout.first_constant)?);
+        match self.constants.get(index)? {
+            ConstantWord::Immediate(value) if source.is_plain() => Some(*value),
+            _ => None,
+        }
+    }
+
     /// Slots of neighbouring constants.
     fn pool(&mut self, words: &[ConstantWord]) -> Slot {
         let found = self.constants.windows(words.len()).position(|window| window == words);

@@ -189,8 +189,9 @@ impl Grid {
         stream.warps.iter_mut().for_each(Vec::clear);
         stream.accesses.clear();
         stream.lines.clear();
-        let accesses = std::mem::take(&mut stream.accesses);
-        let mut recorder = Recorder::<RECORD> { accesses, lines: std::mem::take(&mut stream.lines) };
+        let mut recorder = Recorder::<RECORD>::default();
+        let (accesses, lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
+        recorder.begin(self.program.code.len(), accesses, lines);
         let outcome = self.run_warps(&mut recorder, &mut stream.warps);
         stream.accesses = recorder.accesses;
         stream.lines = recorder.lines;
