@@ -552,6 +552,38 @@ fn load_shared<const WORDS: usize>(
     pattern: Pattern,
     shared: &SharedMemory,
 ) -> Result<(), Fault> {
+    if mask == 0 {
+        return Ok(());
+    }
+    // Lanes that do not execute read what the first one reads; the write leaves them alone.
+    let first = addresses[mask.trailing_zeros() as usize];
+    let mut settled = [first; 32];
+    let (mut bits, mut lowest, mut highest) = (0, first, first);
+    for lane in 0..32 {
+        settled[lane] = if mask >> lane & 1 == 1 { addresses[lane] } else { first };
+        bits |= settled[lane];
+        lowest = lowest.min(settled[lane]);
+        highest = highest.max(settled[lane]);
+    }
+    let size = u32::from(width.bytes);
+    let inside = lowest >= shared.base && u64::from(highest) + u64::from(size) <= shared.data.len() as u64;
+    if width.bytes >= 4 && bits & (size - 1) == 0 && inside {
+        let mut out = [[0; 32]; WORDS];
+        for lane in 0..32 {
+            let at = settled[lane] as usize;
+            // Always found: the bounds were checked for all lanes.
+            if let Some(bytes) = shared.data.get(at..at + 4 * WORDS) {
+                for word in 0..WORDS {
+                    let chunk = &bytes[4 * word..4 * word + 4];
+                    out[word][lane] = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+                }
+            }
+        }
+        for (word, value) in (0..).zip(&out) {
+            frame.write(to + word, mask, value);
+        }
+        return Ok(());
+    }
     gather::<WORDS>(frame, to, mask, pattern, |lane| {
         let address = addresses[lane];
         check_alignment("shared", address.into(), lane, width)?;
