@@ -6,7 +6,7 @@ use common::{SCALAR, check, check_predicate, check_wide, inputs};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn additions(x in inputs()) {
