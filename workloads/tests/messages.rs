@@ -16,7 +16,8 @@ fn listing(text: &str) -> String {
 
 #[test]
 fn malformed_listings() {
-    let good = "\t\tFunction : f\n\t/*0000*/  MOV R1, R2 ;   /* 0x0000000200017202 */\n\t\t\t/* 0x000fe20000000f00 */\n";
+    let good =
+        "\t\tFunction : f\n\t/*0000*/  MOV R1, R2 ;   /* 0x0000000200017202 */\n\t\t\t/* 0x000fe20000000f00 */\n";
     Listing::parse("good.sass", good).unwrap();
     let cases = [
         ("", "empty"),
@@ -64,7 +65,8 @@ fn opcodes_that_are_not_understood() {
 
 #[test]
 fn clocks() {
-    let refused = |body: &[&str]| Grid::new(&common::kernel(&program(body, Mode::All)), &launch(&inputs(), 32)).map(|_| ());
+    let refused =
+        |body: &[&str]| Grid::new(&common::kernel(&program(body, Mode::All)), &launch(&inputs(), 32)).map(|_| ());
     assert!(refused(&["CS2R.32 R24, SR_CLOCKLO"]).is_ok(), "nothing uses it");
     assert!(refused(&["CS2R.32 R24, SR_CLOCKLO", "MOV R24, RZ", "IADD3 R20, R24, R10, RZ"]).is_ok(), "overwritten");
     assert!(refused(&["CS2R R24, SR_CLOCKLO", "STG.E [R2.64], R25"]).is_err(), "the upper half is used");

@@ -19,8 +19,11 @@ const METADATA: [&str; 3] = [
     include_str!("../kernels/sass/softmax.sm_90.toml"),
     include_str!("../kernels/sass/transpose_plain.sm_86.toml"),
 ];
-const LAUNCHES: [&str; 3] =
-    [include_str!("../launches/histogram.toml"), include_str!("../launches/softmax.toml"), include_str!("../launches/transpose.toml")];
+const LAUNCHES: [&str; 3] = [
+    include_str!("../launches/histogram.toml"),
+    include_str!("../launches/softmax.toml"),
+    include_str!("../launches/transpose.toml"),
+];
 
 fn read_listing(text: &str) {
     let _ = Listing::parse("mutated.sass", text);
@@ -90,7 +93,9 @@ fn edit(lines: &[&str], random: &mut Pcg64Dxsm) -> String {
             0 => lines[at] = other,
             _ => {
                 let word = 2 + below(words.len().saturating_sub(2));
-                if let (Some(word), Some(given)) = (words.get_mut(word), donor.get(2 + below(donor.len().saturating_sub(2)))) {
+                if let (Some(word), Some(given)) =
+                    (words.get_mut(word), donor.get(2 + below(donor.len().saturating_sub(2))))
+                {
                     *word = (*given).to_owned();
                 }
                 lines[at] = words.join(" ");
@@ -126,7 +131,11 @@ fn executor() {
         // A listing in text form calls its function `main`.
         let metadata = metadata.replace(&format!("kernel = \"{name}\""), "kernel = \"main\"");
         launch.kernel = "main".to_owned();
-        assert!(execute(&lines.iter().map(|line| format!("B------:R-:W-:-:S01  {line}\n")).collect::<String>(), &metadata, &launch));
+        assert!(execute(
+            &lines.iter().map(|line| format!("B------:R-:W-:-:S01  {line}\n")).collect::<String>(),
+            &metadata,
+            &launch
+        ));
         for _ in 0..150 {
             executed += u32::from(execute(&edit(&lines, &mut random), &metadata, &launch));
         }

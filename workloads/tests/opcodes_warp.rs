@@ -1,5 +1,8 @@
 //! Opcodes that concern memory, other lanes and control flow, against plain Rust.
 
+// A thread's number indexes results and inputs alike.
+#![allow(clippy::needless_range_loop)]
+
 mod common;
 
 use common::{Inputs, Mode, PRESET, SCALAR, THREADS, check, check_wide, inputs, outputs, program};
@@ -317,14 +320,14 @@ fn a_lock_within_a_warp_comes_to_an_end() {
     let at = |line: usize| 16 * (prologue.len() + line);
     let mut all = prologue.to_vec();
     all.extend([
-        "MOV R24, 0x1".to_owned(),                              // 0
-        "ATOMS.CAS R25, [RZ], RZ, R24".to_owned(),              // 1: take the lock
-        "ISETP.NE.AND P1, PT, R25, RZ, PT".to_owned(),          // 2
-        format!("@P1 BRA {:#x}", at(1)),                        // 3: spin
-        "LDS R20, [0x10]".to_owned(),                           // 4: the critical section: a counter
-        "IADD3 R20, R20, 0x1, RZ".to_owned(),                   // 5
-        "STS [0x10], R20".to_owned(),                           // 6
-        "ATOMS.EXCH RZ, [RZ], RZ".to_owned(),                   // 7: release
+        "MOV R24, 0x1".to_owned(),                     // 0
+        "ATOMS.CAS R25, [RZ], RZ, R24".to_owned(),     // 1: take the lock
+        "ISETP.NE.AND P1, PT, R25, RZ, PT".to_owned(), // 2
+        format!("@P1 BRA {:#x}", at(1)),               // 3: spin
+        "LDS R20, [0x10]".to_owned(),                  // 4: the critical section: a counter
+        "IADD3 R20, R20, 0x1, RZ".to_owned(),          // 5
+        "STS [0x10], R20".to_owned(),                  // 6
+        "ATOMS.EXCH RZ, [RZ], RZ".to_owned(),          // 7: release
     ]);
     all.extend_from_slice(epilogue);
     let mut counts: Vec<u64> = run(&all, &inputs).iter().map(|out| out & 0xffff_ffff).collect();

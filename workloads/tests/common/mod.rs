@@ -56,7 +56,7 @@ fn word() -> impl Strategy<Value = u32> {
         3 => any::<u32>(),
         2 => (0..SPECIAL.len()).prop_map(|index| SPECIAL[index]),
         // Floating-point numbers of moderate size.
-        3 => any::<u32>().prop_map(|bits| bits & 0x807f_ffff | (0x3f80_0000u32.wrapping_add((bits >> 3) % 20 << 23).wrapping_sub(10 << 23))),
+        3 => any::<u32>().prop_map(|bits| bits & 0x807f_ffff | (0x3f80_0000u32.wrapping_add(((bits >> 3) % 20) << 23).wrapping_sub(10 << 23))),
         1 => 0u32..64,
     ]
 }

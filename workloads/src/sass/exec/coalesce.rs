@@ -248,3 +248,122 @@ fn atomic_passes(bytes: u32, mask: u32, addresses: &[u32; 32]) -> u32 {
     }
     counts.into_iter().max().unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    fn recorder() -> Recorder<true> {
+        let mut recorder = Recorder::default();
+        recorder.begin(4, Vec::new(), Vec::new());
+        recorder
+    }
+
+    fn bank_passes(bytes: u32, mask: u32, addresses: &[u32; 32]) -> u8 {
+        let mut recorder = recorder();
+        let pattern = Pattern::of_narrow(bytes, mask, addresses);
+        recorder.banks(0, AccessKind::Load, bytes, mask, addresses, pattern);
+        recorder.accesses[0].passes
+    }
+
+    #[test]
+    fn textbook_bank_conflicts() {
+        let stride = |words: u32| std::array::from_fn(|lane| 4 * words * lane as u32);
+        for (words, passes) in [(1, 1), (2, 2), (3, 1), (4, 4), (8, 8), (16, 16), (32, 32), (33, 1)] {
+            assert_eq!(bank_passes(4, FULL, &stride(words)), passes, "stride of {words} words");
+        }
+        assert_eq!(bank_passes(4, FULL, &[64; 32]), 1, "broadcast");
+        assert_eq!(bank_passes(8, FULL, &stride(2)), 2, "8 bytes a lane");
+        assert_eq!(bank_passes(16, FULL, &stride(4)), 4, "16 bytes a lane");
+        assert_eq!(bank_passes(1, FULL, &std::array::from_fn(|lane| lane as u32)), 1, "bytes of eight words");
+        assert_eq!(bank_passes(4, 1, &stride(32)), 1, "one lane");
+    }
+
+    #[test]
+    fn atomics_on_one_word_take_a_pass_a_lane() {
+        let mut recorder = recorder();
+        recorder.banks(0, AccessKind::Atomic, 4, 0xff, &[16; 32], Pattern::Broadcast);
+        assert_eq!(recorder.accesses[0].passes, 8);
+    }
+
+    #[test]
+    fn lines_and_sectors_of_plain_accesses() {
+        let lines = |first: u64, bytes: u32| {
+            let addresses = std::array::from_fn(|lane| first + u64::from(bytes) * lane as u64);
+            let mut recorder = recorder();
+            let pattern = Pattern::of_wide(bytes, FULL, &addresses);
+            recorder.lines(Space::Global, AccessKind::Load, bytes, FULL, &addresses, pattern);
+            recorder.lines.iter().map(|line| (line.address, line.sectors)).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0x1000, 4), [(0x1000, 0b1111)]);
+        assert_eq!(lines(0x1004, 4), [(0x1000, 0b1111), (0x1080, 0b0001)]);
+        assert_eq!(lines(0x1060, 4), [(0x1000, 0b1000), (0x1080, 0b0111)]);
+        assert_eq!(lines(0x1000, 16).len(), 4);
+        assert_eq!(lines(0x1020, 1), [(0x1000, 0b0010)]);
+    }
+
+    fn access() -> impl Strategy<Value = (u32, u32, [u32; 32])> {
+        let size = prop_oneof![Just(1u32), Just(2), Just(4), Just(8), Just(16)];
+        let kind = prop_oneof![Just(1u32), Just(4), Just(16), Just(256)];
+        (size, any::<u32>(), kind, any::<[u16; 32]>(), any::<u16>(), 0u32..5).prop_map(
+            |(size, mask, spread, random, base, shape)| {
+                let address = |lane: usize| match shape {
+                    0 => u32::from(base),
+                    1 => u32::from(base) + size * lane as u32,
+                    2 => u32::from(base) + size * spread * lane as u32,
+                    _ => u32::from(base) + u32::from(random[lane]) % (64 * spread),
+                };
+                let mask = if shape == 1 { FULL } else { mask | 1 };
+                (size, mask, std::array::from_fn(|lane| address(lane) / size * size))
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn passes_are_the_words_of_the_busiest_bank((size, mask, addresses) in access(), shift in 0u32..64) {
+            let mut words: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+            for lane in lanes_of(mask) {
+                for word in addresses[lane] / 4..(addresses[lane] + size).div_ceil(4) {
+                    words.entry(word % 32).or_default().insert(word);
+                }
+            }
+            let want = words.values().map(BTreeSet::len).max().unwrap() as u8;
+            prop_assert_eq!(bank_passes(size, mask, &addresses), want);
+            // Remembered passes hold for the same distances from another address.
+            let moved = addresses.map(|address| address + shift * size);
+            let mut recorder = recorder();
+            for addresses in [&addresses, &moved] {
+                let pattern = Pattern::of_narrow(size, mask, addresses);
+                recorder.banks(1, AccessKind::Load, size, mask, addresses, pattern);
+            }
+            prop_assert_eq!(recorder.accesses[1].passes, bank_passes(size, mask, &moved));
+        }
+
+        #[test]
+        fn lines_cover_exactly_the_sectors_that_lanes_touch((size, mask, addresses) in access()) {
+            let wide = addresses.map(|address| 0x7_0000_0000 + u64::from(address));
+            let mut recorder = recorder();
+            let pattern = Pattern::of_wide(size, mask, &wide);
+            recorder.lines(Space::Global, AccessKind::Store, size, mask, &wide, pattern);
+            let want: BTreeSet<u64> = lanes_of(mask).map(|lane| wide[lane] / SECTOR_BYTES).collect();
+            let mut got = BTreeSet::new();
+            for line in &recorder.lines {
+                for sector in (0..4).filter(|sector| line.sectors >> sector & 1 == 1) {
+                    prop_assert!(got.insert(line.address / SECTOR_BYTES + sector), "twice");
+                }
+            }
+            prop_assert_eq!(got, want);
+            let access = recorder.accesses[0];
+            prop_assert_eq!(usize::from(access.line_count), recorder.lines.len());
+            prop_assert_eq!(u32::from(access.bytes), mask.count_ones() * size);
+            prop_assert_eq!(access.one_address, lanes_of(mask).all(|lane| wide[lane] == wide[mask.trailing_zeros() as usize]));
+            // In order of the first lane that touches them (a contiguous access: ascending).
+            let first = |line: u64| lanes_of(mask).find(|&lane| wide[lane] / LINE_BYTES * LINE_BYTES == line);
+            prop_assert!(recorder.lines.is_sorted_by_key(|line| first(line.address)));
+        }
+    }
+}

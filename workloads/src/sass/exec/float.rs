@@ -249,7 +249,7 @@ fn fused(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
         out[lane] = rounded.to_bits();
         let between = exact.to_bits() as u32 & 0x1fff_ffff == 0x1000_0000;
         // Not above the smallest normal number: subnormal, zero or NaN.
-        let small = !(rounded.abs() > f32::MIN_POSITIVE);
+        let small = (rounded.abs() <= f32::MIN_POSITIVE) | rounded.is_nan();
         let not_zero = exact != 0.0;
         careful |= u32::from(between | small & not_zero);
     }

@@ -136,7 +136,7 @@ pub fn narrow(value: f64) -> u16 {
     // 1024 to 2048 units of a normal number; 2048 carries into the exponent by itself.
     let units = units as u16;
     let biased = (exponent + 14) as u16;
-    sign | (biased << 10) + units
+    sign | ((biased << 10) + units)
 }
 
 impl HalfMode {
