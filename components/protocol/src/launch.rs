@@ -1,21 +1,25 @@
-//! Blocks of a kernel (CTAs) on their way to SMs and back.
-//!
-//! What a CTA executes does not travel: it waits in a store that sender and receiver share, under a slot number.
+//! Launch and completion of cooperative thread arrays (CTAs).
 
-/// A CTA for one SM.
+use sim_core::Payload;
+
+/// A CTA on its way to an SM. What it executes is stored under its number in the launch store of the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CtaLaunch {
-    /// Slot of the store.
-    pub slot: u32,
-    /// Linear number of the CTA in its grid.
+    /// Linear index in the grid.
     pub cta: u32,
 }
 
-/// A CTA has finished on an SM.
+impl Payload for CtaLaunch {
+    const NAME: &'static str = "CTA launch";
+}
+
+/// A CTA that has left its SM, whose resources are free again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CtaDone {
-    pub slot: u32,
+    /// Linear index in the grid.
     pub cta: u32,
-    /// Number of the SM in its machine.
-    pub sm: u32,
+}
+
+impl Payload for CtaDone {
+    const NAME: &'static str = "CTA completion";
 }

@@ -1,50 +1,135 @@
-//! Memory requests and their answers.
+//! Memory requests and responses.
 
-/// What a request does.
+use sim_core::{Femtos, Payload};
+
+/// What a request does to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MemOp {
     Read,
     Write,
-    /// Read-modify-write that returns the old value.
+    /// Read, modify, write at the memory side; the response carries the old value's time.
     Atomic,
-    /// Read-modify-write in memory without a result.
+    /// Op-and-store at the memory side without a result: reductions, near-memory accumulation.
     Update,
+    /// Read that nobody waits for.
     Prefetch,
-    /// A command for processing in memory; its meaning is between sender and memory.
-    PimCommand,
+    /// A command for a processing-in-memory bank, by number.
+    Pim(u8),
 }
 
-/// A request to memory. Its answer echoes `id` and `source`.
+impl MemOp {
+    /// Whether the data travels with the request rather than with the response.
+    pub fn carries_data(self) -> bool {
+        matches!(self, Self::Write | Self::Atomic | Self::Update)
+    }
+}
+
+/// A request for part of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemRequest {
-    /// Chosen by the sender; unique among its outstanding requests.
+    /// Chosen by the requester; the response echoes it.
     pub id: u64,
-    /// Number of the sender in the machine.
+    /// Which requester of its part: the index that responses are routed by.
     pub source: u32,
-    /// Bytes that move.
-    pub bytes: u32,
-    /// Byte address of the line.
+    /// Byte address.
     pub address: u64,
-    /// Bit i: 32-byte sector i of the line.
+    /// Bytes moved.
+    pub bytes: u32,
+    /// Bit i: sector i of the line is meant.
     pub sectors: u8,
     pub op: MemOp,
-    /// Cycle of the sender's clock in which it was sent.
-    pub issued: u64,
+    /// When the requester sent it.
+    pub issued: Femtos,
 }
 
-/// Stations of the latency breakdown in [`MemResponse::station_cycles`].
-pub const STATIONS: usize = 4;
+impl Payload for MemRequest {
+    const NAME: &'static str = "memory request";
+}
 
-/// The answer to a request, once per request (for writes: the write is visible).
+/// Where a request spends time on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Station {
+    /// Links and crossbars, both ways, without queueing.
+    Network,
+    /// Waiting for a network.
+    NetworkQueue,
+    /// Cache lookup and fill.
+    Cache,
+    /// Waiting for a cache.
+    CacheQueue,
+    /// Waiting in a memory controller.
+    MemoryQueue,
+    /// Row commands: activation and precharge.
+    Bank,
+    /// Held up by refresh.
+    Refresh,
+    /// Column access and data transfer.
+    Data,
+}
+
+impl Station {
+    pub const ALL: [Self; 8] = [
+        Self::Network,
+        Self::NetworkQueue,
+        Self::Cache,
+        Self::CacheQueue,
+        Self::MemoryQueue,
+        Self::Bank,
+        Self::Refresh,
+        Self::Data,
+    ];
+}
+
+/// Time spent in each [`Station`], in picoseconds (up to 4.29 ms each; more saturates).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stations([u32; Station::ALL.len()]);
+
+impl Stations {
+    /// Adds time at one station.
+    pub fn add(&mut self, station: Station, picoseconds: u64) {
+        let place = &mut self.0[station as usize];
+        *place = place.saturating_add(u32::try_from(picoseconds).unwrap_or(u32::MAX));
+    }
+
+    pub fn picoseconds(&self, station: Station) -> u32 {
+        self.0[station as usize]
+    }
+}
+
+/// The answer to a [`MemRequest`]. Writes and updates are answered too: the answer says that they are visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemResponse {
     pub id: u64,
     pub source: u32,
-    pub address: u64,
-    pub op: MemOp,
+    /// As in the request.
     pub sectors: u8,
-    /// When the request was sent, in the sender's clock.
-    pub issued: u64,
-    /// Time spent on the way in, in the cache, in memory, on the way back; in cycles of the requester's clock.
-    pub station_cycles: [u32; STATIONS],
+    pub op: MemOp,
+    pub stations: Stations,
+}
+
+impl Payload for MemResponse {
+    const NAME: &'static str = "memory response";
+}
+
+impl MemResponse {
+    /// The answer to `request`, with the time it spent.
+    pub fn to(request: &MemRequest, stations: Stations) -> Self {
+        Self { id: request.id, source: request.source, sectors: request.sectors, op: request.op, stations }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_at_a_station_adds_up_and_saturates() {
+        let mut stations = Stations::default();
+        stations.add(Station::Bank, 1500);
+        stations.add(Station::Bank, 2500);
+        stations.add(Station::Data, u64::MAX);
+        assert_eq!(stations.picoseconds(Station::Bank), 4000);
+        assert_eq!(stations.picoseconds(Station::Data), u32::MAX);
+        assert_eq!(stations.picoseconds(Station::Cache), 0);
+    }
 }

@@ -263,10 +263,7 @@ impl Sm {
         match Answer::of_id(response.id) {
             Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
             Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
-            Answer::Instruction => {
-                let line = response.address / self.shared.l1i.line_bytes();
-                self.shared.l1i.filled(now, &mut self.shared.wheel, line);
-            }
+            Answer::Instruction { line } => self.shared.l1i.filled(now, &mut self.shared.wheel, line),
             Answer::Store { subcore, warp, generation } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 let warp = usize::from(warp);
@@ -365,7 +362,7 @@ impl Sm {
                 let missing = self.shared.l1i.lookup(now, &mut self.shared.wheel, (subcore, port, key), line);
                 if let Some(line) = missing {
                     let bytes = self.shared.l1i.line_bytes();
-                    self.shared.memory.l1.fetch(line * bytes, bytes as u32, now);
+                    self.shared.memory.l1.fetch(line, bytes as u32);
                 }
             }
             Event::CacheReply { subcore, port, key } => {

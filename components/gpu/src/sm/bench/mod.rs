@@ -18,7 +18,7 @@ use super::occupancy::CtaResources;
 use super::rfc::RegisterRead;
 use super::stats::SmCounters;
 use super::{Cta, Hazard, KernelTiming, NEVER, Sm, SmSpec};
-use protocol::{MemRequest, MemResponse, STATIONS};
+use protocol::{MemRequest, MemResponse, Stations};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use workloads::stream::CtaStream;
@@ -93,9 +93,7 @@ impl SmEnv for Outside<'_> {
     }
 
     fn send(&mut self, request: MemRequest) {
-        let MemRequest { id, source, address, op, sectors, issued, .. } = request;
-        let station_cycles = [0; STATIONS];
-        let answer = MemResponse { id, source, address, op, sectors, issued, station_cycles };
+        let answer = MemResponse::to(&request, Stations::default());
         self.answers.push_back((self.now + self.latency, answer));
     }
 

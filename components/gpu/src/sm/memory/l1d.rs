@@ -8,6 +8,7 @@ use super::super::spec::L1Data as Spec;
 use super::super::tags::{LineMap, Tags};
 use super::Destination;
 use protocol::{MemOp, MemRequest};
+use sim_core::Femtos;
 use std::collections::VecDeque;
 use workloads::stream::{LINE_BYTES, Line, SECTOR_BYTES};
 
@@ -16,8 +17,8 @@ use workloads::stream::{LINE_BYTES, Line, SECTOR_BYTES};
 pub(crate) enum Answer {
     /// Line of the L1D: index of its entry.
     Data(u32),
-    /// Line of the instruction cache.
-    Instruction,
+    /// Line of the instruction/constant cache.
+    Instruction { line: u64 },
     /// A store of a warp slot (sub-core, slot, generation of the slot).
     Store { subcore: u8, warp: u8, generation: u16 },
     /// An atomic with result: index of the waiting load.
@@ -28,7 +29,7 @@ impl Answer {
     fn id(self, serial: u64) -> u64 {
         match self {
             Answer::Data(entry) => u64::from(entry),
-            Answer::Instruction => 1 << 56 | serial & 0xffff_ffff,
+            Answer::Instruction { line } => 1 << 56 | line,
             Answer::Store { subcore, warp, generation } => {
                 2 << 56
                     | u64::from(subcore) << 52
@@ -43,7 +44,7 @@ impl Answer {
     pub fn of_id(id: u64) -> Self {
         match id >> 56 {
             0 => Answer::Data(id as u32),
-            1 => Answer::Instruction,
+            1 => Answer::Instruction { line: id & ((1 << 56) - 1) },
             2 => Answer::Store {
                 subcore: (id >> 52 & 0xf) as u8,
                 warp: (id >> 48 & 0xf) as u8,
@@ -218,16 +219,15 @@ impl L1Data {
     }
 
     /// A line for the instruction/constant cache.
-    pub fn fetch(&mut self, address: u64, bytes: u32, now: u64) {
-        self.serial += 1;
+    pub fn fetch(&mut self, line: u64, bytes: u32) {
         self.instruction_requests.push_back(MemRequest {
-            id: Answer::Instruction.id(self.serial),
+            id: Answer::Instruction { line }.id(0),
             source: 0,
             bytes,
-            address,
+            address: line * u64::from(bytes),
             sectors: 0xf,
             op: MemOp::Read,
-            issued: now,
+            issued: Femtos::default(),
         });
     }
 
@@ -235,7 +235,15 @@ impl L1Data {
         self.serial += 1;
         let bytes = sectors.count_ones() * SECTOR_BYTES as u32;
         let at = self.requests.back().map_or(at, |last| last.0.max(at));
-        let request = MemRequest { id: answer.id(self.serial), source: 0, bytes, address, sectors, op, issued: 0 };
+        let request = MemRequest {
+            id: answer.id(self.serial),
+            source: 0,
+            bytes,
+            address,
+            sectors,
+            op,
+            issued: Femtos::default(),
+        };
         self.requests.push_back((at, request));
     }
 
@@ -246,12 +254,11 @@ impl L1Data {
 
     /// Takes the request that is due in cycle `now`.
     pub fn take_request(&mut self, now: u64) -> Option<MemRequest> {
-        let mut request = match self.instruction_requests.pop_front() {
+        let request = match self.instruction_requests.pop_front() {
             Some(request) => request,
             None if self.requests.front().is_some_and(|request| request.0 <= now) => self.requests.pop_front()?.1,
             None => return None,
         };
-        request.issued = now;
         self.requests_sent += 1;
         match request.op {
             MemOp::Read | MemOp::Prefetch => self.bytes_read += u64::from(request.bytes),
