@@ -191,6 +191,12 @@ impl Sm {
         self.shared.hazards.as_ref().map_or(&[], |check| check.found())
     }
 
+    /// Pairs of instructions (producer, consumer) issued exactly as far apart as the result needs; empty without
+    /// [`Sm::check_hazards`].
+    pub fn tight_pairs(&self) -> Vec<(u32, u32)> {
+        self.shared.hazards.as_ref().map_or_else(Vec::new, |check| check.tight().iter().copied().collect())
+    }
+
     pub fn spec(&self) -> &SmSpec {
         &self.spec
     }

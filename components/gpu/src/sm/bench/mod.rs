@@ -66,6 +66,8 @@ pub struct Outcome {
     pub counters: SmCounters,
     /// False if the run was given up.
     pub finished: bool,
+    /// Producers and consumers without a cycle to spare ([`Sm::tight_pairs`]).
+    pub tight_pairs: Vec<(u32, u32)>,
     /// Warp slots, as in [`Bench::warps`].
     pub slots: Vec<u16>,
 }
@@ -187,6 +189,7 @@ impl Bench {
         }
         Outcome {
             hazards: sm.hazards().to_vec(),
+            tight_pairs: sm.tight_pairs(),
             counters: sm.counters(now + 1),
             issues: outside.issues,
             reads: outside.reads,
