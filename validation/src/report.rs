@@ -1,0 +1,276 @@
+//! What people read of an [`Outcome`]: the table on the terminal and the page under `validation/report/`.
+
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::files::write_atomically;
+use crate::outcome::{Outcome, Row, Summary};
+use crate::plot;
+use crate::suite::Suite;
+
+/// Rows of the terminal table before it is cut, unless all are asked for; rows outside are always shown.
+const SHOWN_ROWS: usize = 40;
+
+/// The table on the terminal: a row a case, then one line of statistics and the verdict.
+///
+/// With more than forty cases the rows that are fine are counted instead, unless `all`.
+pub fn table(outcome: &Outcome, all: bool) -> String {
+    let suite = &outcome.suite;
+    let mut text = format!("{} · {}\n", suite.name, suite.title);
+    let _ = writeln!(text, "reference: {}\n", suite.source);
+    let short = !all && outcome.rows.len() > SHOWN_ROWS;
+    let (shown, hidden): (Vec<&Row>, Vec<&Row>) =
+        outcome.rows.iter().partition(|row| !short || row.within == Some(false) || row.ours.is_err());
+    if !shown.is_empty() {
+        text.push_str(&aligned(
+            &["case", "metric", "reference", "ours", "error", "within"],
+            &shown.iter().map(|row| cells(row)).collect::<Vec<_>>(),
+        ));
+    }
+    for row in shown.iter().filter(|row| row.ours.is_err()) {
+        let _ = writeln!(text, "  {}: {}", row.case.case, row.ours.as_ref().expect_err("filtered"));
+    }
+    if !hidden.is_empty() {
+        let _ = writeln!(text, "  … and {} cases that are fine (all of them in --json)", hidden.len());
+    }
+    let _ = writeln!(text, "\n{}\n{}", statistics_line(&outcome.summary), verdict_line(outcome));
+    text
+}
+
+/// `cases 64, exact 64, MAPE 0.0 %, …` of what exists.
+pub fn statistics_line(summary: &Summary) -> String {
+    let mut parts = vec![format!("{} cases", summary.cases), format!("{} exact", summary.exact)];
+    if summary.failed > 0 {
+        parts.push(format!("{} without a result", summary.failed));
+    }
+    let percents = [
+        ("MAPE", summary.mape_percent),
+        ("bias", summary.bias_percent),
+        ("worst", summary.worst_percent),
+        ("median", summary.median_percent),
+        ("P90", summary.p90_percent),
+    ];
+    parts.extend(percents.iter().filter_map(|(name, value)| Some(format!("{name} {:.2} %", (*value)?))));
+    let correlations = [("Pearson", summary.pearson), ("Kendall τ", summary.kendall)];
+    parts.extend(correlations.iter().filter_map(|(name, value)| Some(format!("{name} {:.4}", (*value)?))));
+    parts.join(", ")
+}
+
+/// `inside the bound: mape 3.2 ≤ 5` or the contrary.
+pub fn verdict_line(outcome: &Outcome) -> String {
+    let bound = &outcome.suite.bound;
+    let value = outcome.bounded_value();
+    let inside = value.is_some_and(|value| bound.holds(value));
+    let sign = match (bound.statistic, inside) {
+        (crate::suite::Statistic::ExactShare, true) => "≥",
+        (crate::suite::Statistic::ExactShare, false) => "<",
+        (_, true) => "≤",
+        (_, false) => ">",
+    };
+    let shown = value.map_or_else(|| "unknown".to_string(), number);
+    let comparison = format!("{} {shown} {sign} {}", bound.statistic.name(), number(bound.limit));
+    match (outcome.passed(), inside) {
+        (true, _) => format!("inside the bound: {comparison}"),
+        (false, true) => format!("failed: {} of the cases have no result ({comparison})", outcome.summary.failed),
+        (false, false) => format!("OUTSIDE the bound: {comparison}"),
+    }
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let case = &row.case;
+    let unit = if case.unit.is_empty() { String::new() } else { format!(" {}", case.unit) };
+    let reference = match case.uncertainty {
+        Some(plus_minus) if plus_minus > 0.0 => format!("{} ± {}{unit}", number(case.value), number(plus_minus)),
+        _ => format!("{}{unit}", number(case.value)),
+    };
+    let ours = row.ours.as_ref().map_or_else(|_| "–".to_string(), |value| number(*value));
+    let error = match (row.error_percent(), row.pair()) {
+        (Some(percent), _) if percent == 0.0 => "0".to_string(),
+        (Some(percent), _) => format!("{percent:+.2} %"),
+        (None, Some(pair)) if pair.difference() == 0.0 => "0".to_string(),
+        (None, Some(pair)) => format!("{}{unit}", number(pair.difference())),
+        (None, None) => "–".to_string(),
+    };
+    let within = match row.within {
+        Some(true) => "yes",
+        Some(false) => "NO",
+        None => "",
+    };
+    vec![case.case.clone(), case.metric.clone(), reference, ours, error, within.to_string()]
+}
+
+/// Columns as wide as their widest cell; numbers (the third to the fifth column) to the right.
+fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
+    let header: Vec<String> = header.iter().map(ToString::to_string).collect();
+    let width = |column: usize| rows.iter().chain([&header]).map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut text = String::new();
+    for row in [&header].into_iter().chain(rows) {
+        let mut line = String::from(" ");
+        for (column, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[column] - cell.chars().count());
+            let (left, right) = if (2..5).contains(&column) { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let _ = write!(line, " {left}{cell}{right} ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Up to five significant digits, without trailing zeros; integers in full.
+pub fn number(value: f64) -> String {
+    if value == value.trunc() && value.abs() < 1e15 {
+        return format!("{value:.0}");
+    }
+    let magnitude = value.abs().log10().floor();
+    if !(-4.0..15.0).contains(&magnitude) {
+        return format!("{value:.3e}");
+    }
+    let decimals = (4.0 - magnitude).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// Writes `<folder>/<suite>.md` and, where there are at least two values above zero, the correlation scatter beside it
+/// (`.svg`, `.png`). Returns the paths, the page first.
+///
+/// # Errors
+/// A file cannot be written, or the figure cannot be drawn.
+pub fn write_page(outcome: &Outcome, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let name = &outcome.suite.name;
+    let points: Vec<(f64, f64)> = outcome
+        .rows
+        .iter()
+        .filter_map(Row::pair)
+        .map(|pair| (pair.reference, pair.ours))
+        .filter(|(reference, ours)| *reference > 0.0 && *ours > 0.0)
+        .collect();
+    let page = folder.join(format!("{name}.md"));
+    let mut written = vec![page.clone()];
+    let scatter = points.len() > 1;
+    if scatter {
+        let figure = plot::Scatter {
+            title: &outcome.suite.title,
+            x_label: &axis_label("reference", &outcome.suite),
+            y_label: &axis_label("orrery", &outcome.suite),
+            points: &points,
+        };
+        for extension in ["svg", "png"] {
+            let path = folder.join(format!("{name}.{extension}"));
+            figure.write(&path).map_err(io::Error::other)?;
+            written.push(path);
+        }
+    }
+    write_atomically(&page, markdown(outcome, scatter).as_bytes())?;
+    Ok(written)
+}
+
+/// The side with the unit, when all cases share one.
+fn axis_label(side: &str, suite: &Suite) -> String {
+    match suite.cases.split_first() {
+        Some((first, rest)) if !first.unit.is_empty() && rest.iter().all(|case| case.unit == first.unit) => {
+            format!("{side} ({})", first.unit)
+        }
+        _ => side.to_string(),
+    }
+}
+
+fn markdown(outcome: &Outcome, scatter: bool) -> String {
+    let suite = &outcome.suite;
+    let escape = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let mut text = format!("# {}\n\n{}\n\n", suite.title, suite.description);
+    let _ =
+        writeln!(text, "Reference: {}. Written by `orrery validate {} --update-report`.\n", suite.source, suite.name);
+    let _ = writeln!(text, "**{}**\n\n{}.\n", verdict_line(outcome), statistics_line(&outcome.summary));
+    if scatter {
+        let _ = writeln!(text, "![our values over the references]({}.svg)\n", suite.name);
+    }
+    text.push_str("| case | machine | workload | metric | reference | ours | error | within | source |\n");
+    text.push_str("|---|---|---|---|--:|--:|--:|---|---|\n");
+    for row in &outcome.rows {
+        let case = &row.case;
+        let cells = cells(row);
+        let fields = [
+            &cells[0],
+            &case.machine,
+            &case.workload,
+            &cells[1],
+            &cells[2],
+            &cells[3],
+            &cells[4],
+            &cells[5],
+            &case.source,
+        ];
+        let fields: Vec<String> = fields.iter().map(|field| escape(field)).collect();
+        let _ = writeln!(text, "| {} |", fields.join(" | "));
+    }
+    let failures: Vec<String> = outcome
+        .rows
+        .iter()
+        .filter_map(|row| Some(format!("- {}: {}", row.case.case, row.ours.as_ref().err()?)))
+        .collect();
+    if !failures.is_empty() {
+        let _ = writeln!(text, "\nWithout a result:\n\n{}", failures.join("\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::tests::{case, suite};
+    use crate::suite::Statistic;
+
+    fn outcome() -> Outcome {
+        let mut cases = vec![
+            case(2, "x", "latency", 10.0),
+            case(3, "x", "bandwidth", 1234.5),
+            case(4, "x", "conflicts", 0.0),
+            case(5, "x", "rate", 0.25),
+        ];
+        cases[1].uncertainty = Some(12.0);
+        cases[1].unit = "GB/s".into();
+        let values = vec![Ok(10.0), Ok(1240.0), Ok(2.0), Err("the run did not end".into())];
+        Outcome::new(suite(Statistic::ExactShare, 1.0, cases), values)
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_ends_with_the_verdict() {
+        insta::assert_snapshot!(table(&outcome(), false));
+    }
+
+    #[test]
+    fn the_page_has_every_case() {
+        insta::assert_snapshot!(markdown(&outcome(), true));
+    }
+
+    #[test]
+    fn a_long_table_shows_what_is_wrong_and_counts_the_rest() {
+        let cases = (0..60).map(|i| case(2 + i, "x", "latency", 10.0)).collect();
+        let values = (0..60).map(|i| Ok(if i == 33 { 11.0 } else { 10.0 })).collect();
+        let outcome = Outcome::new(suite(Statistic::ExactShare, 1.0, cases), values);
+        let short = table(&outcome, false);
+        assert!(short.contains("c35") && !short.contains("c36"), "{short}");
+        assert!(short.contains("… and 59 cases that are fine"), "{short}");
+        assert!(table(&outcome, true).contains("c36"));
+    }
+
+    #[test]
+    fn numbers_keep_what_matters() {
+        let shown: Vec<String> =
+            [0.0, 3.0, -2.5, 1234.5, 0.333_333, 12_345.678, 1e-7, 3.2e18, 123_456_789.0].map(number).into();
+        assert_eq!(shown, ["0", "3", "-2.5", "1234.5", "0.33333", "12346", "1.000e-7", "3.200e18", "123456789"]);
+    }
+
+    #[test]
+    fn the_page_is_written_with_its_figure() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = write_page(&outcome(), folder.path()).unwrap();
+        assert_eq!(written.len(), 3);
+        let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["small.md", "small.svg", "small.png"]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no temporary file is left");
+    }
+}
