@@ -86,7 +86,7 @@ fn cells(row: &Row) -> Vec<String> {
     };
     let ours = row.ours.as_ref().map_or_else(|_| "–".to_string(), |value| number(*value));
     let error = match (row.error_percent(), row.pair()) {
-        (Some(percent), _) if percent == 0.0 => "0".to_string(),
+        (Some(0.0), _) => "0".to_string(),
         (Some(percent), _) => format!("{percent:+.2} %"),
         (None, Some(pair)) if pair.difference() == 0.0 => "0".to_string(),
         (None, Some(pair)) => format!("{}{unit}", number(pair.difference())),
