@@ -1,1 +1,31 @@
-fn main() {}
+//! The `orrery` command line: parse, resolve, call, print. No model lives here.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod failure;
+mod output;
+mod report;
+mod result;
+mod timeline;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    failure::install_panic_message();
+    failure::install_diagnostics();
+    // Prints help and version itself (code 0) and answers wrong options with code 2.
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or_else(|| Command::Run(cli::RunArgs::default())) {
+        Command::Validate(args) => commands::validate::run(&args, &cli.common),
+        other => unreachable!("{other:?}"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -19,3 +19,8 @@ pub mod report;
 pub mod runner;
 pub mod statistics;
 pub mod suite;
+
+/// The runners of all kinds of suites that ship.
+pub fn runners() -> runner::Runners {
+    runner::Runners::default()
+}

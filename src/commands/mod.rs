@@ -1,0 +1,3 @@
+//! One file a command: resolve the words, call, print.
+
+pub mod validate;
