@@ -420,4 +420,21 @@ mod tests {
         assert_eq!(timeline.track(&["sm 0", "warp 1"]), timeline.track(&["sm 0", "warp 1"]));
         assert_ne!(timeline.track(&["sm 0", "warp 1"]), timeline.track(&["sm 1", "warp 1"]));
     }
+
+    /// The bytes that `perfetto_trace_pb2` of the Python package perfetto 0.59.1 reads as: name 1 = "a"; track 1 "t";
+    /// track 2 "c" below it, a counter in "B"; at 1 counter 2 = 0.5 and a slice of name 1 on track 1, which ends at 2.
+    /// Reading back with our own messages would not notice a wrong field number.
+    #[test]
+    fn field_numbers_are_those_of_perfetto() {
+        let mut timeline = Timeline::new("t", 0..10);
+        let top = timeline.track(&[]);
+        let counter = timeline.counter(None, "c", "B");
+        timeline.slice(top, "a", 1, 2);
+        timeline.sample(counter, 1, 0.5);
+        let hex: String = timeline.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "0a0f4000500162071205080112016168010a1040005001e203090801120174580360000a1740005001e20310080212016328014203320142580360010a16400150015a0e48045802e102000000000000e03f68020a0e400150015a0648015001580168020a0c400250015a04480258016802"
+        );
+    }
 }
