@@ -127,6 +127,18 @@ impl From<validation::suite::SuiteError> for Failure {
     }
 }
 
+/// Shows the key in its file, also when it was inherited from there.
+impl From<Vec<sim_core::ConfigError>> for Failure {
+    fn from(errors: Vec<sim_core::ConfigError>) -> Self {
+        let complaint = |error: sim_core::ConfigError| {
+            let help = error.help.clone().unwrap_or_default();
+            let source = &error.place.source;
+            Complaint::new(error.problem.to_string()).help(help).at_span(&source.name, &source.text, error.place.span)
+        };
+        Self::Input(errors.into_iter().map(complaint).collect())
+    }
+}
+
 impl Failure {
     /// A file that cannot be written: the path the user gave is wrong or its disk is full.
     pub fn cannot_write(path: &std::path::Path, error: &std::io::Error) -> Self {

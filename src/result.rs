@@ -2,21 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-#[derive(Clone, Debug)]
-pub struct Breakdown {
-    pub name: String,
-    pub total: u64,
-    pub unit: &'static str,
-    pub parts: Vec<Breakdown>,
-}
-impl Breakdown {
-    pub fn leaf(name: impl Into<String>, total: u64, unit: &'static str) -> Breakdown {
-        Breakdown { name: name.into(), total, unit, parts: Vec::new() }
-    }
-    pub fn of(name: impl Into<String>, unit: &'static str, parts: Vec<Breakdown>) -> Breakdown {
-        Breakdown { name: name.into(), total: parts.iter().map(|p| p.total).sum(), unit, parts }
-    }
-}
+use sim_core::stats::Stat;
+
+pub use sim_core::stats::Breakdown;
 
 /// A finished run. Everything but [`wall`](Self::wall) is a function of the inputs.
 #[derive(Clone, Debug)]
@@ -217,26 +205,10 @@ impl RunResult {
                 "cases": e.cases,
                 "suite": e.suite,
             })),
-            "breakdown": tree(&self.breakdown),
+            "breakdown": Stat::Breakdown(self.breakdown.clone()),
             "stats": stats,
         })
     }
-}
-
-/// `{"name", "unit", "total", "parts": [the same, without unit]}`.
-fn tree(breakdown: &Breakdown) -> Value {
-    fn node(part: &Breakdown) -> Map<String, Value> {
-        let mut map = Map::new();
-        map.insert("name".into(), part.name.clone().into());
-        map.insert("total".into(), part.total.into());
-        if !part.parts.is_empty() {
-            map.insert("parts".into(), part.parts.iter().map(|part| Value::Object(node(part))).collect());
-        }
-        map
-    }
-    let mut top = node(breakdown);
-    top.insert("unit".into(), breakdown.unit.into());
-    Value::Object(top)
 }
 
 /// Most memory this process has held, from the kernel's status page; none on other systems.
@@ -337,7 +309,7 @@ pub(crate) mod tests {
                 "stats"
             ]
         );
-        assert_eq!(document["breakdown"]["parts"][1]["parts"][1]["total"], 40_000);
+        assert_eq!(document["breakdown"]["parts"]["waiting"]["parts"]["memory"], 40_000);
         assert_eq!(document["stats"]["roofline"]["bound_by"], "memory");
         assert_eq!(document["expected_error"], Value::Null);
     }
