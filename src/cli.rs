@@ -82,6 +82,9 @@ pub struct RunArgs {
     /// Write a timeline that opens in Perfetto, of the cycles FROM..TO [default: 0..20000]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,
+    /// Write roofline.svg and roofline.png
+    #[arg(long)]
+    pub plots: bool,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

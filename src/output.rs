@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use validation::files::write_atomically;
 
-use crate::failure::Failure;
+use crate::failure::{Complaint, Failure};
 use crate::report;
 use crate::result::RunResult;
 
@@ -94,6 +94,34 @@ impl Folder {
         }
     }
 
+    /// The path of a file in it; none where nothing is written.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Nowhere => None,
+            Self::At(folder) => Some(folder.join(name)),
+        }
+    }
+
+    /// Writes the figures of a run.
+    ///
+    /// # Errors
+    /// A file cannot be written. A run without operations or bytes has no roofline and writes none.
+    pub fn write_plots(&self, result: &RunResult) -> Result<(), Failure> {
+        let Some(roof) = result.roofline.as_ref().filter(|roof| roof.flops > 0) else { return Ok(()) };
+        let Some(intensity_flop_per_byte) = roof.flop_per_byte() else { return Ok(()) };
+        let figure = validation::plot::Roofline {
+            title: &format!("{} on {}", result.workload, result.machine),
+            peak_tflop_per_s: roof.peak_tflop_per_s,
+            peak_gb_per_s: roof.peak_gb_per_s,
+            intensity_flop_per_byte,
+            achieved_tflop_per_s: roof.achieved_tflop_per_s(),
+        };
+        for path in ["roofline.svg", "roofline.png"].iter().filter_map(|name| self.file(name)) {
+            figure.write(&path).map_err(|error| Complaint::new(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Writes the files that every run leaves.
     ///
     /// # Errors
@@ -164,6 +192,8 @@ mod tests {
             std::fs::read_dir(&at).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, ["machine.toml", "report.txt", "result.json", "stats.csv"]);
+        Folder::At(at.clone()).write_plots(&example()).unwrap();
+        assert!(at.join("roofline.svg").exists() && at.join("roofline.png").exists());
         let written: Value = serde_json::from_slice(&std::fs::read(at.join("result.json")).unwrap()).unwrap();
         assert_eq!(written, example().to_json());
     }

@@ -106,7 +106,8 @@ impl Figure for Scatter<'_> {
             .draw()
             .map_err(text)?;
         for (factor, style) in [(1.0, BLACK.mix(0.8)), (1.1, BLACK.mix(0.25)), (1.0 / 1.1, BLACK.mix(0.25))] {
-            let ends = [low, high].map(|x| (x, (x * factor).clamp(low, high)));
+            // Where y = factor × x enters and leaves the square.
+            let ends = [low * f64::max(1.0, 1.0 / factor), high * f64::min(1.0, 1.0 / factor)].map(|x| (x, x * factor));
             chart.draw_series(LineSeries::new(ends, style)).map_err(text)?;
         }
         let dots = self.points.iter().map(|&point| Circle::new(point, 4, BLUE.mix(0.6).filled()));
