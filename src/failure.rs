@@ -127,6 +127,12 @@ impl From<validation::suite::SuiteError> for Failure {
     }
 }
 
+impl From<workloads::sass::SassError> for Failure {
+    fn from(error: workloads::sass::SassError) -> Self {
+        Complaint::new(error.message).help(error.help).at_line(&error.file, error.line).into()
+    }
+}
+
 /// Shows the key in its file, also when it was inherited from there.
 impl From<Vec<sim_core::ConfigError>> for Failure {
     fn from(errors: Vec<sim_core::ConfigError>) -> Self {

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or_else(|| Command::Run(cli::RunArgs::default())) {
         Command::Validate(args) => commands::validate::run(&args, &cli.common),
+        Command::Trace(cli::TraceCommand::Info { file }) => commands::trace::info(&file, &cli.common),
         other => unreachable!("{other:?}"),
     };
     match result {

@@ -157,7 +157,8 @@ impl FunctionInfo {
         let stalls: Vec<String> = (self.stalls.iter().enumerate().filter(|(_, count)| **count > 0))
             .map(|(cycles, count)| format!("{cycles}:{count}"))
             .collect();
-        let _ = writeln!(out, "  stall     mean {:.2} cycles; cycles:instructions {}", self.mean_stall(), stalls.join(" "));
+        let _ =
+            writeln!(out, "  stall     mean {:.2} cycles; cycles:instructions {}", self.mean_stall(), stalls.join(" "));
         let _ = writeln!(
             out,
             "  counters  {} wait, {} count until written, {} until read; {} yield",
