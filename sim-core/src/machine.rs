@@ -107,7 +107,7 @@ impl Machine {
             first += part.components() as u32;
         }
         let shards = (0..shards).map(|s| Shard::new(s, shards, clocks.clone())).collect();
-        let mut yard = Yard::new(shards, topology, resources, file.seed);
+        let mut yard = Yard::new(shards, topology, resources, file.seed, file.links.clone());
         let mut errors = Vec::new();
         if file.clocks.len() > usize::from(u8::MAX) {
             let message = "more than 255 clocks".to_string();

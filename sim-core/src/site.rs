@@ -1,6 +1,7 @@
 //! Where a component declares itself while the machine is being built.
 
 use crate::component::{In, Out};
+use crate::config::LinkSpec;
 use crate::lane::{LaneSlot, Payload};
 use crate::rng::Rng;
 use crate::shard::Shard;
@@ -47,12 +48,13 @@ pub(crate) struct Yard {
     pub topology: Topology,
     pub resources: Resources,
     pub seed: u64,
+    pub links: Vec<LinkSpec>,
     lane_ids: Vec<TypeId>,
 }
 
 impl Yard {
-    pub fn new(shards: Vec<Shard>, topology: Topology, resources: Resources, seed: u64) -> Yard {
-        Yard { shards, topology, resources, seed, lane_ids: Vec::new() }
+    pub fn new(shards: Vec<Shard>, topology: Topology, resources: Resources, seed: u64, links: Vec<LinkSpec>) -> Yard {
+        Yard { shards, topology, resources, seed, links, lane_ids: Vec::new() }
     }
 
     /// The lane of a protocol, opened in every shard when it is first named.
@@ -158,6 +160,12 @@ impl Site<'_> {
     /// Number of the component within the machine, as in probes.
     pub fn component_id(&self) -> crate::probe::ComponentId {
         crate::probe::ComponentId(self.yard.topology.first(self.part) + self.index as u32)
+    }
+
+    /// How wide an array of ports has to be: the size of what the machine file links to `port` of this part (which is
+    /// one component). A hub that serves however many components the file asks for declares that many ports.
+    pub fn linked_width(&self, port: &str) -> usize {
+        self.yard.topology.width(self.part, port, &self.yard.links)
     }
 
     /// A resource handed to the builder, by type.

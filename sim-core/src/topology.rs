@@ -122,6 +122,27 @@ impl Topology {
         Ok(selected)
     }
 
+    /// How many ports the links of a machine file join to `port` of the one component of a part, before any port is
+    /// declared: the sizes of the other ends, one port a component unless slots are written.
+    pub fn width(&self, part: usize, port: &str, links: &[LinkSpec]) -> usize {
+        let ends = links.iter().flat_map(|l| [(&l.from, &l.to), (&l.to, &l.from)]);
+        ends.filter(|(own, _)| own.as_str() == format!("{}.{port}", self.parts[part].name))
+            .map(|(_, other)| self.size_of(other).unwrap_or(1))
+            .sum()
+    }
+
+    /// Components of an end of a link, times the slots written with its port. `None` if it is not well formed, which
+    /// is reported when the link is made.
+    fn size_of(&self, end: &str) -> Option<usize> {
+        let (part_text, port_text) = split_dot(end)?;
+        let (name, indices) = split_indices(part_text).ok()?;
+        let part = self.parts.iter().find(|p| p.name == name)?;
+        let components = chosen(part, &indices).ok()?.len();
+        let (_, slots) = split_indices(port_text).ok()?;
+        let slots = slots.first().map_or(1, |s| s.end.map_or(1, |end| end.saturating_sub(s.start).div_ceil(s.step)));
+        Some(components * slots)
+    }
+
     /// Pairs of ports that a link connects, output first.
     pub fn pair(&mut self, link: &LinkSpec, errors: &mut Vec<ConfigError>) -> Vec<(u32, u32)> {
         let from = self.select(&link.from, "link.from", &link.from_place);
