@@ -26,19 +26,19 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// Print one JSON document on standard output and nothing else there
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 100)]
     pub json: bool,
     /// Threads to use; 0 takes all cores. Results do not depend on it
-    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    #[arg(long, global = true, display_order = 101, value_name = "N", default_value_t = 0)]
     pub threads: usize,
     /// Parts the machine is split into for the threads; 0 lets orrery choose. Results do not depend on it
-    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    #[arg(long, global = true, display_order = 102, value_name = "N", default_value_t = 0)]
     pub shards: usize,
     /// No progress and no hints
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 103)]
     pub quiet: bool,
     /// Folder for the files of a run, or `none` [default: out/<machine>-<workload>]
-    #[arg(long, short, global = true, value_name = "DIR")]
+    #[arg(long, short, global = true, display_order = 104, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 
@@ -66,7 +66,7 @@ pub enum Command {
                             orrery validate sm-examples --update-report validation/report")]
     Validate(ValidateArgs),
     /// Look into traces and kernels
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: orrery trace info sgemm_tiled")]
     Trace(TraceCommand),
 }
 
@@ -85,9 +85,6 @@ pub struct RunArgs {
     /// Write roofline.svg and roofline.png
     #[arg(long)]
     pub plots: bool,
-    /// Seed of everything random
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
 }
 
 #[derive(Debug, Args)]

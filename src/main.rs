@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod catalog;
 mod cli;
 mod commands;
 mod failure;
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or_else(|| Command::Run(cli::RunArgs::default())) {
         Command::Validate(args) => commands::validate::run(&args, &cli.common),
+        Command::Check(args) => commands::check::run(&args, &cli.common),
+        Command::List(args) => commands::list::run(&args, &cli.common),
         Command::Trace(cli::TraceCommand::Info { file }) => commands::trace::info(&file, &cli.common),
         other => unreachable!("{other:?}"),
     };

@@ -1,4 +1,6 @@
 //! One file a command: resolve the words, call, print.
 
+pub mod check;
+pub mod list;
 pub mod trace;
 pub mod validate;
