@@ -1,9 +1,9 @@
 //! Our values beside the references, and whether the suite is inside its bound.
 
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
 use crate::statistics::{Pair, absolute_errors_percent, bias_percent, kendall_tau_b, mape_percent, pearson, quantile};
-use crate::suite::{Case, Statistic, Suite};
+use crate::suite::{Case, Statistic, Suite, Value};
 
 /// How far two floating-point renderings of one number may be apart and still be "exact": references are decimal text.
 const RELATIVE_ROUNDING: f64 = 1e-9;
@@ -22,7 +22,7 @@ pub struct Outcome {
 pub struct Row {
     pub case: Case,
     /// Our value, or why there is none.
-    pub ours: Result<f64, String>,
+    pub ours: Result<Value, String>,
     /// Whether the value is where the case and the bound want it; none where neither says so.
     pub within: Option<bool>,
 }
@@ -46,8 +46,9 @@ pub struct Summary {
 }
 
 impl Row {
+    /// Reference and ours; none without a value or where they are text.
     pub fn pair(&self) -> Option<Pair> {
-        Some(Pair { reference: self.case.value, ours: *self.ours.as_ref().ok()? })
+        Some(Pair { reference: self.case.value.number()?, ours: self.ours.as_ref().ok()?.number()? })
     }
 
     /// Signed, percent of the reference.
@@ -56,8 +57,13 @@ impl Row {
     }
 
     fn is_exact(&self) -> bool {
-        let tolerance = self.case.uncertainty.unwrap_or(0.0) + RELATIVE_ROUNDING * self.case.value.abs();
-        self.pair().is_some_and(|pair| pair.difference().abs() <= tolerance)
+        match self.pair() {
+            Some(pair) => {
+                let tolerance = self.case.uncertainty.unwrap_or(0.0) + RELATIVE_ROUNDING * pair.reference.abs();
+                pair.difference().abs() <= tolerance
+            }
+            None => self.ours.as_ref() == Ok(&self.case.value),
+        }
     }
 }
 
@@ -66,7 +72,7 @@ impl Outcome {
     ///
     /// # Panics
     /// If there are not as many values as cases.
-    pub fn new(suite: Suite, values: Vec<Result<f64, String>>) -> Self {
+    pub fn new(suite: Suite, values: Vec<Result<Value, String>>) -> Self {
         assert_eq!(suite.cases.len(), values.len(), "a value or an error a case");
         let mut rows: Vec<Row> =
             suite.cases.iter().zip(values).map(|(case, ours)| Row { case: case.clone(), ours, within: None }).collect();
@@ -81,6 +87,7 @@ impl Outcome {
     pub fn bounded_value(&self) -> Option<f64> {
         let summary = &self.summary;
         match self.suite.bound.statistic {
+            Statistic::Exact => Some((summary.cases - summary.exact) as f64),
             Statistic::ExactShare => Some(summary.exact as f64 / summary.cases.max(1) as f64),
             Statistic::MaxAbs => summary.max_abs,
             Statistic::MaxErrorPercent => summary.worst_percent,
@@ -94,10 +101,10 @@ impl Outcome {
     }
 
     /// The document of `orrery validate --json`, one suite.
-    pub fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Json {
         let s = &self.summary;
         let suite = &self.suite;
-        let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
+        let rows: Vec<Json> = self.rows.iter().map(Row::to_json).collect();
         json!({
             "suite": suite.name,
             "title": suite.title,
@@ -127,10 +134,10 @@ impl Outcome {
 }
 
 impl Row {
-    fn to_json(&self) -> Value {
+    fn to_json(&self) -> Json {
         let case = &self.case;
-        let overrides: serde_json::Map<String, Value> =
-            case.overrides.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
+        let overrides: serde_json::Map<String, Json> =
+            case.overrides.iter().map(|(key, value)| (key.clone(), Json::String(value.clone()))).collect();
         json!({
             "case": case.case,
             "machine": case.machine,
@@ -138,9 +145,9 @@ impl Row {
             "overrides": overrides,
             "metric": case.metric,
             "unit": case.unit,
-            "reference": case.value,
+            "reference": to_json(&case.value),
             "uncertainty": case.uncertainty,
-            "ours": self.ours.as_ref().ok(),
+            "ours": self.ours.as_ref().ok().map(to_json),
             "failure": self.ours.as_ref().err(),
             "error_percent": self.error_percent(),
             "within": self.within,
@@ -151,11 +158,18 @@ impl Row {
     }
 }
 
+fn to_json(value: &Value) -> Json {
+    match value {
+        Value::Number(number) => json!(number),
+        Value::Text(text) => json!(text),
+    }
+}
+
 /// A row has a verdict of its own when the bound speaks of each row, or when the reference has an uncertainty.
 fn within(row: &Row, suite: &Suite) -> Option<bool> {
-    let Some(pair) = row.pair() else { return Some(false) };
+    let Some(pair) = row.pair() else { return Some(row.is_exact()) };
     match suite.bound.statistic {
-        Statistic::ExactShare => Some(row.is_exact()),
+        Statistic::Exact | Statistic::ExactShare => Some(row.is_exact()),
         Statistic::MaxAbs => Some(pair.difference().abs() <= suite.bound.limit),
         Statistic::MaxErrorPercent => pair.error_percent().map(|error| error.abs() <= suite.bound.limit),
         Statistic::Mape => row.case.uncertainty.map(|_| row.is_exact()),
@@ -168,7 +182,7 @@ impl Summary {
         let errors = absolute_errors_percent(&pairs);
         Self {
             cases: rows.len(),
-            failed: rows.len() - pairs.len(),
+            failed: rows.iter().filter(|row| row.ours.is_err()).count(),
             exact: rows.iter().filter(|row| row.is_exact()).count(),
             max_abs: pairs.iter().map(|pair| pair.difference().abs()).max_by(f64::total_cmp),
             mape_percent: mape_percent(&pairs),
@@ -190,6 +204,7 @@ mod tests {
     fn outcome(statistic: Statistic, limit: f64, values: [Result<f64, String>; 3]) -> Outcome {
         let mut cases = vec![case(2, "x", "a", 10.0), case(3, "x", "b", 20.0), case(4, "x", "c", 0.0)];
         cases[1].uncertainty = Some(2.0);
+        let values = values.map(|value| value.map(Value::from));
         Outcome::new(suite(statistic, limit, cases), values.into())
     }
 
@@ -197,6 +212,7 @@ mod tests {
     fn each_statistic_has_its_side_of_the_bound() {
         let values = || [Ok(11.0), Ok(22.0), Ok(0.0)];
         for (statistic, value) in [
+            (Statistic::Exact, 1.0),
             (Statistic::ExactShare, 2.0 / 3.0),
             (Statistic::MaxAbs, 2.0),
             (Statistic::MaxErrorPercent, 10.0),
@@ -218,6 +234,21 @@ mod tests {
             [Some(true), Some(true), Some(false)]
         );
         assert_eq!(outcome.summary.exact, 2);
+    }
+
+    #[test]
+    fn text_is_equal_or_not() {
+        let mut cases = vec![case(2, "x", "hash", 0.0), case(3, "x", "hash2", 0.0), case(4, "x", "cycles", 5.0)];
+        cases[0].value = "00ff".into();
+        cases[1].value = "00fe".into();
+        let values = vec![Ok("00ff".into()), Ok("00ff".into()), Ok(5.0.into())];
+        let outcome = Outcome::new(suite(Statistic::Exact, 1.0, cases), values);
+        assert_eq!(
+            outcome.rows.iter().map(|row| row.within).collect::<Vec<_>>(),
+            [Some(true), Some(false), Some(true)]
+        );
+        assert_eq!((outcome.summary.failed, outcome.summary.exact), (0, 2));
+        assert!(outcome.passed(), "one case may differ");
     }
 
     #[test]

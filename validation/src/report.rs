@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files::write_atomically;
 use crate::outcome::{Outcome, Row, Summary};
 use crate::plot;
-use crate::suite::Suite;
+use crate::suite::{Suite, Value};
 
 /// Rows of the terminal table before it is cut, unless all are asked for; rows outside are always shown.
 const SHOWN_ROWS: usize = 40;
@@ -81,15 +81,16 @@ fn cells(row: &Row) -> Vec<String> {
     let case = &row.case;
     let unit = if case.unit.is_empty() { String::new() } else { format!(" {}", case.unit) };
     let reference = match case.uncertainty {
-        Some(plus_minus) if plus_minus > 0.0 => format!("{} ± {}{unit}", number(case.value), number(plus_minus)),
-        _ => format!("{}{unit}", number(case.value)),
+        Some(plus_minus) if plus_minus > 0.0 => format!("{} ± {}{unit}", shown(&case.value), number(plus_minus)),
+        _ => format!("{}{unit}", shown(&case.value)),
     };
-    let ours = row.ours.as_ref().map_or_else(|_| "–".to_string(), |value| number(*value));
+    let ours = row.ours.as_ref().map_or_else(|_| "–".to_string(), shown);
     let error = match (row.error_percent(), row.pair()) {
         (Some(0.0), _) => "0".to_string(),
         (Some(percent), _) => format!("{percent:+.2} %"),
         (None, Some(pair)) if pair.difference() == 0.0 => "0".to_string(),
         (None, Some(pair)) => format!("{}{unit}", number(pair.difference())),
+        (None, None) if row.within == Some(true) => "0".to_string(),
         (None, None) => "–".to_string(),
     };
     let within = match row.within {
@@ -98,6 +99,13 @@ fn cells(row: &Row) -> Vec<String> {
         None => "",
     };
     vec![case.case.clone(), case.metric.clone(), reference, ours, error, within.to_string()]
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Number(value) => number(*value),
+        Value::Text(text) => text.clone(),
+    }
 }
 
 /// Columns as wide as their widest cell; numbers (the third to the fifth column) to the right.
@@ -232,7 +240,7 @@ mod tests {
         ];
         cases[1].uncertainty = Some(12.0);
         cases[1].unit = "GB/s".into();
-        let values = vec![Ok(10.0), Ok(1240.0), Ok(2.0), Err("the run did not end".into())];
+        let values = vec![Ok(10.0.into()), Ok(1240.0.into()), Ok(2.0.into()), Err("the run did not end".into())];
         Outcome::new(suite(Statistic::ExactShare, 1.0, cases), values)
     }
 
@@ -249,7 +257,7 @@ mod tests {
     #[test]
     fn a_long_table_shows_what_is_wrong_and_counts_the_rest() {
         let cases = (0..60).map(|i| case(2 + i, "x", "latency", 10.0)).collect();
-        let values = (0..60).map(|i| Ok(if i == 33 { 11.0 } else { 10.0 })).collect();
+        let values = (0..60).map(|i| Ok(if i == 33 { 11.0 } else { 10.0 }.into())).collect();
         let outcome = Outcome::new(suite(Statistic::ExactShare, 1.0, cases), values);
         let short = table(&outcome, false);
         assert!(short.contains("c35") && !short.contains("c36"), "{short}");

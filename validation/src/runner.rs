@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::outcome::Outcome;
-use crate::suite::{Case, Suite};
+use crate::suite::{Case, Suite, Value};
 
 /// Values that one run gave, by metric, in the unit that the metric's cases state.
-pub type Measured = BTreeMap<String, f64>;
+pub type Measured = BTreeMap<String, Value>;
 
 /// One run of a suite.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Runners {
                 answer
             })
             .collect();
-        let mut ours: BTreeMap<u64, Result<f64, String>> = BTreeMap::new();
+        let mut ours: BTreeMap<u64, Result<Value, String>> = BTreeMap::new();
         for (request, answer) in requests.iter().zip(&answers) {
             for case in &request.cases {
                 ours.insert(case.line, value_of(case, answer));
@@ -113,11 +113,11 @@ impl Runners {
     }
 }
 
-fn value_of(case: &Case, answer: &Result<Measured, RunError>) -> Result<f64, String> {
+fn value_of(case: &Case, answer: &Result<Measured, RunError>) -> Result<Value, String> {
     let measured = answer.as_ref().map_err(ToString::to_string)?;
     match measured.get(&case.metric) {
-        Some(value) if value.is_finite() => Ok(*value),
-        Some(value) => Err(format!("the run gave {value}")),
+        Some(Value::Number(number)) if !number.is_finite() => Err(format!("the run gave {number}")),
+        Some(value) => Ok(value.clone()),
         None => {
             let known: Vec<&str> = measured.keys().map(String::as_str).collect();
             Err(format!("the run has no metric `{}`; it has {}", case.metric, known.join(", ")))
@@ -159,7 +159,7 @@ pub(crate) mod tests {
             workload: workload.into(),
             overrides: Vec::new(),
             metric: metric.into(),
-            value,
+            value: value.into(),
             unit: "cycles".into(),
             uncertainty: None,
             comparable: Comparable::PublishedFigure,
@@ -178,6 +178,7 @@ pub(crate) mod tests {
             source: "a table".into(),
             bound: Bound { statistic, limit },
             cases,
+            parameters: Default::default(),
             attachments: Vec::new(),
         }
     }
@@ -200,7 +201,7 @@ pub(crate) mod tests {
                 return Err(RunError("it broke".into()));
             }
             let count = request.workload.matches('a').count();
-            Ok([("length".into(), request.workload.len() as f64), ("a".into(), count as f64)].into())
+            Ok([("length".into(), (request.workload.len() as f64).into()), ("a".into(), (count as f64).into())].into())
         }
     }
 
@@ -236,7 +237,7 @@ pub(crate) mod tests {
         assert_eq!(called, ["banana", "broken", "kiwi"], "one call a run");
         assert_eq!(seen.lock().unwrap().iter().map(|s| s.1).max(), Some(3));
         let ours: Vec<_> = outcome.rows.iter().map(|row| row.ours.clone()).collect();
-        assert_eq!(ours[..4], [Ok(6.0), Ok(4.0), Ok(3.0), Err("it broke".to_string())]);
+        assert_eq!(ours[..4], [Ok(6.0.into()), Ok(4.0.into()), Ok(3.0.into()), Err("it broke".to_string())]);
         assert_eq!(ours[4], Err("the run has no metric `b`; it has a, length".to_string()));
     }
 

@@ -37,6 +37,8 @@ pub struct Suite {
     pub source: String,
     pub bound: Bound,
     pub cases: Vec<Case>,
+    /// Tables of `suite.toml`, which are the runner's to understand.
+    pub parameters: toml::Table,
     /// Other files of the folder that a runner may read: (path relative to the folder, contents).
     pub attachments: Vec<(String, Vec<u8>)>,
 }
@@ -52,6 +54,8 @@ pub struct Bound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Statistic {
+    /// Number of cases whose result is not the reference, ± its uncertainty. At most the limit.
+    Exact,
     /// Share (0 to 1) of cases whose result is the reference, ± its uncertainty. At least the limit.
     ExactShare,
     /// Largest |difference|, in the unit of the cases. At most the limit.
@@ -66,6 +70,7 @@ impl Statistic {
     /// As written in `suite.toml`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Exact => "exact",
             Self::ExactShare => "exact_share",
             Self::MaxAbs => "max_abs",
             Self::MaxErrorPercent => "max_error_percent",
@@ -79,7 +84,7 @@ impl Bound {
     pub fn holds(&self, value: f64) -> bool {
         match self.statistic {
             Statistic::ExactShare => value >= self.limit,
-            Statistic::MaxAbs | Statistic::MaxErrorPercent | Statistic::Mape => value <= self.limit,
+            Statistic::Exact | Statistic::MaxAbs | Statistic::MaxErrorPercent | Statistic::Mape => value <= self.limit,
         }
     }
 }
@@ -93,7 +98,7 @@ pub struct Case {
     /// Key and value, as `--set` takes them.
     pub overrides: Vec<(String, String)>,
     pub metric: String,
-    pub value: f64,
+    pub value: Value,
     pub unit: String,
     /// ± in [`unit`](Self::unit); none: not known.
     pub uncertainty: Option<f64>,
@@ -103,6 +108,39 @@ pub struct Case {
     /// In `cases.csv`, from 1.
     pub line: u64,
 }
+
+/// What a reference or a run says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Number(f64),
+    /// Something that is equal or not, such as a hash.
+    Text(String),
+}
+
+impl Value {
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_string())
+    }
+}
+
+/// Units whose values are text.
+const TEXT_UNITS: [&str; 2] = ["hash", "text"];
 
 /// How alike the measured thing and the simulated thing are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +272,7 @@ impl Suite {
             Ok::<_, SuiteError>((file, text))
         };
         let (file, text) = text_of("suite.toml")?;
-        let head = parse_head(&file, &text)?;
+        let (head, parameters) = parse_head(&file, &text)?;
         let (file, text) = text_of("cases.csv")?;
         let cases = parse_cases(&file, &text)?;
         Ok(Self {
@@ -245,6 +283,7 @@ impl Suite {
             source: head.source,
             bound: Bound { statistic: head.statistic, limit: head.bound },
             cases,
+            parameters,
             attachments: files,
         })
     }
@@ -286,15 +325,19 @@ fn relative(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/")
 }
 
-fn parse_head(file: &str, text: &str) -> Result<SuiteFile, SuiteError> {
+/// The keys above the first table are ours and must be known; the tables are the runner's.
+fn parse_head(file: &str, text: &str) -> Result<(SuiteFile, toml::Table), SuiteError> {
     let at = |offset: usize, message: String| {
         let before = &text[..offset.min(text.len())];
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
         SuiteError::Toml { file: file.to_string(), line, column, message }
     };
-    let head: SuiteFile =
-        toml::from_str(text).map_err(|e| at(e.span().map_or(0, |span| span.start), e.message().to_string()))?;
+    let wrong = |e: toml::de::Error| at(e.span().map_or(0, |span| span.start), e.message().to_string());
+    let tables = text.find("\n[").map_or(text.len(), |newline| newline + 1);
+    let head: SuiteFile = toml::from_str(&text[..tables]).map_err(wrong)?;
+    let mut parameters: toml::Table = toml::from_str(text).map_err(wrong)?;
+    parameters.retain(|_, value| value.is_table());
     let most = if head.statistic == Statistic::ExactShare { 1.0 } else { f64::MAX };
     if !(0.0..=most).contains(&head.bound) {
         let message = match head.statistic {
@@ -303,7 +346,7 @@ fn parse_head(file: &str, text: &str) -> Result<SuiteFile, SuiteError> {
         };
         return Err(at(text.find("bound").unwrap_or(0), message));
     }
-    Ok(head)
+    Ok((head, parameters))
 }
 
 fn parse_cases(file: &str, text: &str) -> Result<Vec<Case>, SuiteError> {
@@ -374,7 +417,10 @@ impl Row<'_> {
             workload: self.required("workload")?.to_string(),
             overrides: self.overrides()?,
             metric: self.required("metric")?.to_string(),
-            value: self.number("value")?,
+            value: match TEXT_UNITS.contains(&self.text("unit")) {
+                true => Value::Text(self.required("value")?.to_string()),
+                false => Value::Number(self.number("value")?),
+            },
             unit: self.text("unit").to_string(),
             uncertainty,
             comparable: self.choice("comparable", &Comparable::ALL)?,

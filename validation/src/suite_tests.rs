@@ -32,8 +32,19 @@ fn a_suite_is_read() {
     assert_eq!(suite.attachment("extra.toml"), Some(&b"x = 1"[..]));
     let [a, b] = &suite.cases[..] else { panic!("two cases") };
     assert_eq!(a.overrides, [("part.sm.count".into(), "2".into()), ("seed".into(), "3".into())]);
-    assert_eq!((a.value, a.uncertainty, a.line, a.source.as_str()), (1000.0, Some(2.5), 3, "X, table 1"));
+    assert_eq!(
+        (a.value.number().unwrap(), a.uncertainty, a.line, a.source.as_str()),
+        (1000.0, Some(2.5), 3, "X, table 1")
+    );
     assert_eq!((b.uncertainty, b.comparable, b.split), (None, Comparable::PeerGolden, Split::Fit));
+}
+
+#[test]
+fn a_hash_is_text_and_tables_are_the_runners() {
+    let head = format!("{}\n[policy.open]\nqueue = 32\n", HEAD.replace("mape", "exact"));
+    let suite = read(&head, &format!("{COLUMNS_LINE}\na,m,w,,digest,00ff,hash,,peer-golden,s,test\n")).unwrap();
+    assert_eq!(suite.cases[0].value, Value::Text("00ff".into()));
+    assert_eq!(suite.parameters["policy"]["open"]["queue"].as_integer(), Some(32));
 }
 
 #[test]
