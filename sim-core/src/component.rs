@@ -112,8 +112,7 @@ impl Cx<'_> {
     #[inline]
     pub fn take<P: Payload>(&mut self, from: In<P>) -> Option<P> {
         let lane = self.fabric.lane_mut::<P>(from.lane);
-        let message = lane.take(from.fifo)?;
-        let w = lane.writers[from.fifo as usize];
+        let (message, w) = lane.take(from.fifo)?;
         let due = if w.same_clock {
             self.now + u64::from(w.latency_cycles)
         } else {

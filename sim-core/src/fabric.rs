@@ -15,19 +15,25 @@ pub(crate) struct OutPort {
     pub capacity: u16,
     head: u16,
     pending: u16,
-    mask: u16,
     pub shard: u16,
     stamps: u32,
     pub owner: u32,
     pub fifo: u32,
     pub latency_cycles: u32,
-    pub lane: u16,
     pub domain: u8,
     pub same_clock: bool,
     pub local: bool,
     pub linked: bool,
     /// The owner sleeps until a credit comes back.
     blocked: bool,
+}
+
+impl OutPort {
+    /// The ring of stamps is the next power of two of the capacity.
+    #[inline]
+    fn mask(&self) -> u16 {
+        u16::MAX.checked_shr(self.capacity.saturating_sub(1).leading_zeros()).unwrap_or(0)
+    }
 }
 
 const COUNT_BITS: u32 = 16;
@@ -44,6 +50,8 @@ pub(crate) struct Fabric {
     pub lanes: Vec<LaneSlot>,
     pub outs: Vec<OutPort>,
     stamps: Vec<u64>,
+    /// Lane of each output.
+    pub lane_of_out: Vec<u16>,
     /// Outputs of each component, by flat number.
     pub outs_of: Vec<std::ops::Range<u32>>,
     /// Inputs of each component as (lane, FIFO), by flat number.
@@ -67,6 +75,7 @@ impl Fabric {
             lanes: Vec::new(),
             outs: Vec::new(),
             stamps: Vec::new(),
+            lane_of_out: Vec::new(),
             outs_of: Vec::new(),
             fifos_of: Vec::new(),
             wake: Wake::new(clocks.len()),
@@ -92,19 +101,18 @@ impl Fabric {
 
     /// Adds the sending end of a link that is not connected yet.
     pub fn add_out(&mut self, owner: u32, lane: u16) -> u32 {
+        self.lane_of_out.push(lane);
         let same_clock = true;
         self.outs.push(OutPort {
             credits: 0,
             capacity: 0,
             head: 0,
             pending: 0,
-            mask: 0,
             shard: 0,
             stamps: 0,
             owner,
             fifo: 0,
             latency_cycles: 1,
-            lane,
             domain: 0,
             same_clock,
             local: true,
@@ -119,7 +127,6 @@ impl Fabric {
         let o = &mut self.outs[out as usize];
         let ring = usize::from(capacity).next_power_of_two();
         o.stamps = self.stamps.len() as u32;
-        o.mask = (ring - 1) as u16;
         o.credits = capacity;
         o.capacity = capacity;
         o.linked = true;
@@ -156,8 +163,8 @@ impl Fabric {
                 break;
             }
             o.credits += batch as u16;
-            o.head = (o.head + 1) & o.mask;
             o.pending -= 1;
+            o.head = if o.pending == 0 { 0 } else { (o.head + 1) & o.mask() };
         }
         o.credits
     }
@@ -168,14 +175,14 @@ impl Fabric {
         let o = &mut self.outs[out as usize];
         let ring = o.stamps as usize;
         if o.pending > 0 {
-            let newest = &mut self.stamps[ring + usize::from(o.head.wrapping_add(o.pending - 1) & o.mask)];
+            let newest = &mut self.stamps[ring + usize::from(o.head.wrapping_add(o.pending - 1) & o.mask())];
             debug_assert!(*newest >> COUNT_BITS <= due, "credits overtake each other");
             if *newest >> COUNT_BITS == due {
                 *newest += 1;
                 return;
             }
         }
-        self.stamps[ring + usize::from(o.head.wrapping_add(o.pending) & o.mask)] = due << COUNT_BITS | 1;
+        self.stamps[ring + usize::from(o.head.wrapping_add(o.pending) & o.mask())] = due << COUNT_BITS | 1;
         o.pending += 1;
         if o.blocked {
             let owner = o.owner;
@@ -203,7 +210,7 @@ impl Fabric {
     /// Earliest credit on its way to an output, and how many are.
     pub fn pending_credits(&self, out: u32) -> (Option<u64>, u32) {
         let o = &self.outs[out as usize];
-        let batch = |i: u16| self.stamps[o.stamps as usize + usize::from(o.head.wrapping_add(i) & o.mask)];
+        let batch = |i: u16| self.stamps[o.stamps as usize + usize::from(o.head.wrapping_add(i) & o.mask())];
         let count = (0..o.pending).map(|i| u32::from(batch(i) as u16)).sum();
         ((o.pending > 0).then(|| batch(0) >> COUNT_BITS), count)
     }

@@ -12,8 +12,9 @@ pub trait Payload: Copy + Send + Sync + 'static {
     const NAME: &'static str;
 }
 
-/// One FIFO's ring within the slots of its lane. 16 bytes: four of them share a cache line.
+/// One FIFO's ring within the slots of its lane, and its writer: half a cache line.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 pub(crate) struct Fifo {
     base: u32,
     pub owner: u32,
@@ -22,6 +23,7 @@ pub(crate) struct Fifo {
     mask: u16,
     /// What the component declared; the ring is the next power of two.
     pub capacity: u16,
+    pub writer: Writer,
 }
 
 /// Where the credits of a FIFO go.
@@ -46,7 +48,6 @@ struct Crossing<P> {
 
 pub(crate) struct Lane<P> {
     pub fifos: Vec<Fifo>,
-    pub writers: Vec<Writer>,
     slots: Vec<Option<P>>,
     in_flight: Vec<Wheel<(u32, P)>>,
     outbox: Vec<Vec<Crossing<P>>>,
@@ -57,7 +58,6 @@ impl<P: Payload> Lane<P> {
     pub fn new(domains: usize, shards: usize) -> Lane<P> {
         Lane {
             fifos: Vec::new(),
-            writers: Vec::new(),
             slots: Vec::new(),
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
             outbox: (0..shards).map(|_| Vec::new()).collect(),
@@ -70,8 +70,8 @@ impl<P: Payload> Lane<P> {
         let base = self.slots.len();
         self.slots.resize(base + ring, None);
         let mask = (ring - 1) as u16;
-        self.fifos.push(Fifo { base: base as u32, owner, head: 0, len: 0, mask, capacity });
-        self.writers.push(Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false });
+        let writer = Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false };
+        self.fifos.push(Fifo { base: base as u32, owner, head: 0, len: 0, mask, capacity, writer });
         (self.fifos.len() - 1) as u32
     }
 
@@ -90,15 +90,16 @@ impl<P: Payload> Lane<P> {
     }
 
     #[inline]
-    pub fn take(&mut self, fifo: u32) -> Option<P> {
+    pub fn take(&mut self, fifo: u32) -> Option<(P, Writer)> {
         let f = &mut self.fifos[fifo as usize];
         if f.len == 0 {
             return None;
         }
         let slot = f.base as usize + usize::from(f.head);
-        f.head = (f.head + 1) & f.mask;
         f.len -= 1;
-        self.slots[slot]
+        // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
+        f.head = if f.len == 0 { 0 } else { (f.head + 1) & f.mask };
+        self.slots[slot].map(|message| (message, f.writer))
     }
 
     #[inline]
@@ -116,6 +117,8 @@ pub(crate) trait AnyLane: Send + Sync + Any {
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
     fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
     fn next_due(&mut self, domain: u8) -> Option<u64>;
+    /// Cycle up to `limit` at which the first message in flight for a FIFO arrives.
+    fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64>;
     fn set_writer(&mut self, fifo: u32, writer: Writer);
     fn writer(&self, fifo: u32) -> Writer;
     fn waiting(&self, fifo: u32) -> u16;
@@ -143,12 +146,16 @@ impl<P: Payload> AnyLane for Lane<P> {
         self.in_flight[domain as usize].next_due()
     }
 
+    fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64> {
+        self.in_flight[domain as usize].earliest_where(limit, |(f, _)| *f == fifo)
+    }
+
     fn set_writer(&mut self, fifo: u32, writer: Writer) {
-        self.writers[fifo as usize] = writer;
+        self.fifos[fifo as usize].writer = writer;
     }
 
     fn writer(&self, fifo: u32) -> Writer {
-        self.writers[fifo as usize]
+        self.fifos[fifo as usize].writer
     }
 
     fn waiting(&self, fifo: u32) -> u16 {
@@ -185,15 +192,28 @@ impl LaneSlot {
 
     #[inline]
     pub fn typed<P: Payload>(&self) -> &Lane<P> {
-        let lane: &dyn Any = &*self.lane;
-        debug_assert_eq!(self.type_id, TypeId::of::<P>());
-        lane.downcast_ref().expect("a port of another machine")
+        if self.type_id != TypeId::of::<P>() {
+            wrong_machine(P::NAME);
+        }
+        let lane: *const dyn AnyLane = &*self.lane;
+        // SAFETY: `type_id` was set beside a `Lane<P>` of this very type in `LaneSlot::new`, and neither changes
+        // afterwards. `Any::downcast_ref` asks the lane itself by a virtual call, at every peek, take and send.
+        unsafe { &*lane.cast::<Lane<P>>() }
     }
 
     #[inline]
     pub fn typed_mut<P: Payload>(&mut self) -> &mut Lane<P> {
-        let lane: &mut dyn Any = &mut *self.lane;
-        debug_assert_eq!(self.type_id, TypeId::of::<P>());
-        lane.downcast_mut().expect("a port of another machine")
+        if self.type_id != TypeId::of::<P>() {
+            wrong_machine(P::NAME);
+        }
+        let lane: *mut dyn AnyLane = &mut *self.lane;
+        // SAFETY: as in `typed`; the borrow of the lane is as unique as that of the slot.
+        unsafe { &mut *lane.cast::<Lane<P>>() }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn wrong_machine(protocol: &str) -> ! {
+    panic!("a port for {protocol} was used in a machine that did not make it")
 }

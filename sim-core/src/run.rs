@@ -200,7 +200,7 @@ impl Machine {
         let holders = (self.shards.iter().enumerate())
             .flat_map(|(s, shard)| shard.fabric.work.holders.iter().take(LOOKS).map(move |id| (s, *id)));
         for (s, id) in old.into_iter().chain(holders) {
-            let bound = self.earliest_tick(s, id, first);
+            let bound = self.earliest_tick(s, id, first, end);
             if bound > best || self.state.guard.is_none() {
                 best = best.max(bound);
                 self.state.guard = Some((s, id));
@@ -212,8 +212,9 @@ impl Machine {
         best
     }
 
-    /// A time before which a component cannot be ticked with effect, when nothing happens before `first`.
-    fn earliest_tick(&self, shard: usize, id: u32, first: Femtos) -> Femtos {
+    /// A time before which a component cannot be ticked with effect, when nothing happens before `first`; what comes
+    /// after `end` is not looked at.
+    fn earliest_tick(&self, shard: usize, id: u32, first: Femtos, end: Femtos) -> Femtos {
         let fabric = &self.shards[shard].fabric;
         if fabric.wake.is_marked(id) {
             return first;
@@ -225,7 +226,9 @@ impl Machine {
             for out in fabric.outs_of[id as usize].clone() {
                 let o = &fabric.outs[out as usize];
                 if o.linked {
-                    let receiver = &self.shards[usize::from(o.shard)].fabric.lanes[usize::from(o.lane)].lane;
+                    let receiver = &self.shards[usize::from(o.shard)].fabric.lanes
+                        [usize::from(fabric.lane_of_out[out as usize])]
+                    .lane;
                     bound = bound.min(arrival(receiver.writer(o.fifo).latency_cycles));
                 }
             }
@@ -242,7 +245,10 @@ impl Machine {
                 let at_home =
                     u32::from(o.credits) + sender.pending_credits(writer.out).1 + u32::from(lane.waiting(fifo));
                 if at_home < u32::from(o.capacity) {
-                    return first;
+                    let domain = fabric.wake.domain[id as usize];
+                    let limit = clock.first_edge_after(end.min(bound)).0;
+                    let due = lane.next_arrival(domain, fifo, limit);
+                    bound = bound.min(due.map_or(Femtos::NEVER, |c| clock.edge(Cycle(c))));
                 }
                 bound = bound.min(arrival(o.latency_cycles));
             }

@@ -17,6 +17,9 @@ pub(crate) struct Wake {
     /// Registered alarms; an entry of a wheel counts only while it agrees with these.
     alarm: Vec<u64>,
     background_alarm: Vec<u64>,
+    /// The alarm last put into a wheel and not taken out since: setting the same one again needs no second entry.
+    queued: Vec<u64>,
+    background_queued: Vec<u64>,
     /// Domain of each component.
     pub domain: Vec<u8>,
     alarms: Vec<Wheel<u32>>,
@@ -48,6 +51,8 @@ impl Wake {
         self.waits.resize(end, 0);
         self.alarm.resize(end, NONE);
         self.background_alarm.resize(end, NONE);
+        self.queued.resize(end, NONE);
+        self.background_queued.resize(end, NONE);
         self.domain.resize(end, domain);
         base as u32
     }
@@ -167,14 +172,17 @@ impl Wake {
         let i = id as usize;
         self.waits[i] |= TIMED;
         let domain = self.domain[i] as usize;
-        let (slot, wheel) = if background {
-            (&mut self.background_alarm[i], &mut self.background_alarms[domain])
+        let (slot, queued, wheel) = if background {
+            (&mut self.background_alarm[i], &mut self.background_queued[i], &mut self.background_alarms[domain])
         } else {
-            (&mut self.alarm[i], &mut self.alarms[domain])
+            (&mut self.alarm[i], &mut self.queued[i], &mut self.alarms[domain])
         };
         if at < *slot {
             *slot = at;
-            wheel.push(at, id);
+            if *queued != at {
+                *queued = at;
+                wheel.push(at, id);
+            }
         }
     }
 
@@ -190,6 +198,7 @@ impl Wake {
     pub fn ring(&mut self, domain: usize, cycle: u64) -> bool {
         let mut foreground = false;
         let Wake { words, summary, alarm, background_alarm, alarms, background_alarms, .. } = self;
+        let (queued, background_queued) = (&mut self.queued, &mut self.background_queued);
         let mut mark = |id: u32| {
             let w = (id >> 6) as usize;
             words[w] |= 1 << (id & 63);
@@ -200,25 +209,39 @@ impl Wake {
                 mark(id);
                 foreground = true;
             }
+            forget(&mut queued[id as usize], cycle);
         });
         background_alarms[domain].drain(cycle, |id| {
             if background_alarm[id as usize] == cycle {
                 mark(id);
             }
+            forget(&mut background_queued[id as usize], cycle);
         });
         foreground
     }
 
     /// Earliest foreground alarm of a domain.
     pub fn next_alarm(&mut self, domain: usize) -> Option<u64> {
-        let alarm = &self.alarm;
-        self.alarms[domain].next_due_where(|due, &id| alarm[id as usize] == due)
+        let (alarm, queued) = (&self.alarm, &mut self.queued);
+        self.alarms[domain].next_due_where(|due, &id| {
+            let live = alarm[id as usize] == due;
+            if !live {
+                forget(&mut queued[id as usize], due);
+            }
+            live
+        })
     }
 
     /// Earliest background alarm of a domain.
     pub fn next_background_alarm(&mut self, domain: usize) -> Option<u64> {
-        let alarm = &self.background_alarm;
-        self.background_alarms[domain].next_due_where(|due, &id| alarm[id as usize] == due)
+        let (alarm, queued) = (&self.background_alarm, &mut self.background_queued);
+        self.background_alarms[domain].next_due_where(|due, &id| {
+            let live = alarm[id as usize] == due;
+            if !live {
+                forget(&mut queued[id as usize], due);
+            }
+            live
+        })
     }
 
     /// The alarm of one component, foreground or background.
@@ -235,5 +258,13 @@ impl Wake {
     /// Whether the component waits for arrivals.
     pub fn waits_for_input(&self, id: u32) -> bool {
         self.waits_for(id, INPUT)
+    }
+}
+
+/// An entry for `at` has left the wheel.
+#[inline]
+fn forget(queued: &mut u64, at: u64) {
+    if *queued == at {
+        *queued = NONE;
     }
 }

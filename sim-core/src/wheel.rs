@@ -220,6 +220,15 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// The earliest due cycle up to `limit` of an item that `wanted` accepts; looks through all of them.
+    pub fn earliest_where(&self, limit: u64, wanted: impl Fn(&T) -> bool) -> Option<u64> {
+        let near_end = limit.min(self.now + SLOTS as u64 - 1);
+        let near = (self.now + 1..=near_end).find(|c| self.near[*c as usize & (SLOTS - 1)].iter().any(&wanted));
+        let far = self.far.iter().flatten().filter(|(due, item)| *due <= limit && wanted(item)).map(|(due, _)| *due);
+        let late = self.heap.iter().map(|Reverse(l)| l).filter(|l| l.due <= limit && wanted(&l.item)).map(|l| l.due);
+        near.into_iter().chain(far).chain(late).min()
+    }
+
     /// Moves on to `cycle` and hands its items to `f` in the order they were pushed. Nothing may be due before.
     #[inline]
     pub fn drain(&mut self, cycle: u64, mut f: impl FnMut(T)) -> usize {
