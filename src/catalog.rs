@@ -20,12 +20,17 @@ pub struct ShippedMachine {
     path: String,
 }
 
-/// The shipped machines, by folder and name. A file in a folder `base` is no machine of its own.
+/// The shipped machines, by folder and name: files with parts. A file in a folder `base` is no machine of its own.
 pub fn machines() -> Vec<ShippedMachine> {
     let mut machines = Vec::new();
     for family in CONFIGS.dirs() {
         for file in family.files().filter(|file| file.path().extension().is_some_and(|e| e == "toml")) {
             let path = file.path().to_string_lossy().replace('\\', "/");
+            let is_machine = |document: Document| document.root().get("part").is_some();
+            // A file with an error is listed: the error is shown where it is used.
+            if !Document::load(&path, &mut embedded, &[]).map_or(true, is_machine) {
+                continue;
+            }
             let name = file.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
             machines.push(ShippedMachine { name, path });
         }
