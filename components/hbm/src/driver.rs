@@ -127,7 +127,8 @@ impl Run {
             controller.enqueue(Request { id: request.index, address: request.address, op: request.op });
         match admission {
             Admission::Accepted => self.outstanding += 1,
-            Admission::Merged => self.outcome.write_latencies.push(0),
+            // A merged write is acknowledged one tick after it was offered.
+            Admission::Merged => self.outcome.write_latencies.push(1),
             Admission::Refused => return admission,
         }
         self.outcome.last_accept = now;

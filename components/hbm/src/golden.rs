@@ -77,8 +77,11 @@ fn metrics(controller: &dyn Controller, out: &Outcome) -> Vec<(&'static str, Str
     list
 }
 
-/// Mean to three decimals, `None` if there is nothing.
+/// Mean to three decimals without trailing zeros, `None` if there is nothing.
 fn average(latencies: &[u32]) -> Option<String> {
     let sum: u64 = latencies.iter().map(|l| u64::from(*l)).sum();
-    (sum > 0).then(|| format!("{:.3}", sum as f64 / latencies.len() as f64))
+    (sum > 0).then(|| {
+        let text = format!("{:.3}", sum as f64 / latencies.len() as f64);
+        text.trim_end_matches('0').trim_end_matches('.').to_string()
+    })
 }

@@ -20,7 +20,7 @@ fn differences(suite: &Suite, case: &Case) -> Vec<(String, String, String)> {
     let value = |of: &BTreeMap<String, String>, name: &String| of.get(name).unwrap_or(&zero).clone();
     names
         .into_iter()
-        .map(|n| (n.clone(), value(&ours, n), value(&case.metrics, n)))
+        .map(|n| (n.clone(), value(&ours, n), plain(value(&case.metrics, n))))
         .filter(|(_, a, b)| a != b)
         .collect()
 }
@@ -50,6 +50,11 @@ fn a_sample_of_golden_lines_is_exact() {
         let small = case.workload.stream.requests <= 20_000;
         small || case.workload.stream.requests <= 100_000 && last_of_policy(&case.policy, &case.name, &suite)
     });
+}
+
+/// Decimals without trailing zeros.
+fn plain(value: String) -> String {
+    if value.contains('.') { value.trim_end_matches('0').trim_end_matches('.').to_string() } else { value }
 }
 
 /// Whether a case is the last one listed of its policy.
