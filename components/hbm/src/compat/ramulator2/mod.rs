@@ -265,7 +265,7 @@ impl<O: CommandObserver> Ramulator2<O> {
         if blocked && command.closes() {
             return NEVER;
         }
-        let ready = self.banks.on_edge(command, ready);
+        let ready = self.banks.on_edge(command, ready.max(clk));
         if ready > clk {
             return ready;
         }
