@@ -190,7 +190,7 @@ impl CommandSet {
 
 /// The interface generations, which differ in clocking and command lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Generation {
     /// JESD235 legacy mode: one channel of 128 bits.
     Hbm1,
@@ -200,6 +200,8 @@ pub enum Generation {
     Hbm3,
     /// JESD270-4.
     Hbm4,
+    /// The idealised interface of DRAMsim3: every command takes one clock of one of two command buses.
+    OneCycle,
 }
 
 impl Generation {
@@ -207,7 +209,7 @@ impl Generation {
     #[inline]
     pub fn ticks_per_ck(self) -> u32 {
         match self {
-            Generation::Hbm1 | Generation::Hbm2 => 1,
+            Generation::Hbm1 | Generation::Hbm2 | Generation::OneCycle => 1,
             Generation::Hbm3 | Generation::Hbm4 => 2,
         }
     }
@@ -216,6 +218,7 @@ impl Generation {
     #[inline]
     pub fn command_ticks(self, c: Command) -> u32 {
         match (self, c) {
+            (Generation::OneCycle, _) => 1,
             (Generation::Hbm1 | Generation::Hbm2, Command::Act) => 2,
             (Generation::Hbm1 | Generation::Hbm2, _) => 1,
             (Generation::Hbm3 | Generation::Hbm4, Command::Act) => 3,

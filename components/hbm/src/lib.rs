@@ -10,6 +10,7 @@
 //! Start reading at `bank`, then `queue`, then `compat::ramulator2`.
 
 pub mod bank;
+pub mod checker;
 pub mod command;
 pub mod compat;
 pub mod config_file;
@@ -26,4 +27,5 @@ pub mod queue;
 pub mod request;
 pub mod stats;
 pub mod timing;
+pub mod trace;
 pub mod workload;

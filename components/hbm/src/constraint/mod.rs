@@ -15,6 +15,7 @@
 
 mod hbm12;
 mod hbm34;
+mod power;
 
 use crate::command::{Command, CommandSet, Generation};
 use crate::timing::Timing;
@@ -107,10 +108,11 @@ pub struct ConstraintTable {
 impl ConstraintTable {
     /// Expands the rules of a generation with the timing of a preset.
     pub fn build(generation: Generation, timing: &Timing, edition: Edition) -> Self {
-        let rules = match generation {
-            Generation::Hbm1 | Generation::Hbm2 => hbm12::rules(generation, timing),
+        let mut rules = match generation {
+            Generation::Hbm1 | Generation::Hbm2 | Generation::OneCycle => hbm12::rules(generation, timing),
             Generation::Hbm3 | Generation::Hbm4 => hbm34::rules(generation, timing),
         };
+        rules.extend(power::rules(timing));
         let mut pairs = Vec::new();
         for rule in rules.iter().filter(|r| edition == Edition::Full || !r.full_only) {
             for before in rule.before.iter() {
