@@ -25,6 +25,7 @@ pub mod organisation;
 pub mod preset;
 pub mod queue;
 pub mod request;
+pub mod scan;
 pub mod stats;
 pub mod timing;
 pub mod trace;

@@ -14,6 +14,8 @@ use crate::request::Op;
 pub const NO_KEY: u64 = u64::MAX;
 const NO_SLOT: u16 = u16::MAX;
 const FILTER: usize = 256;
+/// Sequence number of a free slot; keys have 48 bits of it.
+const GONE: u64 = u64::MAX;
 
 /// A queued request.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +51,6 @@ struct Slot {
 pub struct RequestQueue {
     capacity: usize,
     length: usize,
-    sequence: u64,
     banks_per_rank: u32,
     slots: Vec<Slot>,
     free: Vec<u16>,
@@ -71,7 +72,6 @@ impl RequestQueue {
         RequestQueue {
             capacity,
             length: 0,
-            sequence: 0,
             banks_per_rank,
             slots: Vec::with_capacity(capacity),
             free: Vec::with_capacity(capacity),
@@ -156,10 +156,11 @@ impl RequestQueue {
         false
     }
 
-    /// Appends a request; the queue must have room. `open_row` is the open row of its bank.
-    pub fn push(&mut self, request: Queued, open_row: u32) {
+    /// Appends a request; the queue must have room. `sequence` grows from request to request, over all queues whose keys
+    /// are compared. `open_row` is the open row of its bank. Returns the request's key.
+    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> u64 {
         let bank = request.bank as usize;
-        let slot = Slot { request, sequence: self.sequence, next: NO_SLOT, previous: self.tail[bank] };
+        let slot = Slot { request, sequence, next: NO_SLOT, previous: self.tail[bank] };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[usize::from(at)] = slot;
@@ -175,8 +176,7 @@ impl RequestQueue {
             tail => self.slots[usize::from(tail)].next = at,
         }
         self.tail[bank] = at;
-        let key = key_of(self.sequence, at);
-        self.sequence += 1;
+        let key = key_of(sequence, at);
         self.length += 1;
         self.filter[filter_of(request.address)] += 1;
         if request.row == open_row {
@@ -186,6 +186,19 @@ impl RequestQueue {
         } else if self.miss[bank] == NO_KEY {
             self.set_miss(request.bank, key);
         }
+        key
+    }
+
+    /// Whether the request of a key still waits.
+    #[inline]
+    pub fn holds(&self, key: u64) -> bool {
+        self.slots[slot_of(key)].sequence == key >> 16
+    }
+
+    /// Banks of a rank with any request.
+    #[inline]
+    pub fn wanted_banks(&self, rank: usize) -> u32 {
+        self.hit_banks[rank] | self.miss_banks[rank]
     }
 
     /// Takes a request out. `open_row` is the open row of its bank as it was when the caches were last true.
@@ -201,6 +214,7 @@ impl RequestQueue {
             NO_SLOT => self.tail[bank] = slot.previous,
             n => self.slots[usize::from(n)].previous = slot.previous,
         }
+        self.slots[at].sequence = GONE;
         self.free.push(at as u16);
         self.length -= 1;
         self.filter[filter_of(slot.request.address)] -= 1;
@@ -225,12 +239,6 @@ impl RequestQueue {
         let miss = self.find(head, |row| row != open_row);
         self.set_hit(bank, hit);
         self.set_miss(bank, miss);
-    }
-
-    /// Arrival tick of the oldest request in the queue, or `None` if it is empty. Linear in the banks.
-    pub fn oldest_arrival(&self) -> Option<(Tick, u32)> {
-        let oldest = self.head.iter().filter(|h| **h != NO_SLOT).map(|h| &self.slots[usize::from(*h)]);
-        oldest.min_by_key(|s| s.sequence).map(|s| (s.request.arrive, s.request.bank))
     }
 
     /// The key of the oldest request of a bank, or [`NO_KEY`].

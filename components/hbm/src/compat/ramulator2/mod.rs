@@ -27,6 +27,7 @@ use crate::mapper::{FieldMap, FieldOrder};
 use crate::preset::Preset;
 use crate::queue::{NO_KEY, Queued, RequestQueue};
 use crate::request::{Admission, Completion, Op, Request, Until};
+use crate::scan::Pick;
 use crate::stats::Counters;
 use closed_cap::ClosedCap;
 use refresh::Refresh;
@@ -94,6 +95,7 @@ pub struct Ramulator2<O = ()> {
     column_not_before: Tick,
     row_not_before: Tick,
     written: Vec<Completion>,
+    sequence: u64,
     counters: Counters,
     /// Sees every issued command.
     pub observer: O,
@@ -133,6 +135,7 @@ impl<O: CommandObserver> Ramulator2<O> {
             column_not_before: 0,
             row_not_before: 0,
             written: Vec::new(),
+            sequence: 0,
             counters: Counters::default(),
             observer,
         }
@@ -194,54 +197,35 @@ impl<O: CommandObserver> Ramulator2<O> {
             return self.issue_active(i, clk);
         }
         if self.maintenance.is_empty() {
-            let (key, ready) = self.ready_hit(clk);
-            if key != NO_KEY {
-                return self.issue_hit(key, clk);
+            let pick = self.ready_hit(clk);
+            if pick.found() {
+                return self.issue_hit(pick.key, clk);
             }
-            next = next.min(ready);
+            next = next.min(pick.next);
         }
         self.column_not_before = self.banks.on_edge(Command::Rd, next);
     }
 
-    /// The oldest request for an open row whose column command may issue at `clk`; else when to look again.
-    fn ready_hit(&self, clk: Tick) -> (u64, Tick) {
+    /// The oldest request for an open row whose column command may issue at `clk`.
+    fn ready_hit(&self, clk: Tick) -> Pick {
         let (queue, command) = self.queue();
-        let (mut best, mut next) = (NO_KEY, NEVER);
+        let mut pick = Pick::none();
         for rank in 0..self.active_banks.len() {
-            let mut hits = queue.hit_banks(rank);
-            if hits == 0 {
-                continue;
-            }
-            let gate = self.banks.rank_ready(command, rank);
-            if gate > clk {
-                next = next.min(gate);
-                continue;
-            }
-            let first = rank as u32 * self.banks.organisation().banks_per_rank();
-            while hits != 0 {
-                let bank = first + hits.trailing_zeros();
-                hits &= hits - 1;
-                let ready = self.banks.bank_ready(command, bank);
-                if ready > clk {
-                    next = next.min(ready);
-                } else {
-                    best = best.min(queue.oldest_hit(bank));
-                }
-            }
+            pick.consider(&self.banks, command, rank, queue.hit_banks(rank), clk, |bank| queue.oldest_hit(bank));
         }
-        (best, next)
+        pick
     }
 
     fn row_slot(&mut self, clk: Tick) {
         self.row_not_before = if let Some(front) = self.maintenance.front().copied() {
             self.maintenance_slot(front, clk)
         } else {
-            let (key, command, next) = self.ready_row_command(clk);
-            if key == NO_KEY {
-                next
-            } else {
-                self.issue_row(key, command, clk);
+            let pick = self.ready_row_command(clk);
+            if pick.found() {
+                self.issue_row(pick.key, pick.command, clk);
                 clk + 1
+            } else {
+                pick.next
             }
         };
     }
@@ -289,42 +273,19 @@ impl<O: CommandObserver> Ramulator2<O> {
         clk + 1
     }
 
-    /// The oldest request whose ACT or PRE may issue at `clk`, with the command; else when to look again.
-    fn ready_row_command(&self, clk: Tick) -> (u64, Command, Tick) {
+    /// The oldest request whose ACT or PRE may issue at `clk`.
+    fn ready_row_command(&self, clk: Tick) -> Pick {
         let (queue, _) = self.queue();
-        let act_edge = self.banks.generation().may_start(Command::Act, clk);
-        let (mut best, mut command, mut next) = (NO_KEY, Command::Act, NEVER);
+        let mut pick = Pick::none();
         for rank in 0..self.active_banks.len() {
-            let misses = queue.miss_banks(rank);
-            let open = self.banks.open_banks(rank);
-            let first = rank as u32 * self.banks.organisation().banks_per_rank();
-            for (kind, mut candidates) in
-                [(Command::Act, misses & !open), (Command::PrePb, misses & open & !self.active_banks[rank])]
-            {
-                if candidates == 0 {
-                    continue;
-                }
-                let gate = self.banks.rank_ready(kind, rank);
-                if gate > clk || kind == Command::Act && !act_edge {
-                    next = next.min(self.banks.on_edge(kind, gate.max(clk)));
-                    continue;
-                }
-                while candidates != 0 {
-                    let bank = first + candidates.trailing_zeros();
-                    candidates &= candidates - 1;
-                    let ready = self.banks.bank_ready(kind, bank);
-                    if ready > clk {
-                        next = next.min(self.banks.on_edge(kind, ready));
-                        continue;
-                    }
-                    let key = queue.oldest_miss(bank);
-                    if key < best && !(kind == Command::PrePb && self.row_is_kept(queue, bank)) {
-                        (best, command) = (key, kind);
-                    }
-                }
-            }
+            let (misses, open) = (queue.miss_banks(rank), self.banks.open_banks(rank));
+            let conflicts = misses & open & !self.active_banks[rank];
+            pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
+            pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
+                if self.row_is_kept(queue, bank) { NO_KEY } else { queue.oldest_miss(bank) }
+            });
         }
-        (best, command, next)
+        pick
     }
 
     /// `FRFCFSRowHit`: a row stays open while a request that arrived no later than the conflicting one wants it.
@@ -520,7 +481,8 @@ impl<O: CommandObserver> Controller for Ramulator2<O> {
             bank,
             op: request.op,
         };
-        queue.push(queued, self.banks.open_row(bank));
+        queue.push(queued, self.sequence, self.banks.open_row(bank));
+        self.sequence += 1;
         self.sizes_changed = true;
         self.look_at_arrival(&queued);
         Admission::Accepted
