@@ -21,6 +21,7 @@ pub mod error;
 pub mod generator;
 pub mod golden;
 pub mod mapper;
+pub mod native;
 pub mod organisation;
 pub mod preset;
 pub mod queue;
