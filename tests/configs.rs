@@ -36,6 +36,17 @@ fn unsourced_value(value: &toml::Value, path: &str, covered: bool, found: &mut V
     }
 }
 
+/// Numbers of a memory preset without a comment behind them: there each has its source as a comment.
+fn uncommented(text: &str, path: &str, found: &mut Vec<String>) {
+    for (number, line) in (1..).zip(text.lines()) {
+        let value = line.split_once('=').map_or("", |(_, value)| value.trim_start());
+        let is_number = value.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '[');
+        if is_number && !line.trim_start().starts_with('#') && !value.contains('#') {
+            found.push(format!("{path}:{number}"));
+        }
+    }
+}
+
 #[test]
 fn every_number_has_an_origin() {
     let mut files = Vec::new();
@@ -43,8 +54,13 @@ fn every_number_has_an_origin() {
     assert!(!files.is_empty());
     let mut found = Vec::new();
     for file in files {
-        let table: toml::Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
-        unsourced(&table, &file.strip_prefix(project()).unwrap().display().to_string(), false, &mut found);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let shown = file.strip_prefix(project()).unwrap().display().to_string();
+        if shown.starts_with("configs/memory") {
+            uncommented(&text, &shown, &mut found);
+        } else {
+            unsourced(&text.parse().unwrap(), &shown, false, &mut found);
+        }
     }
     assert!(found.is_empty(), "numbers without an origin:\n{}", found.join("\n"));
 }

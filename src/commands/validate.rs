@@ -13,7 +13,7 @@ use crate::output::{Progress, print, print_json};
 pub fn run(args: &ValidateArgs, common: &Common) -> Result<(), Failure> {
     let names = if args.suites.is_empty() { Suite::shipped_names() } else { args.suites.clone() };
     let suites = names.iter().map(|name| Suite::open(name)).collect::<Result<Vec<_>, _>>()?;
-    let runners = validation::runners();
+    let runners = validation::runners::all();
     let mut outcomes = Vec::new();
     for suite in suites {
         let progress = Progress::of_suite(common.quiet, &suite.name);

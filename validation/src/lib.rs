@@ -17,10 +17,6 @@ pub mod outcome;
 pub mod plot;
 pub mod report;
 pub mod runner;
+pub mod runners;
 pub mod statistics;
 pub mod suite;
-
-/// The runners of all kinds of suites that ship.
-pub fn runners() -> runner::Runners {
-    runner::Runners::default()
-}
