@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::files::write_atomically;
 use crate::outcome::{Outcome, Row, Summary};
 use crate::plot;
-use crate::suite::{Suite, Value};
+use crate::suite::{Statistic, Suite, Value};
 
 /// Rows of the terminal table before it is cut, unless all are asked for; rows outside are always shown.
 const SHOWN_ROWS: usize = 40;
@@ -63,13 +63,16 @@ pub fn verdict_line(outcome: &Outcome) -> String {
     let value = outcome.bounded_value();
     let inside = value.is_some_and(|value| bound.holds(value));
     let sign = match (bound.statistic, inside) {
-        (crate::suite::Statistic::ExactShare, true) => "≥",
-        (crate::suite::Statistic::ExactShare, false) => "<",
+        (Statistic::ExactShare, true) => "≥",
+        (Statistic::ExactShare, false) => "<",
         (_, true) => "≤",
         (_, false) => ">",
     };
     let shown = value.map_or_else(|| "unknown".to_string(), number);
-    let comparison = format!("{} {shown} {sign} {}", bound.statistic.name(), number(bound.limit));
+    let comparison = match bound.statistic {
+        Statistic::Exact => format!("{shown} of {} cases differ {sign} {}", outcome.summary.cases, number(bound.limit)),
+        other => format!("{} {shown} {sign} {}", other.name(), number(bound.limit)),
+    };
     match (outcome.passed(), inside) {
         (true, _) => format!("inside the bound: {comparison}"),
         (false, true) => format!("failed: {} of the cases have no result ({comparison})", outcome.summary.failed),
@@ -229,7 +232,6 @@ fn markdown(outcome: &Outcome, scatter: bool) -> String {
 mod tests {
     use super::*;
     use crate::runner::tests::{case, suite};
-    use crate::suite::Statistic;
 
     fn outcome() -> Outcome {
         let mut cases = vec![

@@ -85,7 +85,6 @@ fn policy(request: &Request<'_>) -> Result<GoldenPolicy, RunError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::suite::Suite;
 
     /// The suite with its shortest streams only.
