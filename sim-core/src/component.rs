@@ -113,13 +113,13 @@ impl Cx<'_> {
     pub fn take<P: Payload>(&mut self, from: In<P>) -> Option<P> {
         let lane = self.fabric.lane_mut::<P>(from.lane);
         let (message, w) = lane.take(from.fifo)?;
-        let due = if w.same_clock {
-            self.now + u64::from(w.latency_cycles)
+        let (due, reached) = if w.same_clock {
+            (self.now + u64::from(w.latency_cycles), self.now)
         } else {
-            self.fabric.arrival(w.domain, w.latency_cycles)
+            (self.fabric.arrival(w.domain, w.latency_cycles), 0)
         };
         if w.shard == self.fabric.shard {
-            self.fabric.return_credit(w.out, due);
+            self.fabric.return_credit(w.out, due, reached);
         } else {
             self.fabric.credit_outbox[w.shard as usize].push(crate::fabric::CreditCrossing { out: w.out, due });
         }

@@ -6,26 +6,37 @@ use crate::probe::Probes;
 use crate::time::{Cycle, Femtos};
 use crate::wake::Wake;
 
-/// The sending end of a link, with the credits in hand.
+/// The sending end of a link, with the credits in hand: half a cache line.
 ///
-/// Credits on their way back wait as (due cycle, count) batches in a ring of `stamps`: the sender adds them up when it
-/// next looks, and only a sender that sleeps for lack of one is woken (D4).
+/// Credits on their way back are (due cycle, count) batches. The newest is `tail`; only if an older one is not due yet
+/// either, it goes into a ring of `stamps`. The sender adds them up when it next looks, and only a sender that sleeps
+/// for lack of one is woken (D4).
+#[repr(align(32))]
 pub(crate) struct OutPort {
+    /// Newest batch on its way, as `due << 16 | count`; 0 if there is none.
+    tail: u64,
+    pub fifo: u32,
+    pub latency_cycles: u32,
     pub credits: u16,
     pub capacity: u16,
     head: u16,
     pending: u16,
     pub shard: u16,
-    stamps: u32,
-    pub owner: u32,
-    pub fifo: u32,
-    pub latency_cycles: u32,
     pub domain: u8,
     pub same_clock: bool,
     pub local: bool,
     pub linked: bool,
     /// The owner sleeps until a credit comes back.
     blocked: bool,
+}
+
+/// What of an output is looked at seldom.
+#[derive(Clone, Copy)]
+pub(crate) struct OutRest {
+    pub owner: u32,
+    /// Start of its ring.
+    stamps: u32,
+    pub lane: u16,
 }
 
 impl OutPort {
@@ -49,9 +60,8 @@ pub(crate) struct Fabric {
     pub shard: u16,
     pub lanes: Vec<LaneSlot>,
     pub outs: Vec<OutPort>,
+    pub outs_rest: Vec<OutRest>,
     stamps: Vec<u64>,
-    /// Lane of each output.
-    pub lane_of_out: Vec<u16>,
     /// Outputs of each component, by flat number.
     pub outs_of: Vec<std::ops::Range<u32>>,
     /// Inputs of each component as (lane, FIFO), by flat number.
@@ -75,7 +85,7 @@ impl Fabric {
             lanes: Vec::new(),
             outs: Vec::new(),
             stamps: Vec::new(),
-            lane_of_out: Vec::new(),
+            outs_rest: Vec::new(),
             outs_of: Vec::new(),
             fifos_of: Vec::new(),
             wake: Wake::new(clocks.len()),
@@ -101,20 +111,18 @@ impl Fabric {
 
     /// Adds the sending end of a link that is not connected yet.
     pub fn add_out(&mut self, owner: u32, lane: u16) -> u32 {
-        self.lane_of_out.push(lane);
-        let same_clock = true;
+        self.outs_rest.push(OutRest { owner, stamps: 0, lane });
         self.outs.push(OutPort {
+            tail: 0,
+            fifo: 0,
+            latency_cycles: 1,
             credits: 0,
             capacity: 0,
             head: 0,
             pending: 0,
             shard: 0,
-            stamps: 0,
-            owner,
-            fifo: 0,
-            latency_cycles: 1,
             domain: 0,
-            same_clock,
+            same_clock: true,
             local: true,
             linked: false,
             blocked: false,
@@ -122,15 +130,14 @@ impl Fabric {
         (self.outs.len() - 1) as u32
     }
 
-    /// Gives an output its ring for returning credits.
+    /// Gives an output its credits and its ring for returning ones.
     pub fn open_out(&mut self, out: u32, capacity: u16) {
         let o = &mut self.outs[out as usize];
-        let ring = usize::from(capacity).next_power_of_two();
-        o.stamps = self.stamps.len() as u32;
         o.credits = capacity;
         o.capacity = capacity;
         o.linked = true;
-        self.stamps.resize(self.stamps.len() + ring, 0);
+        self.outs_rest[out as usize].stamps = self.stamps.len() as u32;
+        self.stamps.resize(self.stamps.len() + usize::from(capacity).next_power_of_two(), 0);
     }
 
     #[inline]
@@ -157,36 +164,58 @@ impl Fabric {
     #[inline]
     pub fn room(&mut self, out: u32, now: u64) -> u16 {
         let o = &mut self.outs[out as usize];
-        while o.pending > 0 {
-            let batch = self.stamps[o.stamps as usize + usize::from(o.head)];
-            if batch >> COUNT_BITS > now {
-                break;
+        if o.tail != 0 {
+            if o.pending > 0 {
+                self.collect(out, now);
             }
-            o.credits += batch as u16;
-            o.pending -= 1;
-            o.head = if o.pending == 0 { 0 } else { (o.head + 1) & o.mask() };
+            let o = &mut self.outs[out as usize];
+            if o.pending == 0 && o.tail >> COUNT_BITS <= now {
+                o.credits += o.tail as u16;
+                o.tail = 0;
+            }
+            return o.credits;
         }
         o.credits
     }
 
-    /// Puts a returning credit on its way and sets an alarm for a sender that sleeps for it.
-    #[inline]
-    pub fn return_credit(&mut self, out: u32, due: u64) {
+    /// Takes what is due out of the ring of an output.
+    #[inline(never)]
+    fn collect(&mut self, out: u32, now: u64) {
         let o = &mut self.outs[out as usize];
-        let ring = o.stamps as usize;
-        if o.pending > 0 {
-            let newest = &mut self.stamps[ring + usize::from(o.head.wrapping_add(o.pending - 1) & o.mask())];
-            debug_assert!(*newest >> COUNT_BITS <= due, "credits overtake each other");
-            if *newest >> COUNT_BITS == due {
-                *newest += 1;
+        let ring = self.outs_rest[out as usize].stamps as usize;
+        while o.pending > 0 {
+            let batch = self.stamps[ring + usize::from(o.head)];
+            if batch >> COUNT_BITS > now {
+                break;
+            }
+            o.credits += batch as u16;
+            o.head = (o.head + 1) & o.mask();
+            o.pending -= 1;
+        }
+    }
+
+    /// Puts a returning credit on its way and sets an alarm for a sender that sleeps for it. `reached` is a cycle of
+    /// the sender's clock that it has reached for certain: what was due then may be added up without being seen.
+    #[inline]
+    pub fn return_credit(&mut self, out: u32, due: u64, reached: u64) {
+        let o = &mut self.outs[out as usize];
+        if o.tail != 0 {
+            debug_assert!(o.tail >> COUNT_BITS <= due, "credits overtake each other");
+            if o.tail >> COUNT_BITS == due {
+                o.tail += 1;
                 return;
             }
+            if o.pending == 0 && o.tail >> COUNT_BITS <= reached {
+                o.credits += o.tail as u16;
+            } else {
+                let ring = self.outs_rest[out as usize].stamps as usize;
+                self.stamps[ring + usize::from(o.head.wrapping_add(o.pending) & o.mask())] = o.tail;
+                o.pending += 1;
+            }
         }
-        self.stamps[ring + usize::from(o.head.wrapping_add(o.pending) & o.mask())] = due << COUNT_BITS | 1;
-        o.pending += 1;
+        o.tail = due << COUNT_BITS | 1;
         if o.blocked {
-            let owner = o.owner;
-            self.wake.credit_due(owner, due);
+            self.wake.credit_due(self.outs_rest[out as usize].owner, due);
         }
     }
 
@@ -198,8 +227,8 @@ impl Fabric {
             self.room(out, now);
             let o = &mut self.outs[out as usize];
             o.blocked = o.credits < o.capacity;
-            if o.pending > 0 {
-                earliest = earliest.min(self.stamps[o.stamps as usize + usize::from(o.head)] >> COUNT_BITS);
+            if let (Some(due), _) = self.pending_credits(out) {
+                earliest = earliest.min(due);
             }
         }
         if earliest != u64::MAX {
@@ -210,9 +239,11 @@ impl Fabric {
     /// Earliest credit on its way to an output, and how many are.
     pub fn pending_credits(&self, out: u32) -> (Option<u64>, u32) {
         let o = &self.outs[out as usize];
-        let batch = |i: u16| self.stamps[o.stamps as usize + usize::from(o.head.wrapping_add(i) & o.mask())];
-        let count = (0..o.pending).map(|i| u32::from(batch(i) as u16)).sum();
-        ((o.pending > 0).then(|| batch(0) >> COUNT_BITS), count)
+        let ring = self.outs_rest[out as usize].stamps as usize;
+        let batch = |i: u16| self.stamps[ring + usize::from(o.head.wrapping_add(i) & o.mask())];
+        let first = if o.pending > 0 { batch(0) } else { o.tail };
+        let count = (0..o.pending).map(|i| u32::from(batch(i) as u16)).sum::<u32>() + u32::from(o.tail as u16);
+        ((first != 0).then_some(first >> COUNT_BITS), count)
     }
 }
 

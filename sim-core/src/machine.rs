@@ -271,7 +271,7 @@ impl Machine {
                     put(u64::from(fabric.lanes[usize::from(port.lane)].lane.waiting(port.handle)));
                 }
                 crate::topology::Direction::Out => {
-                    let owner = fabric.outs[port.handle as usize].owner;
+                    let owner = fabric.outs_rest[port.handle as usize].owner;
                     let now = cycles[usize::from(fabric.wake.domain[owner as usize])];
                     put(u64::from(fabric.room(port.handle, now.0)));
                 }

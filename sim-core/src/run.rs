@@ -227,7 +227,7 @@ impl Machine {
                 let o = &fabric.outs[out as usize];
                 if o.linked {
                     let receiver = &self.shards[usize::from(o.shard)].fabric.lanes
-                        [usize::from(fabric.lane_of_out[out as usize])]
+                        [usize::from(fabric.outs_rest[out as usize].lane)]
                     .lane;
                     bound = bound.min(arrival(receiver.writer(o.fifo).latency_cycles));
                 }
@@ -301,7 +301,7 @@ fn exchange(shards: &mut [Shard]) {
                 }
             }
             for credit in a.fabric.credit_outbox[to].drain(..) {
-                b.fabric.return_credit(credit.out, credit.due);
+                b.fabric.return_credit(credit.out, credit.due, 0);
             }
         }
     }
