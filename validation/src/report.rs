@@ -1,5 +1,6 @@
 //! What people read of an [`Outcome`]: the table on the terminal and the page under `validation/report/`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use crate::suite::{Statistic, Suite, Value};
 
 /// Rows of the terminal table before it is cut, unless all are asked for; rows outside are always shown.
 const SHOWN_ROWS: usize = 40;
+/// Rows of the page's table before cases are summed up by metric; rows outside are always listed.
+const LISTED_ROWS: usize = 500;
 
 /// The table on the terminal: a row a case, then one line of statistics and the verdict.
 ///
@@ -144,29 +147,22 @@ pub fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
-/// Writes `<folder>/<suite>.md` and, where there are at least two values above zero, the correlation scatter beside it
-/// (`.svg`, `.png`). Returns the paths, the page first.
+/// Writes `<folder>/<suite>.md` and, where there is something to draw, the correlation scatter beside it (`.svg`, `.png`).
+/// Returns the paths, the page first.
 ///
 /// # Errors
 /// A file cannot be written, or the figure cannot be drawn.
 pub fn write_page(outcome: &Outcome, folder: &Path) -> io::Result<Vec<PathBuf>> {
     let name = &outcome.suite.name;
-    let points: Vec<(f64, f64)> = outcome
-        .rows
-        .iter()
-        .filter_map(Row::pair)
-        .map(|pair| (pair.reference, pair.ours))
-        .filter(|(reference, ours)| *reference > 0.0 && *ours > 0.0)
-        .collect();
     let page = folder.join(format!("{name}.md"));
     let mut written = vec![page.clone()];
-    let scatter = points.len() > 1;
-    if scatter {
+    let scatter = Scattered::of(outcome);
+    if let Some(scattered) = &scatter {
         let figure = plot::Scatter {
             title: &outcome.suite.title,
-            x_label: &axis_label("reference", &outcome.suite),
-            y_label: &axis_label("orrery", &outcome.suite),
-            points: &points,
+            x_label: &scattered.axis_label("reference"),
+            y_label: &scattered.axis_label("orrery"),
+            points: &scattered.points,
         };
         for extension in ["svg", "png"] {
             let path = folder.join(format!("{name}.{extension}"));
@@ -174,33 +170,63 @@ pub fn write_page(outcome: &Outcome, folder: &Path) -> io::Result<Vec<PathBuf>> 
             written.push(path);
         }
     }
-    write_atomically(&page, markdown(outcome, scatter).as_bytes())?;
+    write_atomically(&page, markdown(outcome, scatter.as_ref()).as_bytes())?;
     Ok(written)
 }
 
-/// The side with the unit, when all cases share one.
-fn axis_label(side: &str, suite: &Suite) -> String {
-    match suite.cases.split_first() {
-        Some((first, rest)) if !first.unit.is_empty() && rest.iter().all(|case| case.unit == first.unit) => {
-            format!("{side} ({})", first.unit)
+/// The cases of a scatter: those of the unit that most cases have, with both values above zero.
+struct Scattered<'a> {
+    unit: &'a str,
+    cases: usize,
+    /// (reference, ours), each pair once.
+    points: Vec<(f64, f64)>,
+}
+
+impl<'a> Scattered<'a> {
+    /// None for fewer than two different points.
+    fn of(outcome: &'a Outcome) -> Option<Self> {
+        let mut by_unit: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+        for row in &outcome.rows {
+            let Some(pair) = row.pair().filter(|pair| pair.reference > 0.0 && pair.ours > 0.0) else { continue };
+            by_unit.entry(&row.case.unit).or_default().push((pair.reference, pair.ours));
         }
-        _ => side.to_string(),
+        let (unit, mut points) = by_unit.into_iter().max_by_key(|(_, points)| points.len())?;
+        let cases = points.len();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        points.dedup();
+        (points.len() > 1).then_some(Self { unit, cases, points })
+    }
+
+    fn axis_label(&self, side: &str) -> String {
+        if self.unit.is_empty() { side.to_string() } else { format!("{side} ({})", self.unit) }
     }
 }
 
-fn markdown(outcome: &Outcome, scatter: bool) -> String {
+fn markdown(outcome: &Outcome, scatter: Option<&Scattered<'_>>) -> String {
     let suite = &outcome.suite;
-    let escape = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-    let mut text = format!("# {}\n\n{}\n\n", suite.title, suite.description);
+    let mut text = format!("# {}\n\n{}.\n\n", suite.title, suite.description.trim_end_matches('.'));
     let _ =
         writeln!(text, "Reference: {}. Written by `orrery validate {} --update-report`.\n", suite.source, suite.name);
     let _ = writeln!(text, "**{}**\n\n{}.\n", verdict_line(outcome), statistics_line(&outcome.summary));
-    if scatter {
+    if let Some(scattered) = scatter {
+        let unit = if scattered.unit.is_empty() { "without a unit" } else { scattered.unit };
         let _ = writeln!(text, "![our values over the references]({}.svg)\n", suite.name);
+        let _ = writeln!(text, "The figure has the {} cases in {unit}; lines at ±10 %.\n", scattered.cases);
     }
-    text.push_str("| case | machine | workload | metric | reference | ours | error | within | source |\n");
-    text.push_str("|---|---|---|---|--:|--:|--:|---|---|\n");
-    for row in &outcome.rows {
+    let long = outcome.rows.len() > LISTED_ROWS;
+    if long {
+        text.push_str(&by_metric(outcome));
+    }
+    let listed: Vec<&Row> = outcome.rows.iter().filter(|row| !long || row.within != Some(true)).collect();
+    if long {
+        let heading = if listed.is_empty() { "No case differs." } else { "Cases that are not within their bound:" };
+        let _ = writeln!(text, "\n{heading} Every case with its source is in `validation/suites/{}/`.\n", suite.name);
+    }
+    if !listed.is_empty() {
+        text.push_str("| case | machine | workload | metric | reference | ours | error | within | source |\n");
+        text.push_str("|---|---|---|---|--:|--:|--:|---|---|\n");
+    }
+    for row in &listed {
         let case = &row.case;
         let cells = cells(row);
         let fields = [
@@ -214,7 +240,7 @@ fn markdown(outcome: &Outcome, scatter: bool) -> String {
             &cells[5],
             &case.source,
         ];
-        let fields: Vec<String> = fields.iter().map(|field| escape(field)).collect();
+        let fields: Vec<String> = fields.iter().map(|field| field.replace('|', "\\|").replace('\n', " ")).collect();
         let _ = writeln!(text, "| {} |", fields.join(" | "));
     }
     let failures: Vec<String> = outcome
@@ -224,6 +250,22 @@ fn markdown(outcome: &Outcome, scatter: bool) -> String {
         .collect();
     if !failures.is_empty() {
         let _ = writeln!(text, "\nWithout a result:\n\n{}", failures.join("\n"));
+    }
+    text
+}
+
+/// A row a metric: how many cases, how many exact, the largest error.
+fn by_metric(outcome: &Outcome) -> String {
+    let mut metrics: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in &outcome.rows {
+        metrics.entry(&row.case.metric).or_default().push(row);
+    }
+    let mut text = String::from("| metric | cases | within | worst |\n|---|--:|--:|--:|\n");
+    for (metric, rows) in metrics {
+        let within = rows.iter().filter(|row| row.within == Some(true)).count();
+        let worst = rows.iter().filter_map(|row| row.error_percent()).map(f64::abs).max_by(f64::total_cmp);
+        let worst = worst.map_or_else(|| "–".to_string(), |percent| format!("{percent:.2} %"));
+        let _ = writeln!(text, "| {metric} | {} | {within} | {worst} |", rows.len());
     }
     text
 }
@@ -239,10 +281,17 @@ mod tests {
             case(3, "x", "bandwidth", 1234.5),
             case(4, "x", "conflicts", 0.0),
             case(5, "x", "rate", 0.25),
+            case(6, "x", "interval", 16.0),
         ];
         cases[1].uncertainty = Some(12.0);
         cases[1].unit = "GB/s".into();
-        let values = vec![Ok(10.0.into()), Ok(1240.0.into()), Ok(2.0.into()), Err("the run did not end".into())];
+        let values = vec![
+            Ok(10.0.into()),
+            Ok(1240.0.into()),
+            Ok(2.0.into()),
+            Err("the run did not end".into()),
+            Ok(15.0.into()),
+        ];
         Outcome::new(suite(Statistic::ExactShare, 1.0, cases), values)
     }
 
@@ -253,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_page_has_every_case() {
-        insta::assert_snapshot!(markdown(&outcome(), true));
+        insta::assert_snapshot!(markdown(&outcome(), Scattered::of(&outcome()).as_ref()));
     }
 
     #[test]
@@ -265,6 +314,15 @@ mod tests {
         assert!(short.contains("c35") && !short.contains("c36"), "{short}");
         assert!(short.contains("… and 59 cases that are fine"), "{short}");
         assert!(table(&outcome, true).contains("c36"));
+    }
+
+    #[test]
+    fn a_long_page_sums_up_by_metric_and_lists_what_differs() {
+        let cases = (0..600).map(|i| case(2 + i, "x", if i % 2 == 0 { "latency" } else { "hops" }, 10.0)).collect();
+        let values = (0..600).map(|i| Ok(if i == 33 { 11.0 } else { 10.0 }.into())).collect();
+        let page = markdown(&Outcome::new(suite(Statistic::ExactShare, 1.0, cases), values), None);
+        assert!(page.contains("| hops | 300 | 299 | 10.00 % |\n| latency | 300 | 300 | 0.00 % |"), "{page}");
+        assert!(page.contains("| c35 |") && !page.contains("| c36 |"), "{page}");
     }
 
     #[test]
