@@ -38,7 +38,7 @@ pub struct MemRequest {
     /// Bit i: sector i of the line is meant.
     pub sectors: u8,
     pub op: MemOp,
-    /// When the requester sent it.
+    /// When the requester sent it; set by whoever owns the port.
     pub issued: Femtos,
 }
 
@@ -102,6 +102,7 @@ pub struct MemResponse {
     pub id: u64,
     pub source: u32,
     /// As in the request.
+    pub address: u64,
     pub sectors: u8,
     pub op: MemOp,
     pub stations: Stations,
@@ -114,7 +115,8 @@ impl Payload for MemResponse {
 impl MemResponse {
     /// The answer to `request`, with the time it spent.
     pub fn to(request: &MemRequest, stations: Stations) -> Self {
-        Self { id: request.id, source: request.source, sectors: request.sectors, op: request.op, stations }
+        let MemRequest { id, source, address, sectors, op, .. } = *request;
+        Self { id, source, address, sectors, op, stations }
     }
 }
 

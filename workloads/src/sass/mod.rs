@@ -21,7 +21,9 @@ pub mod instruction;
 pub mod kernel;
 pub mod launch;
 pub mod listing;
+mod opcodes;
 pub mod parse;
+pub mod uses;
 
 pub use control::Control;
 pub use error::SassError;
@@ -33,3 +35,4 @@ pub use kernel::Kernel;
 pub use launch::Launch;
 pub use listing::Listing;
 pub use parse::{ParseError, parse_instruction, parse_with_control};
+pub use uses::{ConstantUse, OpClass, Span, Uses, UsesError};
