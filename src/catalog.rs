@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use include_dir::{Dir, include_dir};
-use sim_core::MachineFile;
+use machine::gpu::{GpuShape, GpuSimulation};
+use sim_core::{MachineFile, Plan};
 use sim_core::config::{Document, did_you_mean};
 use workloads::sass::{Kernel, Launch, SassError, catalog};
 
@@ -12,6 +13,7 @@ use crate::failure::{Complaint, Failure};
 static CONFIGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/configs");
 /// How embedded files are shown in messages.
 const SHOWN: &str = "configs/";
+const SMALLEST_LAUNCH: &str = "vectoradd";
 
 /// A machine that ships with orrery.
 pub struct ShippedMachine {
@@ -54,8 +56,14 @@ pub fn machine(word: &str, sets: &[String]) -> Result<MachineFile, Failure> {
 }
 
 /// Whether a machine can be built: every kind is known and takes its parameters, every link fits.
+///
+/// The parts of a GPU are built around a launch, so it is the smallest shipped one that is tried.
 pub fn check_machine(word: &str) -> Result<(), Failure> {
-    machine(word, &[])?;
+    let file = machine(word, &[])?;
+    let shape = GpuShape::of(&file)?;
+    let launch = launch(SMALLEST_LAUNCH)?;
+    let kernel = kernel(&launch, &shape.sm.arch)?;
+    GpuSimulation::new(&file, &kernel, &launch, Plan::serial()).map_err(crate::simulate::failure)?;
     Ok(())
 }
 

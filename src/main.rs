@@ -6,9 +6,11 @@ mod catalog;
 mod cli;
 mod commands;
 mod failure;
+mod issue_timeline;
 mod output;
 mod report;
 mod result;
+mod simulate;
 mod timeline;
 
 use std::process::ExitCode;
@@ -23,10 +25,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or_else(|| Command::Run(cli::RunArgs::default())) {
         Command::Validate(args) => commands::validate::run(&args, &cli.common),
+        Command::Run(args) => commands::run::run(&args, &cli.common),
         Command::Check(args) => commands::check::run(&args, &cli.common),
         Command::List(args) => commands::list::run(&args, &cli.common),
         Command::Trace(cli::TraceCommand::Info { file }) => commands::trace::info(&file, &cli.common),
-        other => unreachable!("{other:?}"),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

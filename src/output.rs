@@ -44,9 +44,9 @@ impl Progress {
         Self { bar }
     }
 
-    /// For a simulation, counted in thread blocks: how many there are is known, how many cycles they take is not.
-    pub fn of_run(quiet: bool, blocks: u64) -> Self {
-        Self::new(quiet, Some(blocks), "{spinner} {wide_bar} {pos}/{len} blocks  {msg}  {eta} left")
+    /// For a simulation: how many cycles it will take is not known.
+    pub fn of_run(quiet: bool) -> Self {
+        Self::new(quiet, None, "{spinner} {elapsed} {msg}")
     }
 
     /// For a suite, counted in runs.
@@ -65,7 +65,8 @@ impl Progress {
     /// The simulation is at this cycle.
     pub fn cycle(&self, cycle: u64) {
         let seconds = self.bar.elapsed().as_secs_f64().max(1e-3);
-        self.bar.set_message(format!("{:.0} kilo-cycles/s", cycle as f64 / seconds / 1e3));
+        let rate = cycle as f64 / seconds / 1e3;
+        self.bar.set_message(format!("{} cycles, {rate:.0} kilo-cycles/s", report::thousands(cycle)));
     }
 
     /// Takes the line away.
