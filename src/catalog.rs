@@ -4,8 +4,8 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use machine::gpu::{GpuShape, GpuSimulation};
-use sim_core::{MachineFile, Plan};
 use sim_core::config::{Document, did_you_mean};
+use sim_core::{MachineFile, Plan};
 use workloads::sass::{Kernel, Launch, SassError, catalog};
 
 use crate::failure::{Complaint, Failure};

@@ -46,6 +46,9 @@ pub fn text(result: &RunResult) -> String {
     }
     out.push('\n');
     out.push_str(&breakdown(&result.breakdown));
+    if let Some(sentence) = largest_loss(&result.breakdown) {
+        let _ = writeln!(out, "\n  {sentence}");
+    }
     if let Some(roof) = &result.roofline {
         out.push('\n');
         out.push_str(&roofline(roof));
@@ -69,6 +72,40 @@ pub fn breakdown(whole: &Breakdown) -> String {
     let _ = writeln!(out, "  {:<name_width$}  100.0 %  {}", "total", thousands(whole.total));
     let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
     lines.join("\n") + "\n"
+}
+
+/// What the reasons mean that an SM names for a cycle without an issue.
+const MEANINGS: &[(&str, &str)] = &[
+    ("stall.register_ports", "operands wait for a read port of the register file"),
+    ("stall.unit_busy", "a warp is ready, but its execution unit is still busy with the one before"),
+    ("stall.memory_queue", "a warp is ready, but the queue to the memory pipeline is full"),
+    ("stall.constant_miss", "a constant is not in the constant cache yet"),
+    ("stall.stall_count", "the compiler's stall counts: too few warps to fill the fixed latencies"),
+    ("stall.instruction_fetch", "the next instructions are not there yet"),
+    ("wait.global", "loads from global memory are on the way"),
+    ("wait.shared", "accesses to shared memory are on the way"),
+    ("wait.local", "accesses to local memory are on the way: spilled registers?"),
+    ("wait.constant", "indexed constants are on the way"),
+    ("wait.xu", "transcendental functions or conversions are on the way"),
+    ("wait.fp64", "double precision is on the way"),
+    ("wait.shuffle", "shuffles are on the way"),
+    ("wait.special", "special registers or warp-wide operations are on the way"),
+    ("wait.sources", "an instruction has not read its source registers yet"),
+    ("barrier.counter", "an explicit wait of the compiler for its dependence counters"),
+    ("barrier.block", "warps wait for the others of their block"),
+    ("barrier.memory", "a memory fence waits for stores"),
+    ("idle.draining", "all warps have ended, their last results are on the way"),
+    ("idle.no_warp", "the sub-core has no warp: a small grid, its start or its tail"),
+];
+
+/// Names the largest part that did not issue, and what it means.
+fn largest_loss(whole: &Breakdown) -> Option<String> {
+    let leaves = whole.parts.iter().flat_map(|group| group.parts.iter().map(move |leaf| (group, leaf)));
+    let (group, leaf) = leaves.max_by_key(|(_, leaf)| leaf.total)?;
+    let name = format!("{}.{}", group.name, leaf.name);
+    let (_, meaning) = MEANINGS.iter().find(|(reason, _)| *reason == name)?;
+    let percent = 100.0 * leaf.total as f64 / whole.total.max(1) as f64;
+    Some(format!("Most lost to {name} ({percent:.1} %): {meaning}."))
 }
 
 struct BreakdownRow {
@@ -236,6 +273,13 @@ mod tests {
     fn the_report_of_a_kernel_bound_by_compute() {
         let roof = Roofline { flops: 5_000_000, bytes: 100_000, ..example().roofline.unwrap() };
         insta::assert_snapshot!(roofline(&roof));
+    }
+
+    #[test]
+    fn every_reason_of_an_sm_has_a_meaning() {
+        for reason in gpu::sm::Reason::ALL.iter().map(|reason| reason.name()).filter(|name| *name != "issued") {
+            assert!(MEANINGS.iter().any(|(name, _)| *name == reason), "{reason}");
+        }
     }
 
     #[test]

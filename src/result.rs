@@ -132,14 +132,6 @@ impl Roofline {
         }
     }
 
-    /// The roof above the kernel's intensity: `min(peak performance, intensity × peak bandwidth)`.
-    pub fn roof_tflop_per_s(&self) -> f64 {
-        match self.flop_per_byte() {
-            Some(intensity) => (intensity * self.peak_gb_per_s / 1e3).min(self.peak_tflop_per_s),
-            None => self.peak_tflop_per_s,
-        }
-    }
-
     /// How much of the nearer roof was reached: of the bandwidth when bound by memory, else of the performance.
     pub fn percent_of_roof(&self) -> f64 {
         match self.bound_by() {
@@ -282,7 +274,6 @@ pub(crate) mod tests {
         assert_eq!(roof.ridge_flop_per_byte(), 8.0);
         assert_eq!(roof.flop_per_byte(), Some(5.0));
         assert_eq!(roof.bound_by(), BoundBy::Memory);
-        assert!((roof.roof_tflop_per_s() - 0.32).abs() < 1e-12);
         assert!((roof.achieved_gb_per_s() - 400_000.0 / 12_345.0).abs() < 1e-12);
         assert!((roof.percent_of_roof() - 100.0 * roof.achieved_tflop_per_s() / 0.32).abs() < 1e-9);
         let dry = Roofline { bytes: 0, ..roof };

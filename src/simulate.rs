@@ -67,7 +67,9 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
             "{} of {} elements differ from the reference `{}`; the first is {}[{}]: {} instead of {}",
             check.failures, check.elements, check.reference, first.buffer, first.element, first.got, first.want
         ),
-        None => format!("{} of {} elements differ from the reference `{}`", check.failures, check.elements, check.reference),
+        None => {
+            format!("{} of {} elements differ from the reference `{}`", check.failures, check.elements, check.reference)
+        }
     });
     let wall = Wall {
         seconds,
@@ -78,7 +80,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     };
     let timeline = recorder.map(|recorder| {
         let mut recorder = recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        recorder.finish(run.cycles)
+        recorder.finish()
     });
     let result = summary(request, &file, &kernel, &launch, run, wall);
     Ok(Finished { result, timeline, wrong })
@@ -145,7 +147,10 @@ fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
     let mut add = |name: &str, value: String| highlights.push(Highlight { name: name.to_string(), value });
     let sms = run.shape.sms as f64;
     let instructions = run.executed.warp_instructions;
-    add("blocks", format!("{} of {} threads on {} SMs", thousands(launch.blocks()), launch.threads_per_block(), run.shape.sms));
+    add(
+        "blocks",
+        format!("{} of {} threads on {} SMs", thousands(launch.blocks()), launch.threads_per_block(), run.shape.sms),
+    );
     add("warp instructions", thousands(instructions));
     let ipc = instructions as f64 / run.cycles.max(1) as f64;
     add("IPC", format!("{} in all, {} an SM of at most 4", significant(ipc), significant(ipc / sms)));
@@ -161,7 +166,10 @@ fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
             0.0 => "exact".to_string(),
             error => format!("largest error {error:.1e}"),
         };
-        add("result", format!("{verdict}: {} elements against `{}`, {error}", thousands(check.elements), check.reference));
+        add(
+            "result",
+            format!("{verdict}: {} elements against `{}`, {error}", thousands(check.elements), check.reference),
+        );
     }
     highlights
 }
@@ -202,4 +210,31 @@ fn execution(error: &ExecError) -> Failure {
     Complaint::new(format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause))
         .at_line(&error.file, error.line)
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(sets: &[&str], workload: &str) -> String {
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        let file = catalog::machine("h100-pcie", &sets).unwrap();
+        let launch = catalog::launch(workload).unwrap();
+        config_hash(&file, &catalog::kernel(&launch, "sm_90").unwrap(), &launch)
+    }
+
+    #[test]
+    fn the_hash_is_of_the_contents() {
+        let reference = hash(&[], "vectoradd");
+        assert_eq!(reference, hash(&[], "vectoradd"));
+        assert_eq!(reference, hash(&["part.sm.count=114"], "vectoradd"), "an override to the same value");
+        assert_ne!(reference, hash(&["part.sm.count=4"], "vectoradd"));
+        assert_ne!(reference, hash(&[], "saxpy"));
+
+        // The same launch under another path is the same workload.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/launches/vectoradd.toml"), &path).unwrap();
+        assert_eq!(reference, hash(&[], path.to_str().unwrap()));
+    }
 }

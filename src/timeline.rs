@@ -41,7 +41,6 @@ pub struct Timeline {
     name_ids: BTreeMap<String, u32>,
     slices: Vec<Slice>,
     samples: Vec<Sample>,
-    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -78,7 +77,6 @@ impl Timeline {
             name_ids: BTreeMap::new(),
             slices: Vec::new(),
             samples: Vec::new(),
-            dropped: 0,
         };
         timeline.add(None, title, None);
         timeline
@@ -116,7 +114,6 @@ impl Timeline {
         let inside =
             if moment { self.window.contains(&start) } else { start < self.window.end && end > self.window.start };
         if !inside {
-            self.dropped += 1;
             return;
         }
         let name = self.name(name);
@@ -129,8 +126,6 @@ impl Timeline {
     pub fn sample(&mut self, track: TrackId, at: u64, value: f64) {
         if self.window.contains(&at) {
             self.samples.push(Sample { track: track.0, at, value });
-        } else {
-            self.dropped += 1;
         }
     }
 
@@ -142,11 +137,6 @@ impl Timeline {
         self.names.push(name.to_string());
         self.name_ids.insert(name.to_string(), id);
         id
-    }
-
-    /// Slices and samples outside the window, which are not in the file.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
     }
 
     /// The trace file's bytes.
@@ -389,7 +379,6 @@ mod tests {
         timeline.slice(track, "moment at the end", 20, 20);
         let counter = timeline.counter(Some(track), "bytes", "bytes");
         timeline.sample(counter, 25, 1.0);
-        assert_eq!(timeline.dropped(), 4);
         assert_eq!(
             read_back(&timeline.encode()),
             [

@@ -56,16 +56,25 @@ fn hints(request: &Request, result: &RunResult) -> String {
     let wall = &result.wall;
     let (machine, workload) = (&request.machine, &request.workload);
     let other = if machine == "rtx-a6000" { "h100-sxm" } else { "rtx-a6000" };
-    format!(
-        "\nsimulated in {} s: {} kilo-cycles/s on {}\n\n\
-         next:\n  \
-         orrery run {other} {workload:<14} the same on another GPU\n  \
-         orrery run {machine} {workload} --timeline   every warp over time, for https://ui.perfetto.dev\n  \
-         orrery run {machine} {workload} --set part.sm.count=66   change anything\n  \
-         orrery list                       all machines and workloads\n  \
-         orrery validate                   how far to trust these numbers\n",
+    let next = [
+        (format!("orrery run {other} {workload}"), "the same on another GPU"),
+        (format!("orrery run {machine} {workload} --set part.sm.count=66"), "change anything"),
+        (format!("orrery run {machine} {workload} --timeline"), "every warp over time, for ui.perfetto.dev"),
+        ("orrery list".to_string(), "all machines and workloads"),
+        ("orrery validate".to_string(), "how far to trust these numbers"),
+    ];
+    let width = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let shards = match wall.ticks_per_shard.len() {
+        1 => "one shard".to_string(),
+        shards => format!("{shards} shards"),
+    };
+    let mut out = format!(
+        "\nsimulated in {} s: {} kilo-cycles/s on {shards}\n\nnext:\n",
         report::significant(wall.seconds),
         report::significant(wall.cycles_per_second / 1e3),
-        if wall.ticks_per_shard.len() == 1 { "one shard".to_string() } else { format!("{} shards", wall.ticks_per_shard.len()) },
-    )
+    );
+    for (command, what) in next {
+        out.push_str(&format!("  {command:<width$}  {what}\n"));
+    }
+    out + "\n"
 }

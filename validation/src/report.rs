@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::files::write_atomically;
 use crate::outcome::{Outcome, Row, Summary};
 use crate::plot;
-use crate::suite::{Statistic, Suite, Value};
+use crate::suite::{Statistic, Value};
 
 /// Rows of the terminal table before it is cut, unless all are asked for; rows outside are always shown.
 const SHOWN_ROWS: usize = 40;
