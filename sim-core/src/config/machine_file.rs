@@ -38,6 +38,11 @@ impl PartSpec {
     pub fn components(&self) -> usize {
         self.count.iter().product()
     }
+
+    /// The parameters as the specification of a kind. Unknown keys are all collected if `T` denies unknown fields.
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, Vec<ConfigError>> {
+        super::load::read_node(&self.parameters, &format!("part.{}", self.name))
+    }
 }
 
 /// `[[link]]`: two ends and a latency.
