@@ -1,0 +1,314 @@
+//! The two command slots of the native controller: which command goes out on the column bus and on the row bus.
+//!
+//!   column: overdue hit, else oldest ready hit of both pseudo channels
+//!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, refresh of an unwanted bank, sleep
+//!
+//! Models: one command a slot and tick, in the order above.
+//! Leaves out: look-ahead beyond the queues.
+//! Numbers: `policy`.
+//! Start reading at [`Native::column_slot`]; the canonical tests are `tests/native.rs`.
+
+use super::breakdown::ReadTimes;
+use super::edge::LastRowCommand;
+use super::pseudo_channel::{Overdue, PseudoChannel};
+use super::refresh::Target;
+use super::{Native, PagePolicy};
+use crate::bank::{CLOSED, NEVER, Tick};
+use crate::command::{Bus, Command, Reach};
+use crate::controller::{CommandObserver, IssuedCommand};
+use crate::queue::NO_KEY;
+use crate::request::{Completion, Op};
+use crate::scan::Pick;
+
+impl<O: CommandObserver> Native<O> {
+    pub(super) fn column_slot(&mut self, clk: Tick) {
+        let mut pick = Pick::none();
+        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+            let (queue, command) = pc.queue();
+            let mut barred = (usize::MAX, 0);
+            if let Some(overdue) = pc.overdue {
+                let rank = self.banks.rank_of(overdue.bank);
+                let bit = 1 << (overdue.bank % self.banks.organisation().banks_per_rank());
+                if self.banks.open_row(overdue.bank) != overdue.row {
+                    // Its row must open first: no more hits to the row in its way.
+                    barred = (rank, bit);
+                } else if self.banks.earliest(command, overdue.bank) <= clk && pc.held(rank, &self.banks) & bit == 0 {
+                    return self.issue_column(pc.index as usize, overdue.key, command, clk);
+                }
+            }
+            for rank in pc.ranks.clone() {
+                let mut hits = queue.hit_banks(rank) & !pc.held(rank, &self.banks);
+                if rank == barred.0 {
+                    hits &= !barred.1;
+                }
+                pick.consider(&self.banks, command, rank, hits, clk, |bank| queue.oldest_hit(bank));
+            }
+        }
+        if pick.found() {
+            let pc = pick.bank / self.banks.organisation().banks_per_pseudo_channel();
+            self.issue_column(pc as usize, pick.key, pick.command, clk);
+        } else {
+            self.column_not_before = pick.next;
+        }
+    }
+
+    fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
+        let pc = &mut self.pseudo_channels[i];
+        let op = if plain == Command::Rd { Op::Read } else { Op::Write };
+        let bank = pc.queue_of(op).get(key).bank;
+        let request = pc.queue_of(op).remove(key, self.banks.open_row(bank));
+        pc.left(clk);
+        let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
+        let (wanted, hits) = pc.wanted(rank);
+        let target = pc.refresh.target.is_some_and(|t| t.bank == bank && t.command != Command::RefAb);
+        let close = hits & bit == 0
+            && match self.policy.page {
+                PagePolicy::Open => false,
+                PagePolicy::OpenAuto => wanted & bit != 0 || target,
+                PagePolicy::Closed => true,
+            };
+        let command = match (op, close) {
+            (_, false) => plain,
+            (Op::Read, true) => Command::RdA,
+            (Op::Write, true) => Command::WrA,
+        };
+        if request.started == NEVER {
+            self.counters.row_hits += 1;
+        }
+        let (arrive, done) = (request.arrive, clk + self.read_latency);
+        match op {
+            Op::Read => {
+                self.breakdown.add(&ReadTimes {
+                    arrive,
+                    started: request.started,
+                    bank_ready: self.banks.bank_ready(Command::Rd, bank),
+                    column: clk,
+                    done,
+                    refresh: self.refreshed[bank as usize],
+                });
+                self.pending.push_back(Completion { id: request.id, op, arrive, done });
+            }
+            Op::Write => self.written.push(Completion { id: request.id, op, arrive, done: clk }),
+        }
+        self.issue(i, command, bank, request.row, request.column, clk);
+        self.column_not_before = clk + 1;
+        self.row_not_before = self.row_not_before.min(clk);
+    }
+
+    pub(super) fn row_slot(&mut self, clk: Tick) {
+        let mut next = NEVER;
+        for urgency in [Self::wake, Self::forced_refresh, Self::overdue_row, Self::oldest_row, Self::idle_refresh, Self::sleep]
+        {
+            match urgency(self, clk) {
+                Ok(()) => {
+                    self.row_not_before = clk + 1;
+                    self.column_not_before = self.column_not_before.min(clk + 1);
+                    return;
+                }
+                Err(later) => next = next.min(later),
+            }
+        }
+        self.row_not_before = next;
+    }
+
+    /// Tries to issue a row command; the error is the tick at which it may be possible.
+    fn try_row(&mut self, i: usize, command: Command, bank: u32, row: u32, clk: Tick) -> Result<(), Tick> {
+        let ready = match command.reach() {
+            Reach::Bank => self.banks.earliest(command, bank),
+            Reach::PseudoChannel => self.banks.earliest_all(command, i as u32),
+        };
+        let ready = self.banks.on_edge(command, ready.max(clk));
+        if ready > clk {
+            return Err(ready);
+        }
+        if !self.edge_allows(command, i as u32, bank, clk) {
+            return Err(clk + 1);
+        }
+        self.issue(i, command, bank, row, 0, clk);
+        Ok(())
+    }
+
+    fn edge_allows(&self, command: Command, pseudo_channel: u32, bank: u32, clk: Tick) -> bool {
+        self.last_row.is_none_or(|last| last.allows(self.banks.generation(), command, pseudo_channel, bank, clk))
+    }
+
+    fn wake(&mut self, clk: Tick) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            let Some(asleep) = pc.power.asleep else { continue };
+            let deeper = asleep == Command::PdEnter && self.due(pc, self.policy.self_refresh_after_ticks, clk);
+            if pc.is_idle() && !pc.refresh.is_urgent() && !deeper {
+                continue;
+            }
+            let exit = if asleep == Command::PdEnter { Command::PdExit } else { Command::SrExit };
+            match self.try_row(i, exit, self.first_bank(i), 0, clk) {
+                Ok(()) => {
+                    if exit == Command::SrExit {
+                        self.pseudo_channels[i].refresh.restart(clk);
+                    }
+                    return Ok(());
+                }
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    fn forced_refresh(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.refresh_target(clk, true)
+    }
+
+    fn idle_refresh(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.refresh_target(clk, false)
+    }
+
+    fn refresh_target(&mut self, clk: Tick, forced: bool) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            let Some(target) = pc.refresh.target.filter(|t| t.forced == forced) else { continue };
+            if pc.power.asleep.is_some() {
+                continue;
+            }
+            let command = pc.refresh.command(&target, &self.banks, i as u32);
+            match self.try_row(i, command, target.bank, 0, clk) {
+                Ok(()) => {
+                    if command == target.command {
+                        self.note_refresh(i, &target, clk);
+                    }
+                    return Ok(());
+                }
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    fn note_refresh(&mut self, i: usize, target: &Target, clk: Tick) {
+        let org = *self.banks.organisation();
+        self.pseudo_channels[i].refresh.refreshed(target, &org);
+        let [all, one, managed] = self.refresh_ticks;
+        let (banks, ticks) = match target.command {
+            Command::RefAb => (target.bank..target.bank + org.banks_per_pseudo_channel(), all),
+            Command::RefPb => (target.bank..target.bank + 1, one),
+            _ => (target.bank..target.bank + 1, managed),
+        };
+        for bank in banks {
+            self.refreshed[bank as usize] = (clk, clk + ticks);
+        }
+    }
+
+    fn overdue_row(&mut self, clk: Tick) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            let Some(Overdue { op, key, bank, row }) = pc.overdue else { continue };
+            let rank = self.banks.rank_of(bank);
+            let held = pc.held(rank, &self.banks) >> (bank % self.banks.organisation().banks_per_rank()) & 1 == 1;
+            let open = self.banks.open_row(bank);
+            if pc.power.asleep.is_some() || held || open == row {
+                continue;
+            }
+            let command = if open == CLOSED { Command::Act } else { Command::PrePb };
+            match self.serve_row(i, op, key, command, clk) {
+                Ok(()) => return Ok(()),
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    fn oldest_row(&mut self, clk: Tick) -> Result<(), Tick> {
+        let mut pick = Pick::none();
+        let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
+        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+            let (queue, _) = pc.queue();
+            for rank in pc.ranks.clone() {
+                let misses = queue.miss_banks(rank) & !pc.held(rank, &self.banks);
+                let open = self.banks.open_banks(rank);
+                let conflicts = misses & open & !queue.hit_banks(rank);
+                pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
+                pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
+                    let allowed = !falling || self.edge_allows(Command::PrePb, pc.index, bank, clk);
+                    if allowed { queue.oldest_miss(bank) } else { NO_KEY }
+                });
+            }
+        }
+        if !pick.found() {
+            return Err(if falling { pick.next.min(clk + 1) } else { pick.next });
+        }
+        let i = (pick.bank / self.banks.organisation().banks_per_pseudo_channel()) as usize;
+        let op = if self.pseudo_channels[i].write_mode { Op::Write } else { Op::Read };
+        self.serve_row(i, op, pick.key, pick.command, clk)
+    }
+
+    /// Issues ACT or PRE for a request, and counts what the request met if it is its first command.
+    fn serve_row(&mut self, i: usize, op: Op, key: u64, command: Command, clk: Tick) -> Result<(), Tick> {
+        let request = *self.pseudo_channels[i].queue_of(op).get(key);
+        self.try_row(i, command, request.bank, request.row, clk)?;
+        if request.started == NEVER {
+            self.pseudo_channels[i].queue_of(op).get_mut(key).started = clk;
+            match command {
+                Command::Act => self.counters.row_misses += 1,
+                _ => self.counters.row_conflicts += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn sleep(&mut self, clk: Tick) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            if pc.power.asleep.is_some() || !pc.is_idle() || pc.refresh.debt > 0 || pc.refresh.target.is_some() {
+                continue;
+            }
+            let command = if self.due(pc, self.policy.self_refresh_after_ticks, clk) {
+                if self.banks.any_open(i as u32) { Command::PreAb } else { Command::SrEnter }
+            } else if self.due(pc, self.policy.power_down_after_ticks, clk) {
+                Command::PdEnter
+            } else {
+                continue;
+            };
+            match self.try_row(i, command, self.first_bank(i), 0, clk) {
+                Ok(()) => return Ok(()),
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    fn due(&self, pc: &PseudoChannel, after_ticks: u64, clk: Tick) -> bool {
+        after_ticks > 0 && clk >= pc.power.idle_since + after_ticks
+    }
+
+    fn first_bank(&self, i: usize) -> u32 {
+        i as u32 * self.banks.organisation().banks_per_pseudo_channel()
+    }
+
+    fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, column: u32, clk: Tick) {
+        self.banks.issue(command, bank, row, clk);
+        let open = self.banks.any_open(i as u32);
+        let pc = &mut self.pseudo_channels[i];
+        if command.bus() == Bus::Row {
+            self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+        }
+        pc.power.issued(command, open, clk);
+        if command == Command::Act {
+            pc.refresh.activated(bank);
+        }
+        if command == Command::Act || command.closes() {
+            let changed = match command.reach() {
+                Reach::Bank => bank..bank + 1,
+                Reach::PseudoChannel => bank..bank + self.banks.organisation().banks_per_pseudo_channel(),
+            };
+            for b in changed {
+                let row = self.banks.open_row(b);
+                pc.reads.row_changed(b, row);
+                pc.writes.row_changed(b, row);
+            }
+        }
+        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column });
+    }
+}
