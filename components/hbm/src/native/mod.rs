@@ -51,6 +51,8 @@ pub struct Native<O = ()> {
     last_row: Option<LastRowCommand>,
     /// Last refresh of each bank: from, until.
     refreshed: Vec<(Tick, Tick)>,
+    /// Last column command of each bank.
+    last_use: Vec<Tick>,
     refresh_ticks: [Tick; 3],
     column_not_before: Tick,
     row_not_before: Tick,
@@ -90,6 +92,7 @@ impl<O: CommandObserver> Native<O> {
             read_latency: ticks(t.n_read_data()),
             last_row: None,
             refreshed: vec![(0, 0); org.banks() as usize],
+            last_use: vec![0; org.banks() as usize],
             refresh_ticks: [ticks(t.n_rfc), ticks(t.n_rfc_pb), ticks(t.n_rfm_pb)],
             column_not_before: 0,
             row_not_before: 0,
@@ -148,7 +151,7 @@ impl<O: CommandObserver> Native<O> {
                 let hits = reads.hit_banks(rank) | writes.hit_banks(rank);
                 (reads.wanted_banks(rank) | writes.wanted_banks(rank), hits)
             };
-            refresh.choose(&self.banks, wanted, idle);
+            refresh.choose(&self.banks, wanted, &self.last_use, idle);
             changed |= refresh.target != target;
         }
         changed
@@ -161,22 +164,8 @@ impl<O: CommandObserver> Native<O> {
             if pc.power.asleep != Some(Command::SrEnter) {
                 next = next.min(pc.refresh.next_due());
             }
-            if pc.is_idle() {
-                next = next.min(self.next_power_change(pc));
-            }
         }
         next.max(self.clk + 1)
-    }
-
-    /// When an idle pseudo channel goes to its next power state.
-    fn next_power_change(&self, pc: &PseudoChannel) -> Tick {
-        let after = |ticks: u64| if ticks == 0 { NEVER } else { pc.power.idle_since + ticks };
-        match pc.power.asleep {
-            None => after(self.policy.power_down_after_ticks).min(after(self.policy.self_refresh_after_ticks)),
-            Some(Command::PdEnter) => after(self.policy.self_refresh_after_ticks),
-            Some(_) => NEVER,
-        }
-        .max(self.clk + 1)
     }
 
     fn retire(&mut self, done: &mut Vec<Completion>) {

@@ -126,6 +126,12 @@ impl Policy {
             let message = format!("a factor of {}", self.refresh_interval_scale);
             fail("refresh_interval_scale", message, "0.25 to 4 (Intel HBM2 IP guide 683189, table 29)");
         }
+        let interval = f64::from(preset.timing.n_refi) * self.refresh_interval_scale
+            / f64::from(preset.organisation.banks_per_pseudo_channel());
+        if self.refresh == RefreshPolicy::PerBank && interval < f64::from(preset.timing.n_rc) {
+            let message = format!("a bank to refresh every {interval:.0} clocks, in less than a row cycle");
+            fail("refresh_interval_scale", message, "a larger factor, or refresh = \"all_bank\"");
+        }
         if self.refresh_management_activates > 0 && preset.timing.n_rfm_pb == 0 {
             let message = format!("{} has no refresh management", preset.name);
             fail("refresh_management_activates", message, "0 before HBM3");

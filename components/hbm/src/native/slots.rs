@@ -58,6 +58,7 @@ impl<O: CommandObserver> Native<O> {
         let bank = pc.queue_of(op).get(key).bank;
         let request = pc.queue_of(op).remove(key, self.banks.open_row(bank));
         pc.left(clk);
+        self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
         let (wanted, hits) = pc.wanted(rank);
         let target = pc.refresh.target.is_some_and(|t| t.bank == bank && t.command != Command::RefAb);
@@ -137,8 +138,12 @@ impl<O: CommandObserver> Native<O> {
         for i in 0..self.pseudo_channels.len() {
             let pc = &self.pseudo_channels[i];
             let Some(asleep) = pc.power.asleep else { continue };
-            let deeper = asleep == Command::PdEnter && self.due(pc, self.policy.self_refresh_after_ticks, clk);
-            if pc.is_idle() && !pc.refresh.is_urgent() && !deeper {
+            let deeper = match asleep {
+                Command::PdEnter => due(pc, self.policy.self_refresh_after_ticks),
+                _ => NEVER,
+            };
+            if pc.is_idle() && !pc.refresh.is_urgent() && deeper > clk {
+                next = next.min(deeper);
                 continue;
             }
             let exit = if asleep == Command::PdEnter { Command::PdExit } else { Command::SrExit };
@@ -168,7 +173,9 @@ impl<O: CommandObserver> Native<O> {
         for i in 0..self.pseudo_channels.len() {
             let pc = &self.pseudo_channels[i];
             let Some(target) = pc.refresh.target.filter(|t| t.forced == forced) else { continue };
-            if pc.power.asleep.is_some() {
+            // On the way to self refresh, in which the device refreshes itself, only what is forced is paid.
+            let retiring = !forced && pc.is_idle() && due(pc, self.policy.self_refresh_after_ticks) <= clk;
+            if pc.power.asleep.is_some() || retiring {
                 continue;
             }
             let command = pc.refresh.command(&target, &self.banks, i as u32);
@@ -261,14 +268,18 @@ impl<O: CommandObserver> Native<O> {
         let mut next = NEVER;
         for i in 0..self.pseudo_channels.len() {
             let pc = &self.pseudo_channels[i];
-            if pc.power.asleep.is_some() || !pc.is_idle() || pc.refresh.debt > 0 || pc.refresh.target.is_some() {
+            let self_refresh = due(pc, self.policy.self_refresh_after_ticks);
+            let owes = pc.refresh.target.is_some_and(|t| t.forced) || pc.refresh.debt > 0 && self_refresh > clk;
+            if pc.power.asleep.is_some() || !pc.is_idle() || owes {
                 continue;
             }
-            let command = if self.due(pc, self.policy.self_refresh_after_ticks, clk) {
+            let power_down = due(pc, self.policy.power_down_after_ticks);
+            let command = if self_refresh <= clk {
                 if self.banks.any_open(i as u32) { Command::PreAb } else { Command::SrEnter }
-            } else if self.due(pc, self.policy.power_down_after_ticks, clk) {
+            } else if power_down <= clk {
                 Command::PdEnter
             } else {
+                next = next.min(self_refresh).min(power_down);
                 continue;
             };
             match self.try_row(i, command, self.first_bank(i), 0, clk) {
@@ -277,10 +288,6 @@ impl<O: CommandObserver> Native<O> {
             }
         }
         Err(next)
-    }
-
-    fn due(&self, pc: &PseudoChannel, after_ticks: u64, clk: Tick) -> bool {
-        after_ticks > 0 && clk >= pc.power.idle_since + after_ticks
     }
 
     fn first_bank(&self, i: usize) -> u32 {
@@ -311,4 +318,9 @@ impl<O: CommandObserver> Native<O> {
         }
         self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column });
     }
+}
+
+/// The tick at which an idle pseudo channel is to sleep; `after_ticks` = 0 means never.
+fn due(pc: &PseudoChannel, after_ticks: u64) -> Tick {
+    if after_ticks == 0 { NEVER } else { pc.power.idle_since + after_ticks }
 }
