@@ -17,6 +17,7 @@ pub mod config_file;
 pub mod constraint;
 pub mod controller;
 pub mod driver;
+pub mod energy;
 pub mod error;
 pub mod generator;
 pub mod golden;
