@@ -73,11 +73,12 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Policy {
-            // Two full rows of each direction: enough to keep four bank groups busy over nRC.
-            read_queue: 64,
-            write_queue: 64,
-            // Drain in batches of half the queue, so that a turnaround is paid once in 32 bursts.
-            write_high: 48,
+            // One row of each of four bank groups: a stream's rows open before the ones in use are done. A cache in front
+            // of the channel keeps written lines, so that as many writes can wait.
+            read_queue: 128,
+            write_queue: 128,
+            // Drain most of the queue at once, so that a turnaround is paid once in about 100 bursts.
+            write_high: 112,
             write_low: 16,
             // About a row cycle.
             write_idle_ticks: 64,

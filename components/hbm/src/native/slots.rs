@@ -1,7 +1,8 @@
 //! The two command slots of the native controller: which command goes out on the column bus and on the row bus.
 //!
 //!   column: overdue hit, else oldest ready hit of both pseudo channels
-//!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, refresh of an unwanted bank, sleep
+//!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, the same for the other
+//!           direction, refresh of an unwanted bank, sleep
 //!
 //! Models: one command a slot and tick, in the order above.
 //! Leaves out: look-ahead beyond the queues.
@@ -98,7 +99,7 @@ impl<O: CommandObserver> Native<O> {
 
     pub(super) fn row_slot(&mut self, clk: Tick) {
         let mut next = NEVER;
-        for urgency in [Self::wake, Self::forced_refresh, Self::overdue_row, Self::oldest_row, Self::idle_refresh, Self::sleep]
+        for urgency in [Self::wake, Self::forced_refresh, Self::overdue_row, Self::oldest_row, Self::row_ahead, Self::idle_refresh, Self::sleep]
         {
             match urgency(self, clk) {
                 Ok(()) => {
@@ -227,12 +228,32 @@ impl<O: CommandObserver> Native<O> {
     }
 
     fn oldest_row(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.row_of_direction(clk, |pc| pc.write_mode, |_, _| u32::MAX)
+    }
+
+    /// Rows for the direction that is not served now, in banks that the served one does not want: the turn of the data bus
+    /// then finds them open.
+    fn row_ahead(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.row_of_direction(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
+    }
+
+    /// The oldest ready ACT or PRE of one direction of each pseudo channel, in the banks that `allowed` gives.
+    fn row_of_direction(
+        &mut self,
+        clk: Tick,
+        writes: fn(&PseudoChannel) -> bool,
+        allowed: fn(&PseudoChannel, usize) -> u32,
+    ) -> Result<(), Tick> {
         let mut pick = Pick::none();
         let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
         for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
-            let (queue, _) = pc.queue();
+            let queue = if writes(pc) { &pc.writes } else { &pc.reads };
             for rank in pc.ranks.clone() {
-                let misses = queue.miss_banks(rank) & !pc.held(rank, &self.banks);
+                let mut misses = queue.miss_banks(rank);
+                if misses == 0 {
+                    continue;
+                }
+                misses &= !pc.held(rank, &self.banks) & allowed(pc, rank);
                 let open = self.banks.open_banks(rank);
                 let conflicts = misses & open & !queue.hit_banks(rank);
                 pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
@@ -246,7 +267,7 @@ impl<O: CommandObserver> Native<O> {
             return Err(if falling { pick.next.min(clk + 1) } else { pick.next });
         }
         let i = (pick.bank / self.banks.organisation().banks_per_pseudo_channel()) as usize;
-        let op = if self.pseudo_channels[i].write_mode { Op::Write } else { Op::Read };
+        let op = if writes(&self.pseudo_channels[i]) { Op::Write } else { Op::Read };
         self.serve_row(i, op, pick.key, pick.command, clk)
     }
 
