@@ -21,6 +21,7 @@ pub mod energy;
 pub mod error;
 pub mod generator;
 pub mod golden;
+pub mod hardware;
 pub mod mapper;
 pub mod native;
 pub mod organisation;
