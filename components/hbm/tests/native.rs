@@ -198,7 +198,7 @@ fn hammered_banks_get_refresh_management() {
 #[test]
 fn bad_policies_name_their_keys() {
     let preset = preset("hbm3");
-    let policy = Policy { read_queue: 0, write_low: 60, refresh_debt: 9, ..Policy::default() };
+    let policy = Policy { read_queue: 0, write_low: 120, refresh_debt: 9, ..Policy::default() };
     let error = Native::new(&preset, &policy, ()).err().unwrap();
     let keys: Vec<&str> = error.problems.iter().map(|p| p.key.as_str()).collect();
     assert_eq!(keys, ["read_queue", "write_low", "refresh_debt"]);

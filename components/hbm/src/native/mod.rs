@@ -25,8 +25,8 @@ pub use breakdown::Breakdown;
 pub use policy::{PagePolicy, Policy, RefreshPolicy};
 pub use power::Background;
 
-use crate::bank::{Banks, NEVER, Tick};
-use crate::command::Command;
+use crate::bank::{Banks, CLOSED, NEVER, Tick};
+use crate::command::{Bus, Command};
 use crate::constraint::{ConstraintTable, Edition};
 use crate::controller::{CommandObserver, Controller};
 use crate::error::ConfigError;
@@ -222,8 +222,21 @@ impl<O: CommandObserver> Controller for Native<O> {
         let key = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
         pc.entered(op, key, self.clk);
-        self.column_not_before = 0;
-        self.row_not_before = 0;
+        if pc.power.asleep.is_some() {
+            self.row_not_before = 0;
+        }
+        // It may let a slot issue earlier than was thought.
+        let command = match (self.banks.open_row(bank), op) {
+            (CLOSED, _) => Command::Act,
+            (open, _) if open != row => Command::PrePb,
+            (_, Op::Read) => Command::Rd,
+            (_, Op::Write) => Command::Wr,
+        };
+        let ready = self.banks.on_edge(command, self.banks.earliest(command, bank));
+        match command.bus() {
+            Bus::Row => self.row_not_before = self.row_not_before.min(ready),
+            Bus::Column => self.column_not_before = self.column_not_before.min(ready),
+        }
         Admission::Accepted
     }
 

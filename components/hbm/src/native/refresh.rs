@@ -35,6 +35,7 @@ pub(super) struct Refresh {
     elapsed: u64,
     epoch: Tick,
     refi_ticks: f64,
+    next_due: Tick,
     intervals_per_refi: u32,
     /// Banks of each rank refreshed in this round.
     done: Vec<u32>,
@@ -52,29 +53,38 @@ impl Refresh {
             RefreshPolicy::PerBank => org.banks_per_pseudo_channel(),
             _ => 1,
         };
-        Refresh {
+        let mut refresh = Refresh {
             policy: policy.refresh,
             max_debt: policy.refresh_debt,
             debt: 0,
             elapsed: 0,
             epoch: 0,
             refi_ticks: refi_ticks as f64 * policy.refresh_interval_scale,
+            next_due: NEVER,
             intervals_per_refi,
             done: vec![0; org.stack_ids as usize],
             target: None,
             activates: vec![0; org.banks_per_pseudo_channel() as usize],
             management_at: policy.refresh_management_activates,
             first_bank: pseudo_channel * org.banks_per_pseudo_channel(),
-        }
+        };
+        refresh.schedule();
+        refresh
     }
 
     /// When the next refresh becomes due.
+    #[inline]
     pub fn next_due(&self) -> Tick {
-        if self.policy == RefreshPolicy::None {
-            return NEVER;
-        }
+        self.next_due
+    }
+
+    /// Intervals are counted from the epoch, so that their rounding does not add up.
+    fn schedule(&mut self) {
         let intervals = (self.elapsed + 1) as f64 * self.refi_ticks / f64::from(self.intervals_per_refi);
-        self.epoch + intervals as Tick
+        self.next_due = match self.policy {
+            RefreshPolicy::None => NEVER,
+            _ => self.epoch + intervals as Tick,
+        };
     }
 
     /// Whether the debt must be paid before anything else.
@@ -84,18 +94,20 @@ impl Refresh {
 
     /// Notes that time has come to `clk`. Returns whether the debt grew.
     pub fn accrue(&mut self, clk: Tick) -> bool {
-        let before = self.elapsed;
-        while self.next_due() <= clk {
+        let grows = self.next_due <= clk;
+        while self.next_due <= clk {
             self.elapsed += 1;
             self.debt += 1;
+            self.schedule();
         }
-        self.elapsed != before
+        grows
     }
 
     /// Self refresh ended at `clk`: the device has refreshed itself.
     pub fn restart(&mut self, clk: Tick) {
         (self.epoch, self.elapsed, self.debt, self.target) = (clk, 0, 0, None);
         self.done.fill(0);
+        self.schedule();
     }
 
     /// Notes an activate, for refresh management.

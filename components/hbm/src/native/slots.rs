@@ -58,7 +58,7 @@ impl<O: CommandObserver> Native<O> {
         let op = if plain == Command::Rd { Op::Read } else { Op::Write };
         let bank = pc.queue_of(op).get(key).bank;
         let request = pc.queue_of(op).remove(key, self.banks.open_row(bank));
-        pc.left(clk);
+        pc.left(key, clk);
         self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
         let (wanted, hits) = pc.wanted(rank);
@@ -94,7 +94,10 @@ impl<O: CommandObserver> Native<O> {
         }
         self.issue(i, command, bank, request.row, request.column, clk);
         self.column_not_before = clk + 1;
-        self.row_not_before = self.row_not_before.min(clk);
+        // The row slot has something new to do only if the row is done with.
+        if hits & bit == 0 {
+            self.row_not_before = self.row_not_before.min(clk);
+        }
     }
 
     pub(super) fn row_slot(&mut self, clk: Tick) {
