@@ -143,8 +143,11 @@ impl<O: CommandObserver> Native<O> {
         let pc = &mut self.pseudo_channels[i];
         let self_refresh = pc.power.asleep == Some(Command::SrEnter);
         let mut changed = !self_refresh && pc.refresh.accrue(clk);
+        pc.look_at_refresh |= changed;
         changed |= pc.decide(&self.policy, clk);
-        if pc.refresh.debt > 0 || self.policy.refresh_management_activates > 0 {
+        let managed = self.policy.refresh_management_activates > 0;
+        if pc.look_at_refresh && (pc.refresh.debt > 0 || managed) {
+            pc.look_at_refresh = false;
             let (target, idle) = (pc.refresh.target, pc.is_idle());
             let PseudoChannel { refresh, reads, writes, .. } = pc;
             let wanted = |rank: usize| {
@@ -222,6 +225,7 @@ impl<O: CommandObserver> Controller for Native<O> {
         let key = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
         pc.entered(op, key, self.clk);
+        pc.look_at_refresh |= pc.refresh.target.is_some();
         if pc.power.asleep.is_some() {
             self.row_not_before = 0;
         }

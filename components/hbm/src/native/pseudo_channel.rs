@@ -40,6 +40,8 @@ pub(super) struct PseudoChannel {
     pub overdue: Option<Overdue>,
     pub refresh: Refresh,
     pub power: Power,
+    /// Something changed that may choose another bank to refresh.
+    pub look_at_refresh: bool,
     last_read: Tick,
     next_decision: Tick,
     write_high: usize,
@@ -61,6 +63,7 @@ impl PseudoChannel {
             overdue: None,
             refresh: Refresh::new(policy, org, refi_ticks, index),
             power: Power::new(),
+            look_at_refresh: false,
             last_read: 0,
             next_decision: NEVER,
             write_high: policy.write_high,

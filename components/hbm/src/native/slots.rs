@@ -93,7 +93,9 @@ impl<O: CommandObserver> Native<O> {
             Op::Write => self.written.push(Completion { id: request.id, op, arrive, done: clk }),
         }
         self.issue(i, command, bank, request.row, request.column, clk);
-        self.column_not_before = clk + 1;
+        if wanted & bit == 0 {
+            self.pseudo_channels[i].look_at_refresh = true;
+        }
         // The row slot has something new to do only if the row is done with.
         if hits & bit == 0 {
             self.row_not_before = self.row_not_before.min(clk);
@@ -105,11 +107,7 @@ impl<O: CommandObserver> Native<O> {
         for urgency in [Self::wake, Self::forced_refresh, Self::overdue_row, Self::oldest_row, Self::row_ahead, Self::idle_refresh, Self::sleep]
         {
             match urgency(self, clk) {
-                Ok(()) => {
-                    self.row_not_before = clk + 1;
-                    self.column_not_before = self.column_not_before.min(clk + 1);
-                    return;
-                }
+                Ok(()) => return,
                 Err(later) => next = next.min(later),
             }
         }
@@ -322,12 +320,27 @@ impl<O: CommandObserver> Native<O> {
         self.banks.issue(command, bank, row, clk);
         let open = self.banks.any_open(i as u32);
         let pc = &mut self.pseudo_channels[i];
-        if command.bus() == Bus::Row {
-            self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+        // Its bus is busy for the length of the command; a slot need not look before.
+        let free = clk + Tick::from(self.banks.generation().command_ticks(command));
+        match command.bus() {
+            Bus::Row => {
+                self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+                self.row_not_before = free;
+            }
+            Bus::Column => self.column_not_before = self.banks.on_edge(command, free),
         }
         pc.power.issued(command, open, clk);
-        if command == Command::Act {
-            pc.refresh.activated(bank);
+        match command {
+            Command::Act => {
+                pc.refresh.activated(bank);
+                let ready = self.banks.earliest(Command::Rd, bank).min(self.banks.earliest(Command::Wr, bank));
+                self.column_not_before = self.column_not_before.min(self.banks.on_edge(Command::Rd, ready));
+            }
+            Command::PdExit | Command::SrExit => self.column_not_before = self.column_not_before.min(free),
+            _ => {}
+        }
+        if command.bus() == Bus::Row || self.policy.refresh_management_activates > 0 {
+            pc.look_at_refresh = true;
         }
         if command == Command::Act || command.closes() {
             let changed = match command.reach() {
