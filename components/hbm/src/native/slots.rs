@@ -9,6 +9,8 @@
 //! Numbers: `policy`.
 //! Start reading at [`Native::column_slot`]; the canonical tests are `tests/native.rs`.
 
+use std::cell::Cell;
+
 use super::breakdown::ReadTimes;
 use super::edge::LastRowCommand;
 use super::pseudo_channel::{Overdue, PseudoChannel};
@@ -103,15 +105,36 @@ impl<O: CommandObserver> Native<O> {
     }
 
     pub(super) fn row_slot(&mut self, clk: Tick) {
-        let mut next = NEVER;
-        for urgency in [Self::wake, Self::forced_refresh, Self::overdue_row, Self::oldest_row, Self::row_ahead, Self::idle_refresh, Self::sleep]
-        {
-            match urgency(self, clk) {
-                Ok(()) => return,
-                Err(later) => next = next.min(later),
-            }
+        if let Err(next) = self.row_command(clk) {
+            self.row_not_before = next;
         }
-        self.row_not_before = next;
+    }
+
+    /// Issues the most urgent row command that may go; the error is the tick at which to look again.
+    fn row_command(&mut self, clk: Tick) -> Result<(), Tick> {
+        let policy = &self.policy;
+        let sleeps = policy.power_down_after_ticks > 0 || policy.self_refresh_after_ticks > 0;
+        let refreshes = self.pseudo_channels.iter().any(|pc| pc.refresh.target.is_some());
+        let overdue = self.pseudo_channels.iter().any(|pc| pc.overdue.is_some());
+        let mut next = NEVER;
+        let mut attempt = |result: Result<(), Tick>| match result {
+            Ok(()) => true,
+            Err(later) => {
+                next = next.min(later);
+                false
+            }
+        };
+        if sleeps && attempt(self.wake(clk))
+            || refreshes && attempt(self.refresh_target(clk, true))
+            || overdue && attempt(self.overdue_row(clk))
+            || attempt(self.oldest_row(clk))
+            || attempt(self.row_ahead(clk))
+            || refreshes && attempt(self.refresh_target(clk, false))
+            || sleeps && attempt(self.sleep(clk))
+        {
+            return Ok(());
+        }
+        Err(next)
     }
 
     /// Tries to issue a row command; the error is the tick at which it may be possible.
@@ -162,14 +185,7 @@ impl<O: CommandObserver> Native<O> {
         Err(next)
     }
 
-    fn forced_refresh(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.refresh_target(clk, true)
-    }
-
-    fn idle_refresh(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.refresh_target(clk, false)
-    }
-
+    /// Brings on the targets that are forced, or those that are not.
     fn refresh_target(&mut self, clk: Tick, forced: bool) -> Result<(), Tick> {
         let mut next = NEVER;
         for i in 0..self.pseudo_channels.len() {
@@ -242,13 +258,17 @@ impl<O: CommandObserver> Native<O> {
     fn row_of_direction(
         &mut self,
         clk: Tick,
-        writes: fn(&PseudoChannel) -> bool,
-        allowed: fn(&PseudoChannel, usize) -> u32,
+        writes: impl Fn(&PseudoChannel) -> bool,
+        allowed: impl Fn(&PseudoChannel, usize) -> u32,
     ) -> Result<(), Tick> {
         let mut pick = Pick::none();
+        let barred = Cell::new(false);
         let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
         for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
             let queue = if writes(pc) { &pc.writes } else { &pc.reads };
+            if queue.is_empty() {
+                continue;
+            }
             for rank in pc.ranks.clone() {
                 let mut misses = queue.miss_banks(rank);
                 if misses == 0 {
@@ -259,13 +279,16 @@ impl<O: CommandObserver> Native<O> {
                 let conflicts = misses & open & !queue.hit_banks(rank);
                 pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
                 pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
-                    let allowed = !falling || self.edge_allows(Command::PrePb, pc.index, bank, clk);
-                    if allowed { queue.oldest_miss(bank) } else { NO_KEY }
+                    if falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk) {
+                        barred.set(true);
+                        return NO_KEY;
+                    }
+                    queue.oldest_miss(bank)
                 });
             }
         }
         if !pick.found() {
-            return Err(if falling { pick.next.min(clk + 1) } else { pick.next });
+            return Err(if barred.get() { pick.next.min(clk + 1) } else { pick.next });
         }
         let i = (pick.bank / self.banks.organisation().banks_per_pseudo_channel()) as usize;
         let op = if writes(&self.pseudo_channels[i]) { Op::Write } else { Op::Read };
