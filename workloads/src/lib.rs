@@ -1,1 +1,10 @@
+//! What a machine can be asked to do.
+//!
+//! Each workload turns into a stream of operations that a component consumes; nothing here knows a component.
+//!
+//! * [`sass`]: machine code of NVIDIA GPUs as the compiler emitted it, read from listings, executed without a GPU.
+//! * [`stream`]: what an executed kernel hands to a timing model.
 #![forbid(unsafe_code)]
+
+pub mod sass;
+pub mod stream;

@@ -1,0 +1,144 @@
+//! The command processor: takes a grid apart into CTAs and gives them to SMs that have room.
+//!
+//! ```text
+//!   launch overhead ─▶ [next CTA] ─▶ [functional execution] ─▶ launch[sm] ─▶ …  done[sm] ─▶ [room again]
+//! ```
+//!
+//! Models: launch overhead, one CTA every `cta_interval_cycles`, residency by occupancy, breadth-first placement: each
+//! CTA goes to the SM with the most room, the lowest number first.
+//! Leaves out: GPC and TPC numbering, several kernels at once, priorities.
+//! Numbers: from the machine file; the H100 values are fits over a sweep of empty kernels.
+//! Start reading at `tick`; the canonical tests are in `tests/command_processor.rs`.
+
+use crate::launch_store::LaunchStore;
+use crate::sm::spec::SmSpec;
+use protocol::{CtaDone, CtaLaunch};
+use serde::Deserialize;
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
+use std::sync::Arc;
+
+/// Messages from one SM that may wait; at least the CTAs that can finish within a round trip.
+const DONE_CAPACITY: u16 = 64;
+
+/// Parameters.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandProcessorSpec {
+    /// From the start of the launch to its first CTA.
+    pub launch_overhead_cycles: u32,
+    /// Between two CTAs.
+    pub cta_interval_cycles: u32,
+}
+
+/// The parameters of the SMs, which the builder of the machine hands to the command processor.
+pub struct SmParameters(pub SmSpec);
+
+/// The component `gpu.command_processor`. Needs a [`LaunchStore`] and [`SmParameters`] among the resources.
+pub struct CommandProcessor {
+    spec: CommandProcessorSpec,
+    store: Arc<LaunchStore>,
+    launch: Vec<Out<CtaLaunch>>,
+    done: Vec<In<CtaDone>>,
+    /// CTAs that each SM still has room for.
+    room: Vec<u32>,
+    next_cta: u32,
+    unfinished: u32,
+    /// Earliest cycle of the next dispatch.
+    dispatch_from: u64,
+    last_dispatch: u64,
+    is_over: bool,
+}
+
+impl Component for CommandProcessor {
+    const KIND: &'static str = "gpu.command_processor";
+    const CHEAP_IDLE_TICK: bool = false;
+    type Spec = CommandProcessorSpec;
+
+    fn build(spec: CommandProcessorSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
+        if spec.cta_interval_cycles == 0 {
+            return Err(BuildError::key("cta_interval_cycles", "should be at least 1"));
+        }
+        let missing = || BuildError::part("a command processor needs a kernel launch as its workload");
+        let store = site.resource::<LaunchStore>().ok_or_else(missing)?;
+        let sm = site.resource::<SmParameters>().ok_or_else(missing)?;
+        let sms = site.linked_width("launch");
+        let room = sm.0.occupancy(store.resources());
+        if room.ctas == 0 {
+            let problem = format!("one CTA of this kernel does not fit on an SM: too little of {:?}", room.limit);
+            return Err(BuildError::part(problem));
+        }
+        site.foreground(1);
+        Ok(Self {
+            launch: site.outputs("launch", sms),
+            done: site.inputs("done", sms, DONE_CAPACITY),
+            room: vec![room.ctas; sms],
+            next_cta: 0,
+            unfinished: store.ctas(),
+            dispatch_from: u64::from(spec.launch_overhead_cycles),
+            last_dispatch: 0,
+            is_over: false,
+            store,
+            spec,
+        })
+    }
+
+    fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
+        self.collect(cx);
+        let outlook = self.dispatch(cx);
+        if self.unfinished == 0 && !self.is_over {
+            self.is_over = true;
+            cx.end_work(1);
+        }
+        outlook
+    }
+
+    fn report(&self, _at: Cycle, out: &mut StatsNode) {
+        out.counter("ctas", u64::from(self.next_cta), "CTAs");
+        out.counter("last_dispatch", self.last_dispatch, "cycle");
+    }
+
+    fn waiting(&self) -> Option<String> {
+        (self.unfinished > 0).then(|| {
+            let waiting = self.store.ctas() - self.next_cta;
+            format!("{} of {} CTAs unfinished, {waiting} not dispatched", self.unfinished, self.store.ctas())
+        })
+    }
+}
+
+impl CommandProcessor {
+    fn collect(&mut self, cx: &mut Cx<'_>) {
+        for (sm, &port) in self.done.iter().enumerate() {
+            while cx.take(port).is_some() {
+                self.room[sm] += 1;
+                self.unfinished -= 1;
+            }
+        }
+    }
+
+    fn dispatch(&mut self, cx: &mut Cx<'_>) -> Activity {
+        let now = cx.now().0;
+        if self.next_cta == self.store.ctas() {
+            return Activity::input();
+        }
+        if now < self.dispatch_from {
+            return Activity::input().or_until(Cycle(self.dispatch_from));
+        }
+        let most = self.room.iter().copied().max().unwrap_or(0);
+        let Some(sm) = self.room.iter().position(|&room| room == most && most > 0) else {
+            return Activity::input();
+        };
+        // An SM's input has a slot for every CTA that it has room for.
+        if !self.store.execute(self.next_cta) {
+            // The run ends here; the failure is in the store.
+            self.unfinished = 0;
+            self.next_cta = self.store.ctas();
+            return Activity::input();
+        }
+        cx.send(self.launch[sm], CtaLaunch { cta: self.next_cta });
+        self.room[sm] -= 1;
+        self.next_cta += 1;
+        self.last_dispatch = now;
+        self.dispatch_from = now + u64::from(self.spec.cta_interval_cycles);
+        Activity::input().or_until(Cycle(self.dispatch_from))
+    }
+}

@@ -1,0 +1,132 @@
+//! The SM as a component: ports around [`Sm`].
+//!
+//! ```text
+//!   launch ─▶ ┌────┐ ─▶ mem_req
+//!   done   ◀─ │ Sm │ ◀─ mem_resp
+//!             └────┘
+//! ```
+
+use crate::launch_store::LaunchStore;
+use crate::sm::spec::SmSpec;
+use crate::sm::{CtaHandle, NEVER, REASONS, Reason, Sm, SmEnv};
+use protocol::{CtaDone, CtaLaunch, MemRequest, MemResponse};
+use sim_core::stats::Breakdown;
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
+use std::sync::Arc;
+
+/// CTAs on their way to one SM; no SM has room for more.
+const LAUNCH_CAPACITY: u16 = 64;
+/// Answers that wait; an SM takes all of them every cycle, so this covers a round trip of the link.
+const RESPONSE_CAPACITY: u16 = 256;
+
+/// The component `gpu.sm`. Needs a [`LaunchStore`] among the resources.
+pub struct SmComponent {
+    sm: Sm,
+    index: u32,
+    store: Arc<LaunchStore>,
+    launch: In<CtaLaunch>,
+    done: Out<CtaDone>,
+    request: Out<MemRequest>,
+    response: In<MemResponse>,
+}
+
+/// The ports in one tick.
+struct Ports<'t, 'c> {
+    cx: &'t mut Cx<'c>,
+    index: u32,
+    done: Out<CtaDone>,
+    request: Out<MemRequest>,
+}
+
+impl SmEnv for Ports<'_, '_> {
+    fn can_send(&mut self) -> bool {
+        self.cx.room(self.request) > 0
+    }
+
+    fn send(&mut self, request: MemRequest) {
+        let issued = self.cx.time();
+        self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
+    }
+
+    fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
+        self.cx.send(self.done, CtaDone { cta });
+    }
+}
+
+/// The tree of sub-core-cycles: reasons called `group.leaf` stand below their group.
+fn cycle_breakdown(cycles: &[u64; REASONS]) -> Breakdown {
+    const UNIT: &str = "sub-core-cycles";
+    let mut parts: Vec<Breakdown> = Vec::new();
+    for (reason, &cycles) in Reason::ALL.into_iter().zip(cycles) {
+        let Some((group, leaf)) = reason.name().split_once('.') else {
+            parts.push(Breakdown::leaf(reason.name(), cycles, UNIT));
+            continue;
+        };
+        let leaf = Breakdown::leaf(leaf, cycles, UNIT);
+        match parts.iter_mut().find(|part| part.name == group) {
+            Some(part) => {
+                part.total += cycles;
+                part.parts.push(leaf);
+            }
+            None => parts.push(Breakdown::of(group, UNIT, vec![leaf])),
+        }
+    }
+    Breakdown::of("subcore_cycles", UNIT, parts)
+}
+
+impl Component for SmComponent {
+    const KIND: &'static str = "gpu.sm";
+    const CHEAP_IDLE_TICK: bool = false;
+    type Spec = SmSpec;
+
+    fn build(spec: SmSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
+        if let Some(first) = spec.validate().into_iter().next() {
+            return Err(BuildError::part(first));
+        }
+        let missing = || BuildError::part("an SM needs a kernel launch as its workload");
+        Ok(Self {
+            sm: Sm::new(&spec, 0),
+            index: site.index() as u32,
+            store: site.resource::<LaunchStore>().ok_or_else(missing)?,
+            launch: site.input("launch", LAUNCH_CAPACITY),
+            done: site.output("done"),
+            request: site.output("mem_req"),
+            response: site.input("mem_resp", RESPONSE_CAPACITY),
+        })
+    }
+
+    fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
+        let now = cx.now().0;
+        while let Some(CtaLaunch { cta }) = cx.take(self.launch) {
+            self.sm.launch(now, now, self.store.take(cta));
+        }
+        while let Some(response) = cx.take(self.response) {
+            self.sm.respond(now, &response);
+        }
+        let next = self.sm.step(now, &mut Ports { cx, index: self.index, done: self.done, request: self.request });
+        let activity =
+            if next.cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(next.cycle)) };
+        if next.wants_to_send { activity.or_credit() } else { activity }
+    }
+
+    fn report(&self, at: Cycle, out: &mut StatsNode) {
+        let counters = self.sm.counters(at.0);
+        out.breakdown(cycle_breakdown(&counters.subcore_cycles));
+        out.counter("cycles", counters.cycles, "SM-cycles");
+        out.counter("instructions_issued", counters.instructions_issued, "warp instructions");
+        out.ratio("instructions_per_cycle", "instructions_issued", "cycles", 1.0, "warp instructions per SM-cycle");
+        out.counter("ctas", counters.ctas_done, "CTAs");
+        let memory = out.child("memory");
+        memory.counter("instructions", counters.memory_instructions, "warp instructions");
+        memory.counter("shared_passes", counters.shared_passes, "passes");
+        memory.counter("requests", counters.memory_requests, "requests");
+        memory.counter("bytes_read", counters.bytes_read, "bytes");
+        memory.counter("bytes_written", counters.bytes_written, "bytes");
+        let l1d = out.child("l1d");
+        l1d.counter("sector_hits", counters.l1_sector_hits, "sectors");
+        l1d.counter("sector_misses", counters.l1_sector_misses, "sectors");
+        let l1i = out.child("l1i");
+        l1i.counter("hits", counters.l1i_hits, "lookups");
+        l1i.counter("misses", counters.l1i_misses, "lookups");
+    }
+}

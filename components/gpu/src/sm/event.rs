@@ -1,0 +1,61 @@
+//! What happens inside an SM at a later cycle.
+
+use super::timing::WaitKind;
+
+/// A client of the L1 instruction/constant cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CachePort {
+    /// L0 instruction cache of a sub-core.
+    Instruction,
+    /// Fixed-latency constant cache of a sub-core.
+    FixedConstant,
+    /// The SM's cache behind LDC.
+    VariableConstant,
+}
+
+/// `key` of the cache events is the line in units of the asking cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Increment {
+        subcore: u8,
+        warp: u8,
+        counter: u8,
+        kind: WaitKind,
+    },
+    Decrement {
+        subcore: u8,
+        warp: u8,
+        counter: u8,
+    },
+    /// A load takes the write ports of its banks; its counter falls in the next cycle.
+    LoadWrite {
+        subcore: u8,
+        warp: u8,
+        counter: u8,
+        banks: u8,
+    },
+    Credit {
+        subcore: u8,
+    },
+    CounterBarrier {
+        subcore: u8,
+        warp: u8,
+        counter: u8,
+        limit: u8,
+        zero: u8,
+    },
+    BarrierRelease {
+        warps: [u16; 4],
+    },
+    L1Lookup {
+        subcore: u8,
+        port: CachePort,
+        key: u64,
+        line: u64,
+    },
+    CacheReply {
+        subcore: u8,
+        port: CachePort,
+        key: u64,
+    },
+}

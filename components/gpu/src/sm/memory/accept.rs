@@ -1,0 +1,231 @@
+//! Acceptance of memory instructions by the shared structures, and the release of what they hold.
+
+use super::super::Shared;
+use super::super::event::{CachePort, Event};
+use super::super::spec::SUBCORES;
+use super::super::subcore::SubCore;
+use super::super::wheel::NEVER;
+use super::l1d::{Answer, WaitingLoad};
+use super::{Destination, Queued};
+use protocol::MemOp;
+use workloads::sass::OpClass;
+use workloads::sass::control::NO_COUNTER;
+use workloads::stream::{Access, AccessKind, NO_ACCESS, Space};
+
+/// An access without lanes: what an instruction with a false guard does.
+const NOTHING: Access = Access {
+    space: Space::Global,
+    kind: AccessKind::Load,
+    width_bytes: 0,
+    one_address: true,
+    passes: 1,
+    bytes: 0,
+    first_line: 0,
+    line_count: 0,
+};
+
+impl Shared {
+    /// Accepts at most one memory instruction, round robin over the sub-cores.
+    pub fn accept(&mut self, now: u64, subcores: &mut [SubCore; SUBCORES]) {
+        if now >= self.memory.accept_free {
+            for offset in 0..SUBCORES {
+                let subcore = (self.memory.round_robin + offset) % SUBCORES;
+                if let Some(head) = self.acceptable(now, subcore) {
+                    self.memory.queues[subcore].pop_front();
+                    self.memory.round_robin = (subcore + 1) % SUBCORES;
+                    self.memory.address_unit_free[subcore] = now + self.spec.address_unit_cycles;
+                    self.memory.accepted += 1;
+                    let occupied = self.execute(now, subcore, &head, &mut subcores[subcore]);
+                    self.memory.accept_free = now + occupied;
+                    let credit = Event::Credit { subcore: subcore as u8 };
+                    self.wheel.schedule(now + self.spec.credit_return_cycles, credit);
+                    break;
+                }
+            }
+        }
+        self.memory.next = self.next_acceptance(now);
+    }
+
+    /// The head of a queue if it can be accepted now.
+    fn acceptable(&self, now: u64, subcore: usize) -> Option<Queued> {
+        let head = self.memory.queues[subcore].front()?;
+        let in_time =
+            now >= head.issued + self.spec.issue_to_accept_cycles && now >= self.memory.address_unit_free[subcore];
+        let room = || {
+            let (access, lines) = self.access(head);
+            lines.is_empty() || access.space == Space::Constant || self.memory.l1.has_room(lines)
+        };
+        (in_time && room()).then_some(*head)
+    }
+
+    fn next_acceptance(&self, now: u64) -> u64 {
+        let heads = (0..SUBCORES).filter_map(|subcore| {
+            let head = self.memory.queues[subcore].front()?;
+            Some((head.issued + self.spec.issue_to_accept_cycles).max(self.memory.address_unit_free[subcore]))
+        });
+        heads.min().map_or(NEVER, |earliest| earliest.max(self.memory.accept_free).max(now + 1))
+    }
+
+    fn access(&self, queued: &Queued) -> (Access, &[workloads::stream::Line]) {
+        match &self.ctas[usize::from(queued.cta)] {
+            Some(cta) if queued.access != NO_ACCESS => {
+                let access = cta.stream.accesses[queued.access as usize];
+                (access, cta.stream.lines_of(&access))
+            }
+            _ => (NOTHING, &[]),
+        }
+    }
+
+    /// Starts an accepted instruction; cycles for which it keeps others from being accepted.
+    fn execute(&mut self, now: u64, subcore: usize, queued: &Queued, core: &mut SubCore) -> u64 {
+        let op = &queued.op;
+        let accept = self.spec.issue_to_accept_cycles;
+        let to = Destination::of(subcore, queued);
+        let (access, _) = self.access(queued);
+        // Operands are read now; fixed-latency instructions have the ports first.
+        let delay = (0..2).map(|bank| core.read_ports.delay(now, bank, op.reads[bank])).max().unwrap_or(0);
+        let nominal = self.passes(32 * u32::from(access.width_bytes));
+        let passes = match access.space {
+            Space::Shared => u64::from(access.passes).max(self.passes(u32::from(access.bytes))),
+            _ => u64::from(access.line_count),
+        };
+        let occupied = passes.max(self.spec.accept_cycles);
+        let conflict = occupied - nominal.max(self.spec.accept_cycles).min(occupied);
+        if access.space == Space::Shared {
+            self.memory.shared_passes += passes;
+        }
+        let reads = now + u64::from(op.war).max(accept) - accept + delay;
+        let is_load = matches!(access.kind, AccessKind::Load);
+        if op.read_counter != NO_COUNTER {
+            let due = if is_load { reads } else { reads + conflict };
+            core.warps.outstanding[usize::from(queued.warp)] += 1;
+            let (warp, counter) = (queued.warp, op.read_counter);
+            self.wheel.schedule(due.max(now + 1), Event::Decrement { subcore: to.subcore, warp, counter });
+        }
+        let tail = u64::from(op.raw).saturating_sub(accept) + delay + conflict;
+        match (op.class, access.space) {
+            (OpClass::LoadConstant, _) => self.load_constant(now, now + tail, queued, to),
+            (OpClass::Shuffle, _) | (_, Space::Shared | Space::Constant) => {
+                if op.raw > 0 {
+                    self.release_shared(now + tail, to, core);
+                } else if op.is_global_write() {
+                    // A generic store that turned out to go to shared memory.
+                    core.warps.store_done(usize::from(queued.warp));
+                }
+                if op.raw == 0 {
+                    self.settle(queued.warp, core);
+                }
+            }
+            (_, Space::Global | Space::Local) => self.to_l1(now, tail, queued, to, core),
+        }
+        occupied
+    }
+
+    fn passes(&self, bytes: u32) -> u64 {
+        u64::from(bytes.div_ceil(self.spec.bytes_per_pass))
+    }
+
+    fn to_l1(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
+        let op = &queued.op;
+        let warp = usize::from(queued.warp);
+        let (access, _) = self.access(queued);
+        let request_at = now + self.spec.miss_request_cycles;
+        let link_cycles = u64::from(u32::from(access.bytes).div_ceil(self.spec.return_bytes_per_cycle));
+        let waiting = WaitingLoad::new(to, tail.saturating_sub(self.spec.miss_request_cycles).max(1), link_cycles);
+        let answer = Answer::Store { subcore: to.subcore, warp: to.warp, generation: core.warps.generation[warp] };
+        let lines = match &self.ctas[usize::from(queued.cta)] {
+            Some(cta) if access.line_count > 0 => cta.stream.lines_of(&access),
+            _ => &[],
+        };
+        let l1 = &mut self.memory.l1;
+        if op.is_global_write() {
+            let op = if op.class == OpClass::ReductionGlobal { MemOp::Update } else { MemOp::Write };
+            l1.store(lines, request_at, op, answer);
+            // Counted once since issue; now a line each.
+            core.warps.stores[warp] += lines.len() as u16;
+            core.warps.store_done(warp);
+            self.settle(queued.warp, core);
+        } else if op.class == OpClass::AtomicGlobal && !lines.is_empty() {
+            l1.atomic(lines, request_at, waiting);
+        } else if l1.load(lines, request_at, op.bypasses_l1, waiting).is_none() {
+            self.release_load(now + tail, link_cycles, to, core);
+        }
+    }
+
+    /// A memory instruction has nothing more to come back to its warp slot.
+    fn settle(&mut self, warp: u8, core: &mut SubCore) {
+        if core.warps.settle(usize::from(warp)) {
+            self.finished.push(core.warps.cta[usize::from(warp)]);
+        }
+    }
+
+    /// A load's data goes over the return link and to the register file; its counter falls in cycle `due` or later.
+    pub fn release_load(&mut self, due: u64, link_cycles: u64, to: Destination, core: &mut SubCore) {
+        let free = &mut self.memory.return_free[usize::from(to.subcore)];
+        let due = due.max(*free + link_cycles);
+        *free = due;
+        self.release(due, to, core);
+    }
+
+    fn release_shared(&mut self, due: u64, to: Destination, core: &mut SubCore) {
+        let last = &mut self.memory.shared_released[usize::from(to.subcore)];
+        let due = due.max(*last);
+        *last = due;
+        self.release(due, to, core);
+    }
+
+    fn release(&mut self, due: u64, to: Destination, core: &mut SubCore) {
+        let Destination { subcore, warp, counter, banks, index, issued } = to;
+        self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks });
+        let slot = usize::from(warp) * SUBCORES + usize::from(subcore);
+        if let (Some(check), Some(kernel)) = (&mut self.hazards, &core.warps.kernels[usize::from(warp)]) {
+            check.ready(slot, index, issued, due - self.spec.counter_path_cycles, &kernel.hazards);
+        }
+    }
+
+    fn load_constant(&mut self, now: u64, due: u64, queued: &Queued, to: Destination) {
+        let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
+        let bytes = self.spec.variable_constant_line_bytes;
+        let (access, lines) = self.access(queued);
+        let address = match lines {
+            [line, ..] if access.space == Space::Constant => cta.kernel.constant_address + line.address,
+            // The stream names no address: the operand's own, or bank 0.
+            _ => cta.kernel.constant_address + u64::from(queued.op.constant_address),
+        };
+        let key = address / bytes;
+        if self.spec.perfect_constants || self.memory.constants.touch(key) != 0 {
+            // Tail counted from now as for every hit.
+            let event = Event::LoadWrite { subcore: to.subcore, warp: to.warp, counter: to.counter, banks: to.banks };
+            self.wheel.schedule(due - 1, event);
+            self.hazard_ready(to, queued.cta, due);
+            return;
+        }
+        let known = self.memory.constant_waiters.iter().any(|(waiting, ..)| *waiting == key);
+        self.memory.constant_waiters.push((key, to, due - now));
+        if !known {
+            self.l1i.request(now, &mut self.wheel, to.subcore, CachePort::VariableConstant, key, key * bytes);
+        }
+    }
+
+    fn hazard_ready(&mut self, to: Destination, cta: u16, due: u64) {
+        let slot = usize::from(to.warp) * SUBCORES + usize::from(to.subcore);
+        if let (Some(check), Some(cta)) = (&mut self.hazards, &self.ctas[usize::from(cta)]) {
+            check.ready(slot, to.index, to.issued, due - self.spec.counter_path_cycles, &cta.kernel.hazards);
+        }
+    }
+
+    /// A line has come into the cache behind LDC: who waited for it goes on as after a hit.
+    pub fn constant_line_arrived(&mut self, now: u64, key: u64, subcores: &mut [SubCore; SUBCORES]) {
+        self.memory.constants.fill(key, 1);
+        let mut at = 0;
+        while at < self.memory.constant_waiters.len() {
+            let (waiting, to, tail) = self.memory.constant_waiters[at];
+            if waiting == key {
+                self.memory.constant_waiters.remove(at);
+                self.release(now + tail, to, &mut subcores[usize::from(to.subcore)]);
+            } else {
+                at += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The memory pipeline of the SM: local queues of the sub-cores, acceptance, and what stands behind it.
+//!
+//! ```text
+//!  sub-core 0: queue ─┐                        ┌─▶ shared memory (passes over its banks)
+//!  sub-core 1: queue ─┤ one every 2 cycles,    ├─▶ L1D ──miss──▶ requests to memory
+//!  sub-core 2: queue ─┼─▶ round robin ─────────┼─▶ constant cache of LDC
+//!  sub-core 3: queue ─┘ operands read here     └─▶ shuffle
+//! ```
+//!
+//! Models: five credits a sub-core, one instruction every four cycles of a sub-core and every two of the SM (Table 1 of
+//! arXiv 2503.20481); release of sources and results by Table 2; bank conflicts and several lines hold the acceptance.
+//! Leaves out: separate queues for shared and global memory (not known whether they exist).
+//! Numbers: `[part.sm.memory]` and `[part.sm.l1_data]`. Start reading at `Shared::accept`.
+
+mod accept;
+pub(crate) mod l1d;
+
+use super::spec::{SUBCORES, SmSpec};
+use super::tags::Tags;
+use super::timing::OpTiming;
+use super::wheel::NEVER;
+use l1d::L1Data;
+use std::collections::VecDeque;
+
+/// A memory instruction in the local queue of its sub-core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queued {
+    pub op: OpTiming,
+    pub issued: u64,
+    /// Index of the instruction in its kernel.
+    pub index: u32,
+    /// Index into the accesses of the CTA's stream.
+    pub access: u32,
+    pub cta: u16,
+    pub warp: u8,
+}
+
+/// Whom a result goes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination {
+    pub subcore: u8,
+    pub warp: u8,
+    pub counter: u8,
+    pub banks: u8,
+    pub index: u32,
+    pub issued: u64,
+}
+
+impl Destination {
+    fn of(subcore: usize, queued: &Queued) -> Self {
+        Self {
+            subcore: subcore as u8,
+            warp: queued.warp,
+            counter: queued.op.write_counter,
+            banks: queued.op.written_banks,
+            index: queued.index,
+            issued: queued.issued,
+        }
+    }
+}
+
+pub(crate) struct MemoryPipeline {
+    queues: [VecDeque<Queued>; SUBCORES],
+    /// Earliest acceptance of each sub-core (address unit) and of the SM.
+    address_unit_free: [u64; SUBCORES],
+    accept_free: u64,
+    round_robin: usize,
+    /// Cycle in which acceptance has to be tried next.
+    pub next: u64,
+    /// When the last shared-memory result of a sub-core was released: results come in order.
+    shared_released: [u64; SUBCORES],
+    /// When the link that brings L1D data to a sub-core is free.
+    return_free: [u64; SUBCORES],
+    constants: Tags,
+    constant_waiters: Vec<(u64, Destination, u64)>,
+    pub l1: L1Data,
+    pub accepted: u64,
+    pub shared_passes: u64,
+}
+
+impl MemoryPipeline {
+    pub fn new(spec: &SmSpec) -> Self {
+        let constant = spec.constant_cache.variable_latency;
+        Self {
+            queues: std::array::from_fn(|_| VecDeque::with_capacity(usize::from(spec.memory.queue_credits))),
+            address_unit_free: [0; SUBCORES],
+            accept_free: 0,
+            round_robin: 0,
+            next: NEVER,
+            shared_released: [0; SUBCORES],
+            return_free: [0; SUBCORES],
+            constants: Tags::new(constant.sets, constant.ways),
+            constant_waiters: Vec::new(),
+            l1: L1Data::new(&spec.l1_data),
+            accepted: 0,
+            shared_passes: 0,
+        }
+    }
+
+    pub fn push(&mut self, subcore: u8, queued: Queued) {
+        self.queues[usize::from(subcore)].push_back(queued);
+        // An older head of this or another queue is due no later than this one.
+        self.next = self.next.min(queued.issued + 1);
+    }
+
+    /// Puts a line into the cache behind LDC: a warm start.
+    pub fn warm_constant(&mut self, key: u64) {
+        self.constants.fill(key, 1);
+    }
+}

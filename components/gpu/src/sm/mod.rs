@@ -1,0 +1,465 @@
+//! One streaming multiprocessor.
+//!
+//! ```text
+//!            ┌ sub-core 0 ┐┌ sub-core 1 ┐┌ sub-core 2 ┐┌ sub-core 3 ┐
+//!  launch ─▶ │ fetch issue││            ││            ││            │ ─▶ done
+//!            │ allocate … ││            ││            ││            │
+//!            └──┬──────┬──┘└──┬──────┬──┘└──┬──────┬──┘└──┬──────┬──┘
+//!               │      └──────┴─ L1 instruction/constant cache ───┐
+//!               └─ local queues ─▶ acceptance ─▶ shared, L1D ─────┴─▶ memory requests
+//! ```
+//!
+//! Models: the core of "Dissecting and Modeling the Architecture of Modern GPU Cores" (arXiv 2503.20481), cycle by cycle,
+//! driven by the control bits that the compiler put into the instructions. Values come from functional execution ahead of
+//! time ([`workloads::stream`]).
+//! Leaves out: texture, surfaces, asynchronous tensor and bulk copies, clusters; variable-latency units read their operands
+//! without read ports.
+//! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
+//! `tests/hazards.rs`. Start reading at [`Sm::step`], then [`subcore`].
+//!
+//! The SM is a plain struct: [`SmEnv`] is the outside, so that it can be run alone ([`bench`]).
+
+pub mod bench;
+mod constant;
+mod cta;
+mod env;
+mod event;
+mod hazard;
+mod l1i;
+mod memory;
+mod occupancy;
+mod ports;
+mod reason;
+mod rfc;
+pub mod spec;
+mod stats;
+mod subcore;
+mod tags;
+pub mod timing;
+mod wheel;
+
+pub use cta::Cta;
+pub use env::{CtaHandle, Issued, SmEnv};
+pub use hazard::{Hazard, HazardRegister};
+pub use occupancy::{CtaResources, Occupancy, OccupancyLimit};
+pub use reason::{Breakdown, REASONS, Reason};
+pub use rfc::RegisterRead;
+pub use spec::SmSpec;
+pub use stats::SmCounters;
+pub use timing::{KernelTiming, TimingError};
+pub use wheel::NEVER;
+
+use cta::Resident;
+use event::{CachePort, Event};
+use hazard::HazardCheck;
+use l1i::L1Instruction;
+use memory::l1d::{Answer, WaitingLoad};
+use memory::{MemoryPipeline, Queued};
+use protocol::MemResponse;
+use spec::{Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
+use subcore::SubCore;
+use wheel::EventWheel;
+
+/// The parameters that are looked at every cycle, widened once.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub policy: Policy,
+    pub reservation: Reservation,
+    pub result_queue_entries: u32,
+    pub instruction_buffer_entries: u8,
+    pub fetch_to_issue_cycles: u64,
+    pub perfect_instruction_cache: bool,
+    pub l0_line_bytes: u64,
+    pub stream_buffer_lines: u8,
+    pub counter_increment_cycles: u64,
+    pub depbar_cycles: u64,
+    pub constant_miss_hold_cycles: u64,
+    pub perfect_constants: bool,
+    pub variable_constant_line_bytes: u64,
+    pub fp64_is_shared: bool,
+    pub issue_to_accept_cycles: u64,
+    pub address_unit_cycles: u64,
+    pub accept_cycles: u64,
+    pub credit_return_cycles: u64,
+    pub counter_path_cycles: u64,
+    pub bytes_per_pass: u32,
+    pub miss_request_cycles: u64,
+    pub return_bytes_per_cycle: u32,
+    pub barrier_release_cycles: u64,
+}
+
+impl Rules {
+    fn new(spec: &SmSpec) -> Self {
+        Self {
+            policy: spec.issue.policy,
+            reservation: spec.register_file.reservation,
+            result_queue_entries: spec.register_file.result_queue_entries.into(),
+            instruction_buffer_entries: spec.front_end.instruction_buffer_entries,
+            fetch_to_issue_cycles: spec.front_end.fetch_to_issue_cycles.into(),
+            perfect_instruction_cache: spec.front_end.perfect,
+            l0_line_bytes: spec.front_end.l0.line_bytes.into(),
+            stream_buffer_lines: spec.front_end.stream_buffer_lines,
+            counter_increment_cycles: spec.issue.counter_increment_cycles.into(),
+            depbar_cycles: u64::from(spec.issue.depbar_cycles).max(1),
+            constant_miss_hold_cycles: spec.issue.constant_miss_hold_cycles.into(),
+            perfect_constants: spec.constant_cache.perfect,
+            variable_constant_line_bytes: spec.constant_cache.variable_latency.line_bytes.into(),
+            fp64_is_shared: matches!(spec.fp64, Fp64::Shared { .. }),
+            issue_to_accept_cycles: spec.memory.issue_to_accept_cycles.into(),
+            address_unit_cycles: spec.memory.address_unit_cycles.into(),
+            accept_cycles: spec.memory.accept_cycles.into(),
+            credit_return_cycles: u64::from(spec.memory.credit_return_cycles).max(1),
+            counter_path_cycles: spec.memory.counter_path_cycles.into(),
+            bytes_per_pass: spec.memory.bytes_per_pass,
+            miss_request_cycles: spec.l1_data.miss_request_cycles.into(),
+            return_bytes_per_cycle: spec.l1_data.return_bytes_per_cycle,
+            barrier_release_cycles: u64::from(spec.barrier.release_cycles).max(1),
+        }
+    }
+}
+
+/// What the four sub-cores share.
+pub(crate) struct Shared {
+    spec: Rules,
+    wheel: EventWheel<Event>,
+    l1i: L1Instruction,
+    memory: MemoryPipeline,
+    ctas: Vec<Option<Resident>>,
+    /// CTAs one of whose warps gave its slot up.
+    finished: Vec<u16>,
+    fp64_free: u64,
+    hazards: Option<Box<HazardCheck>>,
+}
+
+/// One streaming multiprocessor.
+pub struct Sm {
+    spec: SmSpec,
+    subcores: [SubCore; SUBCORES],
+    shared: Shared,
+    free_slots: u64,
+    free_registers: u32,
+    free_shared_bytes: u32,
+    events: Vec<Event>,
+    complete: Vec<WaitingLoad>,
+    start: u64,
+    ctas_done: u64,
+}
+
+/// What a step says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Cycle of the next step, [`NEVER`] if only the outside can move the SM. A step before it changes nothing.
+    pub cycle: u64,
+    /// A memory request is refused by the outside: step again when it may be accepted.
+    pub wants_to_send: bool,
+}
+
+impl Sm {
+    /// An SM without work from cycle `start` on. `spec` must be valid ([`SmSpec::validate`]).
+    pub fn new(spec: &SmSpec, start: u64) -> Self {
+        let ctas = usize::from(spec.limits.ctas);
+        Self {
+            subcores: std::array::from_fn(|index| SubCore::new(index as u8, spec, start)),
+            shared: Shared {
+                spec: Rules::new(spec),
+                wheel: EventWheel::new(),
+                l1i: L1Instruction::new(&spec.front_end),
+                memory: MemoryPipeline::new(spec),
+                ctas: (0..ctas).map(|_| None).collect(),
+                finished: Vec::new(),
+                fp64_free: 0,
+                hazards: None,
+            },
+            free_slots: (u64::MAX) >> (64 - u32::from(spec.limits.warps)),
+            free_registers: spec.limits.registers,
+            free_shared_bytes: spec.shared_capacity_bytes(),
+            events: Vec::new(),
+            complete: Vec::new(),
+            start,
+            ctas_done: 0,
+            spec: spec.clone(),
+        }
+    }
+
+    /// Looks for hazards from now on. Costs about 300 kB an SM and some time.
+    pub fn check_hazards(&mut self) {
+        self.shared.hazards = Some(Box::new(HazardCheck::new(MAX_WARPS * SUBCORES)));
+    }
+
+    /// Hazards found so far, at most 1000; empty without [`Sm::check_hazards`].
+    pub fn hazards(&self) -> &[Hazard] {
+        self.shared.hazards.as_ref().map_or(&[], |check| check.found())
+    }
+
+    pub fn spec(&self) -> &SmSpec {
+        &self.spec
+    }
+
+    /// Whether a CTA finds room now.
+    pub fn has_room(&self, cta: &CtaResources) -> bool {
+        let warps = cta.warps();
+        self.shared.ctas.iter().any(Option::is_none)
+            && warps <= self.free_slots.count_ones()
+            && self.registers(cta) <= self.free_registers
+            && cta.allocated_shared_bytes(&self.spec.limits) <= self.free_shared_bytes
+    }
+
+    /// Registers of all warps of a CTA.
+    fn registers(&self, cta: &CtaResources) -> u32 {
+        cta.registers_per_warp(&self.spec.limits) * cta.warps()
+    }
+
+    /// Starts a CTA in cycle `now`, before that cycle's [`Sm::step`]; its warps may issue from cycle `first` on, less than
+    /// 64 cycles away. There must be room ([`Sm::has_room`]).
+    ///
+    /// # Panics
+    /// If there is no room.
+    pub fn launch(&mut self, now: u64, first: u64, mut cta: Cta) {
+        assert!(self.has_room(&cta.resources), "CTA {:?} was launched at cycle {now} without room", cta.handle);
+        if self.shared.ctas.iter().all(Option::is_none) {
+            // The split of L1D and shared memory changes between kernels.
+            let occupancy = self.spec.occupancy(&cta.resources).ctas;
+            let each = cta.resources.allocated_shared_bytes(&self.spec.limits);
+            let takes_any = cta.resources.shared_bytes > 0;
+            self.shared.memory.l1.carve(if takes_any { each * occupancy } else { 0 });
+        }
+        let place = self.shared.ctas.iter().position(Option::is_none).unwrap_or(0);
+        let registers = self.registers(&cta.resources);
+        let shared_bytes = cta.resources.allocated_shared_bytes(&self.spec.limits);
+        self.free_registers -= registers;
+        self.free_shared_bytes -= shared_bytes;
+        let streams = std::mem::take(&mut cta.stream.warps);
+        let mut slots = Vec::with_capacity(streams.len());
+        let mut empty = 0;
+        for (number, stream) in streams.into_iter().enumerate() {
+            let slot = self.free_slots.trailing_zeros() as u8;
+            self.free_slots &= !(1 << slot);
+            slots.push(slot);
+            if stream.is_empty() {
+                empty += 1;
+                continue;
+            }
+            let core = &mut self.subcores[usize::from(slot) % SUBCORES];
+            let local = slot / SUBCORES as u8;
+            core.warps.start(local, (place as u16, number as u16), cta.kernel.clone(), stream, now, first);
+            core.forget_registers(local);
+            core.reset_fetch(local);
+            core.wake_at(now);
+            if let Some(check) = &mut self.shared.hazards {
+                check.reset(usize::from(slot));
+            }
+        }
+        let mut resident = Resident::new(cta, slots, registers, shared_bytes);
+        resident.without(empty);
+        let over = resident.unfinished == 0;
+        self.shared.ctas[place] = Some(resident);
+        if over {
+            self.shared.finished.push(place as u16);
+        }
+    }
+
+    /// An answer from memory, in cycle `now`, before that cycle's [`Sm::step`].
+    pub fn respond(&mut self, now: u64, response: &MemResponse) {
+        match Answer::of_id(response.id) {
+            Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
+            Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
+            Answer::Instruction => {
+                let line = response.address / self.shared.l1i.line_bytes();
+                self.shared.l1i.filled(now, &mut self.shared.wheel, line);
+            }
+            Answer::Store { subcore, warp, generation } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                let warp = usize::from(warp);
+                if core.warps.generation[warp] == generation && core.warps.stores[warp] > 0 {
+                    core.warps.store_done(warp);
+                    core.wake_at(now);
+                }
+            }
+        }
+        for load in self.complete.drain(..) {
+            let core = &mut self.subcores[usize::from(load.to.subcore)];
+            self.shared.release_load(now + 1 + load.tail_cycles, load.link_cycles, load.to, core);
+        }
+    }
+
+    /// One cycle: counters and arrivals, acceptance of memory instructions, the sub-cores, requests to memory.
+    pub fn step<E: SmEnv>(&mut self, now: u64, env: &mut E) -> Next {
+        let mut events = std::mem::take(&mut self.events);
+        self.shared.wheel.take(now, &mut events);
+        for event in events.drain(..) {
+            self.apply(now, event);
+        }
+        self.events = events;
+        if self.shared.memory.next <= now {
+            self.shared.accept(now, &mut self.subcores);
+        }
+        for core in &mut self.subcores {
+            if core.wake <= now {
+                core.evaluate(now, &mut self.shared, env);
+            }
+        }
+        self.finish_ctas(now, env);
+        let wants_to_send = self.send(now, env);
+        Next { cycle: self.next_cycle(now, wants_to_send), wants_to_send }
+    }
+
+    fn next_cycle(&self, now: u64, wants_to_send: bool) -> u64 {
+        let mut next = self.shared.wheel.next_due().min(self.shared.memory.next);
+        for core in &self.subcores {
+            next = next.min(core.wake);
+        }
+        if !self.shared.finished.is_empty() {
+            next = now + 1;
+        }
+        match self.shared.memory.l1.next_request() {
+            Some(due) if !wants_to_send => next.min(due.max(now + 1)),
+            _ => next,
+        }
+    }
+
+    fn apply(&mut self, now: u64, event: Event) {
+        match event {
+            Event::Increment { subcore, warp, counter, kind } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                core.warps.increment(usize::from(warp), counter, kind);
+                self.settle(subcore, warp);
+            }
+            Event::Decrement { subcore, warp, counter } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                core.warps.decrement(usize::from(warp), counter);
+                core.wake_at(now);
+                self.settle(subcore, warp);
+            }
+            Event::LoadWrite { subcore, warp, counter, banks } => {
+                // A fixed-latency result that takes the port in this cycle goes first.
+                let core = &mut self.subcores[usize::from(subcore)];
+                let taken = (0..2).any(|bank| banks >> bank & 1 == 1 && core.write_ports.taken(now, bank) & 1 == 1);
+                if taken {
+                    self.shared.wheel.schedule(now + 1, event);
+                } else if counter == workloads::sass::control::NO_COUNTER {
+                    self.settle(subcore, warp);
+                } else {
+                    self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter });
+                }
+            }
+            Event::Credit { subcore } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                core.credits += 1;
+                core.wake_at(now);
+            }
+            Event::CounterBarrier { subcore, warp, counter, limit, zero } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                core.warps.counter_barrier(usize::from(warp), counter, limit, zero);
+                core.wake_at(now);
+                self.settle(subcore, warp);
+            }
+            Event::BarrierRelease { warps } => {
+                for (core, released) in self.subcores.iter_mut().zip(warps) {
+                    if released != 0 {
+                        core.warps.blocked &= !released;
+                        core.wake_at(now);
+                    }
+                }
+            }
+            Event::L1Lookup { subcore, port, key, line } => {
+                let missing = self.shared.l1i.lookup(now, &mut self.shared.wheel, (subcore, port, key), line);
+                if let Some(line) = missing {
+                    let bytes = self.shared.l1i.line_bytes();
+                    self.shared.memory.l1.fetch(line * bytes, bytes as u32);
+                }
+            }
+            Event::CacheReply { subcore, port, key } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                match port {
+                    CachePort::Instruction => core.instruction_line_arrived(now, key),
+                    CachePort::FixedConstant => core.constant_filled(now, key),
+                    CachePort::VariableConstant => {
+                        self.shared.constant_line_arrived(now, key, &mut self.subcores);
+                    }
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, subcore: u8, warp: u8) {
+        let warps = &mut self.subcores[usize::from(subcore)].warps;
+        if warps.settle(usize::from(warp)) {
+            self.shared.finished.push(warps.cta[usize::from(warp)]);
+        }
+    }
+
+    /// CTAs all of whose warps have exited and got everything back give their resources up.
+    fn finish_ctas<E: SmEnv>(&mut self, now: u64, env: &mut E) {
+        while let Some(place) = self.shared.finished.pop() {
+            let place = usize::from(place);
+            let Some(resident) = &mut self.shared.ctas[place] else { continue };
+            resident.unfinished = resident.unfinished.saturating_sub(1);
+            if resident.unfinished > 0 {
+                continue;
+            }
+            if let Some(resident) = self.shared.ctas[place].take() {
+                for slot in &resident.slots {
+                    self.free_slots |= 1 << slot;
+                }
+                self.free_registers += resident.registers;
+                self.free_shared_bytes += resident.shared_bytes;
+                self.ctas_done += 1;
+                env.cta_done(resident.handle);
+                for core in &mut self.subcores {
+                    core.wake_at(now + 1);
+                }
+            }
+        }
+    }
+
+    /// Sends the request that is due; true if the outside refuses it.
+    fn send<E: SmEnv>(&mut self, now: u64, env: &mut E) -> bool {
+        if self.shared.memory.l1.next_request().is_none_or(|due| due > now) {
+            return false;
+        }
+        if !env.can_send() {
+            return true;
+        }
+        if let Some(request) = self.shared.memory.l1.take_request(now) {
+            env.send(request);
+        }
+        false
+    }
+
+    /// Nothing resides here and memory owes no answer.
+    pub fn is_idle(&self) -> bool {
+        self.shared.ctas.iter().all(Option::is_none) && self.shared.memory.l1.is_idle()
+    }
+
+    /// Puts constant bank 0 into the L1 instruction/constant cache, but not into the caches above it.
+    pub fn warm_l1_constants(&mut self, kernel: &KernelTiming) {
+        for offset in (0..4096).step_by(64) {
+            self.shared.l1i.warm(kernel.constant_address + offset);
+        }
+    }
+
+    /// Puts the lines that these bytes touch into the L1D: a warm start, after the launch of the CTA.
+    pub fn warm_data(&mut self, bytes: std::ops::Range<u64>) {
+        let line = workloads::stream::LINE_BYTES;
+        for number in bytes.start / line..bytes.end.div_ceil(line) {
+            self.shared.memory.l1.warm(number);
+        }
+    }
+
+    /// Puts a kernel's code and its constant bank 0 up to `constant_bytes` into the caches above L1D.
+    pub fn warm(&mut self, kernel: &KernelTiming, constant_bytes: u32) {
+        let code = kernel.ops.len() as u64 * 16;
+        for address in (kernel.code_address..kernel.code_address + code).step_by(64) {
+            self.shared.l1i.warm(address);
+        }
+        for offset in (0..u64::from(constant_bytes)).step_by(64) {
+            let address = kernel.constant_address + offset;
+            self.shared.l1i.warm(address);
+            self.shared.memory.warm_constant(address / self.shared.spec.variable_constant_line_bytes);
+            let line = u64::from(self.spec.constant_cache.fixed_latency.line_bytes);
+            for core in &mut self.subcores {
+                core.warm_constant(address / line);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Which cycles the two register banks' ports are taken, some cycles ahead.
+
+/// Reservations of one kind of port (read or write) of both banks, up to 63 cycles ahead.
+#[derive(Clone, Debug)]
+pub(crate) struct Ports {
+    base: u64,
+    /// Bit i: cycle `base` + i is taken.
+    busy: [u64; 2],
+}
+
+/// Registers of the two banks: bank = register number mod 2.
+pub(crate) const BANKS: usize = 2;
+
+impl Ports {
+    pub fn new() -> Self {
+        Self { base: 0, busy: [0; BANKS] }
+    }
+
+    #[inline]
+    fn advance(&mut self, now: u64) {
+        let past = now - self.base;
+        if past > 0 {
+            for busy in &mut self.busy {
+                *busy = if past < 64 { *busy >> past } else { 0 };
+            }
+            self.base = now;
+        }
+    }
+
+    /// Taken cycles of a bank: bit i = cycle `now` + i.
+    #[inline]
+    pub fn taken(&mut self, now: u64, bank: usize) -> u64 {
+        self.advance(now);
+        self.busy[bank]
+    }
+
+    /// Takes the cycles whose bits are set in `cycles` (bit i = cycle `now` + i).
+    #[inline]
+    pub fn take(&mut self, now: u64, bank: usize, cycles: u64) {
+        self.advance(now);
+        self.busy[bank] |= cycles;
+    }
+
+    /// Cycles by which a reader that needs `count` cycles from `now` on, and yields to all reservations, is delayed.
+    pub fn delay(&mut self, now: u64, bank: usize, count: u8) -> u64 {
+        let taken = self.taken(now, bank);
+        if count == 0 || taken == 0 {
+            return 0;
+        }
+        let (mut at, mut left) = (0u64, u64::from(count));
+        while left > 0 && at < 63 {
+            left -= u64::from(taken >> at & 1 == 0);
+            at += 1;
+        }
+        at - u64::from(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reservations_move_with_time() {
+        let mut ports = Ports::new();
+        ports.take(10, 0, 0b1110);
+        assert_eq!(ports.taken(11, 0), 0b111);
+        assert_eq!(ports.taken(11, 1), 0);
+        assert_eq!(ports.delay(11, 0, 1), 3);
+        assert_eq!(ports.delay(11, 0, 2), 3);
+        assert_eq!(ports.taken(200, 0), 0);
+    }
+}

@@ -1,0 +1,116 @@
+//! Register-file cache: six entries of a sub-core, one for each operand slot and bank.
+//!
+//! ```text
+//!            bank 0   bank 1
+//!  slot 0   [R2,w3]  [     ]      a hit spares the read port; every read of a slot and bank replaces or clears
+//!  slot 1   [     ]  [R7,w3]      the entry, whichever warp it comes from
+//!  slot 2   [     ]  [     ]
+//! ```
+//!
+//! Source: arXiv 2503.20481 section 5.3.1 and Listing 4; outcomes repeated on a GA100 by the public replication.
+
+use super::ports::BANKS;
+use super::spec::ReuseCache;
+use super::timing::OpTiming;
+
+/// An entry: warp × 256 + register, or [`EMPTY`].
+type Entry = u16;
+const EMPTY: Entry = Entry::MAX;
+
+#[derive(Clone, Debug)]
+pub(crate) struct RegisterFileCache {
+    entries: [[Entry; BANKS]; 3],
+    rule: ReuseCache,
+    /// No entry is filled: reads need no lookup.
+    empty: bool,
+}
+
+/// One register read that Allocate granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterRead {
+    pub slot: u8,
+    pub register: u8,
+    pub hit: bool,
+    /// The entry holds the register afterwards.
+    pub kept: bool,
+}
+
+fn registers(op: &OpTiming, slot: usize) -> impl Iterator<Item = u8> + use<> {
+    let first = op.slot_first[slot];
+    (0..op.slot_count[slot]).map(move |offset| first.wrapping_add(offset))
+}
+
+impl RegisterFileCache {
+    pub fn new(rule: ReuseCache) -> Self {
+        Self { entries: [[EMPTY; BANKS]; 3], rule, empty: true }
+    }
+
+    #[inline]
+    fn hits(&self, warp: u8, slot: usize, register: u8) -> bool {
+        self.entries[slot][usize::from(register % 2)] == entry(warp, register)
+    }
+
+    /// Ports that the instruction needs of each bank: distinct registers that miss in a slot where they are read.
+    #[inline]
+    pub fn reads_needed(&self, op: &OpTiming, warp: u8) -> [u8; BANKS] {
+        if self.empty { op.reads } else { self.count_misses(op, warp) }
+    }
+
+    fn count_misses(&self, op: &OpTiming, warp: u8) -> [u8; BANKS] {
+        let mut missed = [EMPTY; 12];
+        let mut count = 0;
+        let mut needed = [0; BANKS];
+        for slot in 0..3 {
+            for register in registers(op, slot) {
+                let known = missed[..count].contains(&u16::from(register));
+                if !known && !self.hits(warp, slot, register) && count < missed.len() {
+                    missed[count] = u16::from(register);
+                    count += 1;
+                    needed[usize::from(register % 2)] += 1;
+                }
+            }
+        }
+        needed
+    }
+
+    /// Takes in the reads of an instruction that leaves Allocate. `observe` sees each read.
+    #[inline]
+    pub fn update(&mut self, op: &OpTiming, warp: u8, mut observe: impl FnMut(RegisterRead)) {
+        if self.rule == ReuseCache::None {
+            return;
+        }
+        // Hits are those before any entry changes.
+        let before = self.entries;
+        for slot in 0..3 {
+            let kept = op.reuse >> slot & 1 == 1;
+            for register in registers(op, slot) {
+                let bank = usize::from(register % 2);
+                let own = entry(warp, register);
+                observe(RegisterRead { slot: slot as u8, register, hit: before[slot][bank] == own, kept });
+                if kept {
+                    self.entries[slot][bank] = own;
+                    self.empty = false;
+                } else if self.rule == ReuseCache::ReuseFlags {
+                    self.entries[slot][bank] = EMPTY;
+                }
+            }
+        }
+    }
+
+    /// Whether an update of this instruction can change anything.
+    #[inline]
+    pub fn concerns(&self, op: &OpTiming) -> bool {
+        !self.empty || op.reuse != 0
+    }
+
+    /// A new warp in slot `warp`: what the old one left means nothing.
+    pub fn forget(&mut self, warp: u8) {
+        for entry in self.entries.iter_mut().flatten().filter(|entry| (**entry >> 8) as u8 == warp) {
+            *entry = EMPTY;
+        }
+    }
+}
+
+fn entry(warp: u8, register: u8) -> Entry {
+    u16::from(warp) << 8 | u16::from(register)
+}

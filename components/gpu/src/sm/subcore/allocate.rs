@@ -1,0 +1,120 @@
+//! Allocate: an instruction leaves when the read ports it needs are free in its window.
+//!
+//! ```text
+//!  Allocate at t │ t+1  t+2  t+3 │ execute        three reads of bank 0, one of bank 1:
+//!                │  0    0    0  │                bank 0 takes all three cycles,
+//!                │            1  │                bank 1 the last
+//! ```
+
+use super::super::Shared;
+use super::super::env::SmEnv;
+use super::super::ports::BANKS;
+use super::super::spec::{Reservation, SUBCORES};
+use super::super::timing::NO_UNIT;
+use super::{Latched, SubCore};
+
+impl SubCore {
+    /// Tries to reserve ports for the latched instruction; whether it left.
+    pub(super) fn leave_allocate<E: SmEnv>(
+        &mut self,
+        now: u64,
+        latched: Latched,
+        shared: &Shared,
+        env: &mut E,
+    ) -> bool {
+        let op = &latched.op;
+        let needed = self.rfc.reads_needed(op, latched.warp);
+        let mut reserved = [0; BANKS];
+        for bank in 0..BANKS {
+            if needed[bank] > 0 {
+                let taken = self.read_ports.taken(now, bank);
+                match reserve(shared.spec.reservation, needed[bank], op.window, taken) {
+                    Some(cycles) => reserved[bank] = cycles,
+                    None => return false,
+                }
+            }
+        }
+        if op.written_banks != 0 && !self.write_result(now, latched, shared) {
+            return false;
+        }
+        for (bank, cycles) in reserved.into_iter().enumerate() {
+            if cycles != 0 {
+                self.read_ports.take(now, bank, cycles);
+            }
+        }
+        if op.unit != NO_UNIT {
+            let pipe = &mut self.pipes[usize::from(op.unit)];
+            pipe.on_the_way -= 1;
+            pipe.exit = now;
+        }
+        if self.rfc.concerns(op) {
+            let slot = u16::from(latched.warp) * SUBCORES as u16 + u16::from(self.index);
+            let listening = env.listening();
+            self.rfc.update(op, latched.warp, |read| {
+                if listening {
+                    env.register_read(slot, latched.index, read);
+                }
+            });
+        }
+        true
+    }
+
+    /// Takes write ports: the result waits in the result queue while its bank's port is taken. False if the queue would
+    /// overflow.
+    fn write_result(&mut self, now: u64, latched: Latched, shared: &Shared) -> bool {
+        let op = &latched.op;
+        let mut at = [0; BANKS];
+        for (bank, at) in at.iter_mut().enumerate() {
+            if op.written_banks >> bank & 1 == 1 {
+                let taken = self.write_ports.taken(now, bank) >> op.write_delay;
+                let waits = (!taken).trailing_zeros();
+                if waits > shared.spec.result_queue_entries {
+                    return false;
+                }
+                *at = 1 << (u32::from(op.write_delay) + waits);
+            }
+        }
+        for (bank, cycles) in at.into_iter().enumerate() {
+            self.write_ports.take(now, bank, cycles);
+        }
+        true
+    }
+}
+
+/// The cycles of the window that `count` reads of one bank take (bit i = i cycles from now); `None` if they are not free.
+fn reserve(rule: Reservation, count: u8, window: u8, taken: u64) -> Option<u64> {
+    // An instruction that reads more than its window holds opens it wider.
+    let window = window.max(count);
+    match rule {
+        Reservation::Late => {
+            let cycles = ((1 << count) - 1) << (window + 1 - count);
+            (taken & cycles == 0).then_some(cycles)
+        }
+        Reservation::Early => {
+            let (mut cycles, mut left) = (0, count);
+            for cycle in 1..=window {
+                if left > 0 && taken >> cycle & 1 == 0 {
+                    cycles |= 1 << cycle;
+                    left -= 1;
+                }
+            }
+            (left == 0).then_some(cycles)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_reservation_takes_the_last_cycles_of_the_window() {
+        assert_eq!(reserve(Reservation::Late, 1, 3, 0), Some(0b1000));
+        assert_eq!(reserve(Reservation::Late, 2, 3, 0), Some(0b1100));
+        assert_eq!(reserve(Reservation::Late, 3, 3, 0), Some(0b1110));
+        assert_eq!(reserve(Reservation::Late, 2, 3, 0b100), None);
+        assert_eq!(reserve(Reservation::Late, 2, 3, 0b10), Some(0b1100));
+        assert_eq!(reserve(Reservation::Early, 2, 3, 0b100), Some(0b1010));
+        assert_eq!(reserve(Reservation::Early, 3, 3, 0b100), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! Front end of a sub-core: fetch policy, L0 instruction cache, stream buffer.
+//!
+//! ```text
+//!  fetch ──hit──▶ decode ─▶ instruction buffer (3 a warp)
+//!    │ miss                      one instruction a cycle; the warp that issued last goes first, then the youngest
+//!    ├─ stream buffer head: into the L0 at once, one more line is asked for
+//!    └─ otherwise: flush, ask for the line and the eight behind it
+//! ```
+//!
+//! Source: arXiv 2503.20481 sections 5.2 and 7.3; sizes from the public simulator's configuration.
+
+use super::super::Shared;
+use super::super::event::CachePort;
+use super::super::spec;
+use super::super::tags::Tags;
+use super::{Mask, SubCore};
+use std::collections::VecDeque;
+
+/// A line of the stream buffer.
+#[derive(Clone, Copy, Debug)]
+struct StreamLine {
+    line: u64,
+    present: bool,
+}
+
+pub(super) struct FrontEnd {
+    tags: Tags,
+    /// Most recently used line: most fetches go there.
+    recent: u64,
+    stream: VecDeque<StreamLine>,
+    stream_next: u64,
+    /// Lines on demand and who waits for them.
+    demand: Vec<(u64, Mask)>,
+    waiting: Mask,
+}
+
+impl FrontEnd {
+    pub fn new(spec: &spec::FrontEnd) -> Self {
+        Self {
+            tags: Tags::new(spec.l0.sets, spec.l0.ways),
+            recent: u64::MAX,
+            stream: VecDeque::with_capacity(usize::from(spec.stream_buffer_lines) + 1),
+            stream_next: 0,
+            demand: Vec::new(),
+            waiting: 0,
+        }
+    }
+}
+
+impl SubCore {
+    /// Fetches one instruction if a warp has room; whether anything was done.
+    pub(super) fn fetch(&mut self, now: u64, shared: &mut Shared) -> bool {
+        let w = &self.warps;
+        let mut wanting = w.resident & !w.behind_branch & !self.front.waiting;
+        let room = shared.spec.instruction_buffer_entries;
+        while wanting != 0 {
+            let last = wanting & self.warps.last_issued;
+            let warp = if last != 0 { last.trailing_zeros() as usize } else { self.warps.youngest(wanting) };
+            let next = self.warps.fetched[warp] as usize;
+            if self.warps.buffered[warp] < room && next < self.warps.streams[warp].len() {
+                self.fetch_warp(now, warp, next, shared);
+                return true;
+            }
+            wanting &= !(1 << warp);
+        }
+        self.warps.resume != 0
+    }
+
+    fn fetch_warp(&mut self, now: u64, warp: usize, next: usize, shared: &mut Shared) {
+        let index = self.warps.streams[warp][next].index;
+        if !shared.spec.perfect_instruction_cache {
+            let code = self.warps.kernels[warp].as_ref().map_or(0, |kernel| kernel.code_address);
+            let line = (code + u64::from(index) * 16) / shared.spec.l0_line_bytes;
+            if line != self.front.recent && !self.look_up(now, warp, line, shared) {
+                return;
+            }
+        }
+        self.warps.fetched[warp] += 1;
+        self.warps.fetch_arrives(warp, now + shared.spec.fetch_to_issue_cycles);
+        // Behind a taken branch fetch goes on when the branch has issued.
+        if self.warps.streams[warp].get(next + 1).is_some_and(|following| following.index != index + 1) {
+            self.warps.behind_branch |= 1 << warp;
+        }
+    }
+
+    /// Whether the line is in the L0; if not, the warp waits and the line is on its way.
+    fn look_up(&mut self, now: u64, warp: usize, line: u64, shared: &mut Shared) -> bool {
+        let front = &mut self.front;
+        if front.tags.touch(line) != 0 {
+            front.recent = line;
+            return true;
+        }
+        if let Some((_, waiting)) = front.demand.iter_mut().find(|(demanded, _)| *demanded == line) {
+            *waiting |= 1 << warp;
+            front.waiting |= 1 << warp;
+            return false;
+        }
+        let lines = usize::from(shared.spec.stream_buffer_lines);
+        let bytes = shared.spec.l0_line_bytes;
+        let index = self.index;
+        let mut ask = |line: u64| {
+            shared.l1i.request(now, &mut shared.wheel, index, CachePort::Instruction, line, line * bytes);
+        };
+        match front.stream.front().copied() {
+            Some(head) if head.line == line => {
+                front.stream.pop_front();
+                front.stream.push_back(StreamLine { line: front.stream_next, present: false });
+                ask(front.stream_next);
+                front.stream_next += 1;
+                if head.present {
+                    front.tags.fill(line, 1);
+                    front.recent = line;
+                    return true;
+                }
+            }
+            _ => {
+                front.stream.clear();
+                ask(line);
+                for ahead in 1..=lines as u64 {
+                    front.stream.push_back(StreamLine { line: line + ahead, present: false });
+                    ask(line + ahead);
+                }
+                front.stream_next = line + lines as u64 + 1;
+            }
+        }
+        front.demand.push((line, 1 << warp));
+        front.waiting |= 1 << warp;
+        false
+    }
+
+    /// A line has come from the L1.
+    pub fn instruction_line_arrived(&mut self, now: u64, line: u64) {
+        let front = &mut self.front;
+        if let Some(at) = front.demand.iter().position(|(demanded, _)| *demanded == line) {
+            let (_, waiting) = front.demand.swap_remove(at);
+            front.tags.fill(line, 1);
+            front.waiting &= !waiting;
+            self.wake_at(now);
+        } else if let Some(entry) = front.stream.iter_mut().find(|entry| entry.line == line) {
+            entry.present = true;
+        }
+    }
+
+    /// A warp has started in slot `warp`: it waits for no line.
+    pub fn reset_fetch(&mut self, warp: u8) {
+        self.front.waiting &= !(1 << warp);
+        for (_, waiting) in &mut self.front.demand {
+            *waiting &= !(1 << warp);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Issue: which warp's instruction goes to Control, and why none does.
+//!
+//! A warp is eligible when its instruction is decoded, its stall is over, the counters of its wait mask are 0, it is at no
+//! barrier, the unit's input latch will be free, a credit or queue place is there, and its constant operand is cached.
+//! Read ports are not looked at. Greedy, then youngest. Source: arXiv 2503.20481 sections 4 and 5.1.
+
+use super::super::env::{Issued, SmEnv};
+use super::super::event::{CachePort, Event};
+use super::super::hazard::Issuing;
+use super::super::reason::Reason;
+use super::super::spec::{Policy, SUBCORES};
+use super::super::timing::{Effect, FP64, NO_CONSTANT, NO_UNIT, OpTiming, Route, WaitKind};
+use super::super::{Queued, Shared};
+use super::{Latched, SubCore};
+use workloads::sass::control::NO_COUNTER;
+
+impl SubCore {
+    pub(super) fn issue<E: SmEnv>(&mut self, now: u64, shared: &mut Shared, env: &mut E) -> Reason {
+        if now < self.hold_until {
+            return Reason::ConstantMiss;
+        }
+        let w = &self.warps;
+        let mut candidates = w.resident & w.decoded & w.stall_over & w.counters_zero & !w.blocked & !w.constant_wait;
+        let mut refused = None;
+        while candidates != 0 {
+            let last = candidates & self.warps.last_issued;
+            let warp = if last != 0 {
+                last.trailing_zeros() as usize
+            } else {
+                match shared.spec.policy {
+                    Policy::GreedyThenYoungest => self.warps.youngest(candidates),
+                    Policy::GreedyThenOldest => self.warps.oldest(candidates),
+                }
+            };
+            match self.refusal(now, warp, shared) {
+                None => {
+                    self.issue_warp(now, warp, shared, env);
+                    return Reason::Issued;
+                }
+                Some(Reason::ConstantMiss) if self.hold_until > now => return Reason::ConstantMiss,
+                Some(reason) => {
+                    refused = refused.or(Some(reason));
+                    candidates &= !(1 << warp);
+                }
+            }
+        }
+        refused.unwrap_or_else(|| self.why_nothing_is_ready())
+    }
+
+    /// Why an otherwise ready warp cannot issue; `None` if it can.
+    #[inline]
+    fn refusal(&mut self, now: u64, warp: usize, shared: &mut Shared) -> Option<Reason> {
+        let op = &self.warps.head[warp];
+        match op.route {
+            Route::Fixed => {
+                if op.unit != NO_UNIT {
+                    let pipe = &self.pipes[usize::from(op.unit)];
+                    let exit = if pipe.on_the_way > 0 { now + 1 } else { pipe.exit };
+                    let free = (exit + u64::from(pipe.interval)).saturating_sub(2);
+                    if now < free {
+                        self.unit_free = self.unit_free.min(free);
+                        return Some(Reason::UnitBusy);
+                    }
+                }
+                if op.constant_line != NO_CONSTANT {
+                    return self.constant_refusal(now, warp, shared);
+                }
+                None
+            }
+            Route::Memory => (self.credits == 0).then_some(Reason::MemoryQueue),
+            Route::Variable => {
+                let unit = &self.units[usize::from(op.unit)];
+                let oldest = unit.enters[unit.next];
+                if now < oldest {
+                    self.unit_free = self.unit_free.min(oldest);
+                    return Some(Reason::UnitBusy);
+                }
+                None
+            }
+        }
+    }
+
+    fn constant_refusal(&mut self, now: u64, warp: usize, shared: &mut Shared) -> Option<Reason> {
+        let Some(kernel) = &self.warps.kernels[warp] else { return None };
+        let key = self.constants.key(kernel.constant_address, self.warps.head[warp].constant_line);
+        if self.constants.holds(key) {
+            return None;
+        }
+        self.warps.constant_wait |= 1 << warp;
+        if self.constants.ask(key, 1 << warp) {
+            self.hold_until = now + shared.spec.constant_miss_hold_cycles;
+            let address = key * self.constants.line_bytes();
+            shared.l1i.request(now, &mut shared.wheel, self.index, CachePort::FixedConstant, key, address);
+        }
+        Some(Reason::ConstantMiss)
+    }
+
+    fn issue_warp<E: SmEnv>(&mut self, now: u64, warp: usize, shared: &mut Shared, env: &mut E) {
+        let op = self.warps.head[warp];
+        let position = self.warps.position[warp] as usize;
+        let dynamic = self.warps.streams[warp][position];
+        let next = self.warps.streams[warp].get(position + 1).copied();
+        let latched = Latched { op, index: dynamic.index, warp: warp as u8, last: next.is_none() };
+        self.issued += 1;
+        self.warps.last_issued = 1 << warp;
+        if env.listening() {
+            env.issued(Issued {
+                cycle: now,
+                subcore: self.index,
+                warp: (warp * SUBCORES) as u16 + u16::from(self.index),
+                cta: shared.handle(self.warps.cta[warp]),
+                warp_in_cta: self.warps.warp_in_cta[warp],
+                index: dynamic.index,
+            });
+        }
+        if let (Some(check), Some(kernel)) = (&mut shared.hazards, &self.warps.kernels[warp]) {
+            check.issue(Issuing {
+                now,
+                warp: warp * SUBCORES + usize::from(self.index),
+                op: dynamic.index,
+                lanes: dynamic.lanes,
+                uses: &kernel.hazards,
+            });
+        }
+        // The next instruction and the stall before it.
+        if let (Some(next), Some(kernel)) = (next, &self.warps.kernels[warp]) {
+            let next_op = kernel.ops[next.index as usize];
+            self.warps.advance(warp, next_op);
+            if next.index != dynamic.index + 1 {
+                self.warps.resume |= 1 << warp;
+            }
+            if op.stall > 1 {
+                self.warps.stall_until(warp, now + u64::from(op.stall));
+            }
+        }
+        self.control = Some(latched);
+        self.schedule_increments(now, warp, &op, shared);
+        match op.route {
+            Route::Fixed => {
+                if op.unit != NO_UNIT {
+                    let pipe = &mut self.pipes[usize::from(op.unit)];
+                    pipe.on_the_way += 1;
+                    pipe.interval = op.initiation_interval;
+                }
+            }
+            Route::Memory => {
+                self.credits -= 1;
+                self.warps.outstanding[warp] += 1;
+                if op.is_global_write() {
+                    self.warps.stores[warp] += 1;
+                }
+                shared.memory.push(
+                    self.index,
+                    Queued {
+                        op,
+                        issued: now,
+                        index: dynamic.index,
+                        access: dynamic.access,
+                        cta: self.warps.cta[warp],
+                        warp: warp as u8,
+                    },
+                );
+            }
+            Route::Variable => self.enter_unit(now, warp, &latched, shared),
+        }
+        if op.effect != Effect::None {
+            self.take_effect(now, warp, op.effect, shared);
+        }
+        if next.is_none() {
+            self.retire(now, warp, shared);
+        }
+    }
+
+    fn schedule_increments(&mut self, now: u64, warp: usize, op: &OpTiming, shared: &mut Shared) {
+        // Control works in the cycle after issue.
+        let due = now + 1 + shared.spec.counter_increment_cycles;
+        for (counter, kind) in [(op.write_counter, op.wait_kind), (op.read_counter, WaitKind::Sources)] {
+            if counter != NO_COUNTER {
+                self.warps.outstanding[warp] += 1;
+                shared.wheel.schedule(due, Event::Increment { subcore: self.index, warp: warp as u8, counter, kind });
+            }
+        }
+    }
+
+    fn enter_unit(&mut self, now: u64, warp: usize, latched: &Latched, shared: &mut Shared) {
+        let op = &latched.op;
+        let unit = &mut self.units[usize::from(op.unit)];
+        let mut enter = (now + 2).max(unit.free);
+        if op.unit == FP64 && shared.spec.fp64_is_shared {
+            enter = enter.max(shared.fp64_free);
+            shared.fp64_free = enter + u64::from(op.initiation_interval);
+        }
+        unit.free = enter + u64::from(op.initiation_interval);
+        unit.enters[unit.next] = enter;
+        unit.next = (unit.next + 1) % unit.entries;
+        let (war, raw) = (enter + u64::from(op.war) - 2, enter + u64::from(op.raw) - 2);
+        for (counter, due) in [(op.read_counter, war), (op.write_counter, raw)] {
+            if counter != NO_COUNTER {
+                self.warps.outstanding[warp] += 1;
+                shared.wheel.schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter });
+            }
+        }
+        let slot = warp * SUBCORES + usize::from(self.index);
+        if let (Some(check), Some(kernel)) = (&mut shared.hazards, &self.warps.kernels[warp]) {
+            check.ready(slot, latched.index, now, raw, &kernel.hazards);
+        }
+    }
+
+    fn take_effect(&mut self, now: u64, warp: usize, effect: Effect, shared: &mut Shared) {
+        match effect {
+            Effect::None => {}
+            Effect::MemoryBarrier => {
+                if self.warps.stores[warp] > 0 {
+                    self.warps.block(warp, Reason::MemoryBarrier);
+                }
+            }
+            Effect::CounterBarrier { counter, limit, zero } => {
+                self.warps.outstanding[warp] += 1;
+                let event = Event::CounterBarrier { subcore: self.index, warp: warp as u8, counter, limit, zero };
+                shared.wheel.schedule(now + shared.spec.depbar_cycles, event);
+            }
+            Effect::Barrier { number, threads, waits } => {
+                if waits {
+                    self.warps.block(warp, Reason::Barrier);
+                }
+                let place = (self.index, waits.then_some(1 << warp));
+                shared.arrive_at_barrier(now, self.warps.cta[warp], number, threads, place);
+            }
+        }
+    }
+
+    /// The warp has issued its last instruction.
+    fn retire(&mut self, now: u64, warp: usize, shared: &mut Shared) {
+        self.warps.resident &= !(1 << warp);
+        let cta = self.warps.cta[warp];
+        shared.warp_exited(now, cta);
+        // Its last instruction goes through Control and Allocate before the slot can be free.
+        self.warps.outstanding[warp] += 1;
+        self.warps.draining |= 1 << warp;
+    }
+
+    /// The reason of the warp that is nearest to issue, when none is ready.
+    fn why_nothing_is_ready(&self) -> Reason {
+        let w = &self.warps;
+        if w.resident == 0 {
+            return if w.draining != 0 { Reason::Draining } else { Reason::NoWarp };
+        }
+        let buffered = w.resident & w.decoded & !w.blocked;
+        if buffered & w.counters_zero & w.constant_wait != 0 {
+            return Reason::ConstantMiss;
+        }
+        if buffered & w.counters_zero != 0 {
+            return Reason::StallCount;
+        }
+        if buffered != 0 {
+            let waiting = if buffered & w.stall_over != 0 { buffered & w.stall_over } else { buffered };
+            let last = waiting & w.last_issued;
+            let warp = if last != 0 { last.trailing_zeros() as usize } else { w.youngest(waiting) };
+            return match w.wait_kind(warp) {
+                WaitKind::Global => Reason::WaitGlobal,
+                WaitKind::Shared => Reason::WaitShared,
+                WaitKind::Local => Reason::WaitLocal,
+                WaitKind::Constant => Reason::WaitConstant,
+                WaitKind::Xu => Reason::WaitXu,
+                WaitKind::Fp64 => Reason::WaitFp64,
+                WaitKind::Shuffle => Reason::WaitShuffle,
+                WaitKind::Special => Reason::WaitSpecial,
+                WaitKind::Sources => Reason::WaitSources,
+            };
+        }
+        let unblocked = w.resident & !w.blocked;
+        if unblocked != 0 { Reason::InstructionFetch } else { w.block_reason[w.youngest(w.resident)] }
+    }
+}

@@ -1,0 +1,180 @@
+//! One of the four sub-cores: warps, front end, issue, Control, Allocate, fixed-latency pipes.
+//!
+//! ```text
+//!  fetch ─▶ decode ─▶ instruction buffers ─▶ issue ─▶ Control ─┬▶ Allocate ─▶ read window ─▶ pipe ─▶ result queue
+//!    │ L0 I-cache, stream buffer               │ constants     ├▶ local memory queue (SM level: `super::memory`)
+//!                                                              └▶ variable-latency units
+//! ```
+//!
+//! Models: one cycle as sm.md section 4 orders it, the last stage first, so that a latch freed in a cycle is filled in the
+//! same cycle only where the paper's listings ask for it (Control into Allocate, issue into Control).
+//! Leaves out: wrong-path fetches behind a taken branch (they would take fetch slots and may start prefetches).
+//! Numbers: `configs/gpu/base/*-sm.toml`. Start reading at [`SubCore::evaluate`].
+
+mod allocate;
+mod fetch;
+mod issue;
+mod warps;
+
+use super::Shared;
+use super::env::SmEnv;
+use super::ports::Ports;
+use super::reason::{Breakdown, Reason};
+use super::rfc::RegisterFileCache;
+use super::spec::{PIPES, SmSpec};
+use super::timing::{OpTiming, Route, VARIABLE_UNITS};
+use super::wheel::NEVER;
+use fetch::FrontEnd;
+pub(crate) use warps::{Mask, Warps};
+
+/// An instruction in the Control or Allocate latch.
+#[derive(Clone, Copy, Debug)]
+struct Latched {
+    op: OpTiming,
+    index: u32,
+    warp: u8,
+    /// The warp's last instruction: its slot is not free before this has left.
+    last: bool,
+}
+
+/// A pipe's input latch.
+#[derive(Clone, Copy, Debug, Default)]
+struct PipeState {
+    /// Instructions between issue and the exit from Allocate.
+    on_the_way: u8,
+    interval: u8,
+    /// Cycle in which the last one left Allocate.
+    exit: u64,
+}
+
+/// Queue in front of a variable-latency unit: when the instructions in it enter the unit.
+#[derive(Clone, Copy, Debug)]
+struct UnitQueue {
+    entries: usize,
+    /// Ring of the last `entries` entry times.
+    enters: [u64; 8],
+    next: usize,
+    free: u64,
+}
+
+pub(crate) struct SubCore {
+    index: u8,
+    pub warps: Warps,
+    front: FrontEnd,
+    control: Option<Latched>,
+    allocate: Option<Latched>,
+    pub read_ports: Ports,
+    pub write_ports: Ports,
+    rfc: RegisterFileCache,
+    pipes: [PipeState; PIPES],
+    units: [UnitQueue; VARIABLE_UNITS],
+    /// Credits of the local memory queue.
+    pub credits: u8,
+    /// Nothing issues before this cycle: a miss in the constant cache.
+    hold_until: u64,
+    /// Earliest time at which a warp that failed only for its unit may succeed.
+    unit_free: u64,
+    constants: super::constant::FixedConstants,
+    pub breakdown: Breakdown,
+    /// Cycle of the next evaluation.
+    pub wake: u64,
+    pub issued: u64,
+}
+
+impl SubCore {
+    pub fn new(index: u8, spec: &SmSpec, start: u64) -> Self {
+        let queue =
+            |entries: u8| UnitQueue { entries: usize::from(entries.clamp(1, 8)), enters: [0; 8], next: 0, free: 0 };
+        let variable = &spec.variable_latency;
+        let fp64_entries = match spec.fp64 {
+            super::spec::Fp64::Fixed { .. } => 1,
+            super::spec::Fp64::Own { queue_entries, .. } | super::spec::Fp64::Shared { queue_entries, .. } => {
+                queue_entries
+            }
+        };
+        Self {
+            index,
+            warps: Warps::new(),
+            front: FrontEnd::new(&spec.front_end),
+            control: None,
+            allocate: None,
+            read_ports: Ports::new(),
+            write_ports: Ports::new(),
+            rfc: RegisterFileCache::new(spec.register_file.reuse_cache),
+            pipes: [PipeState::default(); PIPES],
+            units: [
+                queue(variable.xu.queue_entries),
+                queue(variable.special_register.queue_entries),
+                queue(variable.warp_reduce.queue_entries),
+                queue(fp64_entries),
+            ],
+            credits: spec.memory.queue_credits,
+            hold_until: 0,
+            unit_free: NEVER,
+            constants: super::constant::FixedConstants::new(&spec.constant_cache),
+            breakdown: Breakdown::starting_at(start),
+            wake: NEVER,
+            issued: 0,
+        }
+    }
+
+    /// One cycle. `wake` says afterwards when the next one is due.
+    pub fn evaluate<E: SmEnv>(&mut self, now: u64, shared: &mut Shared, env: &mut E) {
+        self.warps.arrive(now);
+        if let Some(latched) = self.allocate
+            && self.leave_allocate(now, latched, shared, env)
+        {
+            self.allocate = None;
+            self.left(latched, shared);
+        }
+        if let Some(latched) = self.control {
+            if latched.op.route != Route::Fixed {
+                self.control = None;
+                self.left(latched, shared);
+            } else if self.allocate.is_none() {
+                self.allocate = self.control.take();
+            }
+        }
+        self.unit_free = NEVER;
+        let reason = if self.control.is_some() { Reason::BackPressure } else { self.issue(now, shared, env) };
+        let fetched = self.fetch(now, shared);
+        self.breakdown.note(now, reason);
+
+        let busy = fetched || reason == Reason::Issued || self.control.is_some() || self.allocate.is_some();
+        self.wake = if busy {
+            now + 1
+        } else {
+            let hold = if self.hold_until > now { self.hold_until } else { NEVER };
+            self.warps.next_change(now).min(self.unit_free).min(hold)
+        };
+    }
+
+    fn left(&mut self, latched: Latched, shared: &mut Shared) {
+        let warp = usize::from(latched.warp);
+        if latched.last && self.warps.settle(warp) {
+            shared.finished.push(self.warps.cta[warp]);
+        }
+    }
+
+    /// Something outside happened to this sub-core in cycle `now`, before its evaluation.
+    pub fn wake_at(&mut self, now: u64) {
+        self.wake = self.wake.min(now);
+    }
+
+    /// A line has come into the fixed-latency constant cache.
+    pub fn constant_filled(&mut self, now: u64, key: u64) {
+        let waiting = self.constants.filled(key);
+        self.warps.constant_wait &= !waiting;
+        self.wake_at(now);
+    }
+
+    /// Puts a constant line into the fixed-latency constant cache: a warm start.
+    pub fn warm_constant(&mut self, key: u64) {
+        self.constants.warm(key);
+    }
+
+    /// A warp starts in slot `warp`.
+    pub fn forget_registers(&mut self, warp: u8) {
+        self.rfc.forget(warp);
+    }
+}

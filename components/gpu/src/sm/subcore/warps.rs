@@ -1,0 +1,318 @@
+//! Warp state of one sub-core: flat arrays by slot, and masks with one bit a warp for what can hold a warp back.
+
+use super::super::reason::Reason;
+use super::super::spec::MAX_WARPS;
+use super::super::timing::{KernelTiming, OpTiming, WaitKind};
+use super::super::wheel::NEVER;
+use std::sync::Arc;
+use workloads::stream::DynamicOp;
+
+/// One bit a warp slot.
+pub(crate) type Mask = u16;
+
+/// Dependence counters of a warp.
+const COUNTERS: usize = 6;
+
+pub(crate) struct Warps {
+    /// Has instructions left.
+    pub resident: Mask,
+    /// Has exited, but results are on their way.
+    pub draining: Mask,
+    /// Stall count and yield of the last instruction are over.
+    pub stall_over: Mask,
+    /// The instruction buffer holds a decoded instruction.
+    pub decoded: Mask,
+    /// All counters of the head's wait mask are 0.
+    pub counters_zero: Mask,
+    /// At a barrier of any kind; `block_reason` says which.
+    pub blocked: Mask,
+    /// Waits for a line of the fixed-latency constant cache.
+    pub constant_wait: Mask,
+    pub block_reason: [Reason; MAX_WARPS],
+    /// Warps that were launched later.
+    younger: [Mask; MAX_WARPS],
+    /// Bit of the warp that issued last; 0 before any has.
+    pub last_issued: Mask,
+
+    /// Next instruction to issue, and its record.
+    pub position: [u32; MAX_WARPS],
+    pub head: [OpTiming; MAX_WARPS],
+    pub streams: Vec<Vec<DynamicOp>>,
+    pub kernels: Vec<Option<Arc<KernelTiming>>>,
+    pub cta: [u16; MAX_WARPS],
+    pub warp_in_cta: [u16; MAX_WARPS],
+
+    counters: [[u8; COUNTERS]; MAX_WARPS],
+    counter_kind: [[WaitKind; COUNTERS]; MAX_WARPS],
+    non_zero: [u8; MAX_WARPS],
+    /// DEPBAR that blocks: counter, limit, set.
+    depbar: [(u8, u8, u8); MAX_WARPS],
+    /// Things under way that will come back to the slot: it is not free before they have.
+    pub outstanding: [u16; MAX_WARPS],
+    /// Own stores that memory has not acknowledged.
+    pub stores: [u16; MAX_WARPS],
+    /// Counts the warps that have lived in the slot: late answers to an older one are told apart.
+    pub generation: [u16; MAX_WARPS],
+
+    /// Next instruction to fetch.
+    pub fetched: [u32; MAX_WARPS],
+    /// Decoded instructions in the buffer.
+    arrived: [u8; MAX_WARPS],
+    /// Decoded or on the way.
+    pub buffered: [u8; MAX_WARPS],
+    /// Fetch stands behind a taken branch that has not issued.
+    pub behind_branch: Mask,
+    /// Branches that issued in the last evaluated cycle.
+    pub resume: Mask,
+
+    arrivals: [Mask; 4],
+    stall_ring: [Mask; 64],
+    stall_slots: u64,
+}
+
+impl Warps {
+    pub fn new() -> Self {
+        let nothing = OpTiming::NOTHING;
+        Self {
+            resident: 0,
+            draining: 0,
+            stall_over: 0,
+            decoded: 0,
+            counters_zero: 0,
+            blocked: 0,
+            constant_wait: 0,
+            block_reason: [Reason::Barrier; MAX_WARPS],
+            younger: [0; MAX_WARPS],
+            last_issued: 0,
+            position: [0; MAX_WARPS],
+            head: [nothing; MAX_WARPS],
+            streams: (0..MAX_WARPS).map(|_| Vec::new()).collect(),
+            kernels: vec![None; MAX_WARPS],
+            cta: [0; MAX_WARPS],
+            warp_in_cta: [0; MAX_WARPS],
+            counters: [[0; COUNTERS]; MAX_WARPS],
+            counter_kind: [[WaitKind::Special; COUNTERS]; MAX_WARPS],
+            non_zero: [0; MAX_WARPS],
+            depbar: [(0, 0, 0); MAX_WARPS],
+            outstanding: [0; MAX_WARPS],
+            stores: [0; MAX_WARPS],
+            generation: [0; MAX_WARPS],
+            fetched: [0; MAX_WARPS],
+            arrived: [0; MAX_WARPS],
+            buffered: [0; MAX_WARPS],
+            behind_branch: 0,
+            resume: 0,
+            arrivals: [0; 4],
+            stall_ring: [0; 64],
+            stall_slots: 0,
+        }
+    }
+
+    /// A warp starts; it may issue from cycle `first` on (less than 64 cycles away).
+    pub fn start(
+        &mut self,
+        slot: u8,
+        (cta, warp_in_cta): (u16, u16),
+        kernel: Arc<KernelTiming>,
+        stream: Vec<DynamicOp>,
+        now: u64,
+        first: u64,
+    ) {
+        let w = usize::from(slot);
+        let bit = 1 << slot;
+        for (other, younger) in self.younger.iter_mut().enumerate() {
+            if other == w { *younger = 0 } else { *younger |= bit }
+        }
+        self.cta[w] = cta;
+        self.warp_in_cta[w] = warp_in_cta;
+        self.counters[w] = [0; COUNTERS];
+        self.non_zero[w] = 0;
+        self.outstanding[w] = 0;
+        self.stores[w] = 0;
+        self.generation[w] = self.generation[w].wrapping_add(1);
+        self.position[w] = 0;
+        self.fetched[w] = 0;
+        self.arrived[w] = 0;
+        self.buffered[w] = 0;
+        self.head[w] = kernel.ops[stream[0].index as usize];
+        self.streams[w] = stream;
+        self.kernels[w] = Some(kernel);
+        for mask in [
+            &mut self.draining,
+            &mut self.decoded,
+            &mut self.blocked,
+            &mut self.constant_wait,
+            &mut self.behind_branch,
+            &mut self.stall_over,
+            &mut self.resume,
+            &mut self.last_issued,
+        ] {
+            *mask &= !bit;
+        }
+        self.resident |= bit;
+        self.counters_zero |= bit;
+        if first > now { self.stall_until(w, first) } else { self.stall_over |= bit }
+    }
+
+    /// What falls due in cycle `now`: decoded instructions, stalls that are over, fetch behind branches.
+    #[inline]
+    pub fn arrive(&mut self, now: u64) {
+        let at = (now & 63) as usize;
+        self.stall_over |= std::mem::take(&mut self.stall_ring[at]);
+        self.stall_slots &= !(1 << at);
+        let mut arriving = std::mem::take(&mut self.arrivals[(now & 3) as usize]);
+        self.decoded |= arriving;
+        while arriving != 0 {
+            self.arrived[arriving.trailing_zeros() as usize] += 1;
+            arriving &= arriving - 1;
+        }
+        self.behind_branch &= !std::mem::take(&mut self.resume);
+    }
+
+    /// First cycle after `now` at which something falls due.
+    pub fn next_change(&self, now: u64) -> u64 {
+        let mut next = NEVER;
+        if self.stall_slots != 0 {
+            let ahead = self.stall_slots.rotate_right(((now + 1) & 63) as u32).trailing_zeros();
+            next = now + 1 + u64::from(ahead);
+        }
+        for ahead in 1..4 {
+            if self.arrivals[((now + ahead) & 3) as usize] != 0 {
+                return next.min(now + ahead);
+            }
+        }
+        next
+    }
+
+    #[inline]
+    pub fn stall_until(&mut self, warp: usize, cycle: u64) {
+        let at = (cycle & 63) as usize;
+        self.stall_over &= !(1 << warp);
+        self.stall_ring[at] |= 1 << warp;
+        self.stall_slots |= 1 << at;
+    }
+
+    /// A fetched instruction will be decoded in cycle `at`.
+    #[inline]
+    pub fn fetch_arrives(&mut self, warp: usize, at: u64) {
+        self.arrivals[(at & 3) as usize] |= 1 << warp;
+        self.buffered[warp] += 1;
+    }
+
+    /// Takes the head out of the buffer and makes the next instruction the head.
+    #[inline]
+    pub fn advance(&mut self, warp: usize, next: OpTiming) {
+        self.position[warp] += 1;
+        self.arrived[warp] -= 1;
+        self.buffered[warp] -= 1;
+        if self.arrived[warp] == 0 {
+            self.decoded &= !(1 << warp);
+        }
+        self.head[warp] = next;
+        self.check_counters(warp);
+    }
+
+    #[inline]
+    fn check_counters(&mut self, warp: usize) {
+        if self.head[warp].wait_mask & self.non_zero[warp] == 0 {
+            self.counters_zero |= 1 << warp;
+        } else {
+            self.counters_zero &= !(1 << warp);
+        }
+    }
+
+    pub fn increment(&mut self, warp: usize, counter: u8, kind: WaitKind) {
+        let place = usize::from(counter);
+        self.counters[warp][place] = self.counters[warp][place].wrapping_add(1);
+        self.counter_kind[warp][place] = kind;
+        self.counter_changed(warp, place);
+    }
+
+    pub fn decrement(&mut self, warp: usize, counter: u8) {
+        let place = usize::from(counter);
+        self.counters[warp][place] = self.counters[warp][place].wrapping_sub(1);
+        self.counter_changed(warp, place);
+        if self.blocked >> warp & 1 == 1 && self.block_reason[warp] == Reason::CounterBarrier {
+            let (counter, limit, zero) = self.depbar[warp];
+            if self.depbar_holds(warp, counter, limit, zero) {
+                self.blocked &= !(1 << warp);
+            }
+        }
+    }
+
+    fn counter_changed(&mut self, warp: usize, place: usize) {
+        let bit = 1 << place;
+        if self.counters[warp][place] == 0 {
+            self.non_zero[warp] &= !bit
+        } else {
+            self.non_zero[warp] |= bit
+        }
+        self.check_counters(warp);
+    }
+
+    fn depbar_holds(&self, warp: usize, counter: u8, limit: u8, zero: u8) -> bool {
+        self.counters[warp][usize::from(counter)] <= limit && self.non_zero[warp] & zero == 0
+    }
+
+    /// One thing has come back to the slot; true if it was the last of a warp that has exited.
+    pub fn settle(&mut self, warp: usize) -> bool {
+        self.outstanding[warp] -= 1;
+        let last = self.outstanding[warp] == 0 && self.draining >> warp & 1 == 1;
+        if last {
+            self.draining &= !(1 << warp);
+        }
+        last
+    }
+
+    /// Memory has acknowledged a store of the slot's present warp.
+    pub fn store_done(&mut self, warp: usize) {
+        self.stores[warp] -= 1;
+        if self.stores[warp] == 0 && self.block_reason[warp] == Reason::MemoryBarrier {
+            self.blocked &= !(1 << warp);
+        }
+    }
+
+    /// DEPBAR takes effect.
+    pub fn counter_barrier(&mut self, warp: usize, counter: u8, limit: u8, zero: u8) {
+        if self.resident >> warp & 1 == 1 && !self.depbar_holds(warp, counter, limit, zero) {
+            self.depbar[warp] = (counter, limit, zero);
+            self.block(warp, Reason::CounterBarrier);
+        }
+    }
+
+    pub fn block(&mut self, warp: usize, reason: Reason) {
+        self.blocked |= 1 << warp;
+        self.block_reason[warp] = reason;
+    }
+
+    /// The youngest of a non-empty set.
+    #[inline]
+    pub fn youngest(&self, set: Mask) -> usize {
+        let mut rest = set;
+        loop {
+            let warp = 15 - rest.leading_zeros() as usize;
+            if set & self.younger[warp] == 0 {
+                return warp;
+            }
+            rest &= !(1 << warp);
+        }
+    }
+
+    /// The oldest of a non-empty set.
+    pub fn oldest(&self, set: Mask) -> usize {
+        let mut rest = set;
+        loop {
+            let warp = rest.trailing_zeros() as usize;
+            if set & !self.younger[warp] & !(1 << warp) == 0 {
+                return warp;
+            }
+            rest &= rest - 1;
+        }
+    }
+
+    /// What the warp's head waits for: the kind of the lowest counter that is not zero.
+    pub fn wait_kind(&self, warp: usize) -> WaitKind {
+        let waiting = self.head[warp].wait_mask & self.non_zero[warp];
+        self.counter_kind[warp][(waiting.trailing_zeros() as usize).min(COUNTERS - 1)]
+    }
+}

@@ -1,0 +1,219 @@
+//! Cache tags: set-associative, least recently used, found by a small open-addressing table so that hundreds of ways
+//! cost no more than two.
+
+/// Finds numbers by line address. Fixed capacity, linear probing, no allocation after construction.
+#[derive(Clone, Debug)]
+pub(crate) struct LineMap {
+    keys: Vec<u64>,
+    values: Vec<u32>,
+    mask: usize,
+}
+
+const EMPTY: u64 = u64::MAX;
+
+impl LineMap {
+    /// Room for `entries` lines at most half full.
+    pub fn with_capacity(entries: usize) -> Self {
+        let slots = (entries * 2).next_power_of_two().max(8);
+        Self { keys: vec![EMPTY; slots], values: vec![0; slots], mask: slots - 1 }
+    }
+
+    fn home(&self, line: u64) -> usize {
+        (line.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & self.mask
+    }
+
+    pub fn get(&self, line: u64) -> Option<u32> {
+        let mut at = self.home(line);
+        loop {
+            match self.keys[at] {
+                key if key == line => return Some(self.values[at]),
+                EMPTY => return None,
+                _ => at = (at + 1) & self.mask,
+            }
+        }
+    }
+
+    /// Adds a line that is not there.
+    pub fn insert(&mut self, line: u64, value: u32) {
+        let mut at = self.home(line);
+        while self.keys[at] != EMPTY {
+            at = (at + 1) & self.mask;
+        }
+        self.keys[at] = line;
+        self.values[at] = value;
+    }
+
+    pub fn remove(&mut self, line: u64) {
+        let mut hole = self.home(line);
+        while self.keys[hole] != line {
+            if self.keys[hole] == EMPTY {
+                return;
+            }
+            hole = (hole + 1) & self.mask;
+        }
+        // Closes the gap: what stands behind it moves up unless it is already at or past its home.
+        let mut at = hole;
+        loop {
+            at = (at + 1) & self.mask;
+            if self.keys[at] == EMPTY {
+                break;
+            }
+            let home = self.home(self.keys[at]);
+            let distance_to_hole = hole.wrapping_sub(home) & self.mask;
+            let distance_to_at = at.wrapping_sub(home) & self.mask;
+            if distance_to_hole < distance_to_at {
+                self.keys[hole] = self.keys[at];
+                self.values[hole] = self.values[at];
+                hole = at;
+            }
+        }
+        self.keys[hole] = EMPTY;
+    }
+}
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    line: u64,
+    newer: u32,
+    older: u32,
+    sectors: u8,
+}
+
+/// Tags of a cache. A *line* is an address divided by the line size.
+#[derive(Clone, Debug)]
+pub(crate) struct Tags {
+    map: LineMap,
+    ways: Vec<Way>,
+    newest: Vec<u32>,
+    oldest: Vec<u32>,
+    used: Vec<u32>,
+    ways_per_set: u32,
+    set_mask: u64,
+}
+
+impl Tags {
+    pub fn new(sets: u32, ways: u32) -> Self {
+        let lines = (sets * ways) as usize;
+        let way = Way { line: EMPTY, newer: NONE, older: NONE, sectors: 0 };
+        Self {
+            map: LineMap::with_capacity(lines),
+            ways: vec![way; lines],
+            newest: vec![NONE; sets as usize],
+            oldest: vec![NONE; sets as usize],
+            used: vec![0; sets as usize],
+            ways_per_set: ways,
+            set_mask: u64::from(sets - 1),
+        }
+    }
+
+    /// Sectors that are present of a line; 0 if the line is absent. A present line becomes the most recently used.
+    pub fn touch(&mut self, line: u64) -> u8 {
+        match self.map.get(line) {
+            None => 0,
+            Some(way) => {
+                self.renew(way, line);
+                self.ways[way as usize].sectors
+            }
+        }
+    }
+
+    /// Adds sectors to a line, which takes the place of the least recently used one of its set if it is absent.
+    pub fn fill(&mut self, line: u64, sectors: u8) {
+        if let Some(way) = self.map.get(line) {
+            self.ways[way as usize].sectors |= sectors;
+            self.renew(way, line);
+            return;
+        }
+        let set = (line & self.set_mask) as usize;
+        let way = if self.used[set] < self.ways_per_set {
+            let way = set as u32 * self.ways_per_set + self.used[set];
+            self.used[set] += 1;
+            way
+        } else {
+            let way = self.oldest[set];
+            let evicted = self.ways[way as usize].line;
+            self.map.remove(evicted);
+            self.unlink(way, set);
+            way
+        };
+        self.ways[way as usize] = Way { line, newer: NONE, older: NONE, sectors };
+        self.link_newest(way, set);
+        self.map.insert(line, way);
+    }
+
+    fn renew(&mut self, way: u32, line: u64) {
+        let set = (line & self.set_mask) as usize;
+        if self.newest[set] != way {
+            self.unlink(way, set);
+            self.link_newest(way, set);
+        }
+    }
+
+    fn unlink(&mut self, way: u32, set: usize) {
+        let Way { newer, older, .. } = self.ways[way as usize];
+        match newer {
+            NONE => self.newest[set] = older,
+            newer => self.ways[newer as usize].older = older,
+        }
+        match older {
+            NONE => self.oldest[set] = newer,
+            older => self.ways[older as usize].newer = newer,
+        }
+    }
+
+    fn link_newest(&mut self, way: u32, set: usize) {
+        let second = self.newest[set];
+        self.ways[way as usize].newer = NONE;
+        self.ways[way as usize].older = second;
+        match second {
+            NONE => self.oldest[set] = way,
+            second => self.ways[second as usize].newer = way,
+        }
+        self.newest[set] = way;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn the_map_agrees_with_an_ordered_map(steps in prop::collection::vec((0u64..40, any::<bool>()), 0..400)) {
+            let (mut map, mut reference) = (LineMap::with_capacity(40), BTreeMap::new());
+            for (step, (line, insert)) in steps.into_iter().enumerate() {
+                if insert && !reference.contains_key(&line) {
+                    map.insert(line, step as u32);
+                    reference.insert(line, step as u32);
+                } else if !insert {
+                    map.remove(line);
+                    reference.remove(&line);
+                }
+                for line in 0..40 {
+                    prop_assert_eq!(map.get(line), reference.get(&line).copied());
+                }
+            }
+        }
+
+        #[test]
+        fn tags_agree_with_a_list_in_order_of_use(steps in prop::collection::vec((0u64..24, 1u8..16), 0..300)) {
+            let mut tags = Tags::new(2, 4);
+            let mut sets: [Vec<(u64, u8)>; 2] = [vec![], vec![]];
+            for (line, sectors) in steps {
+                let set = &mut sets[(line & 1) as usize];
+                let found = set.iter().position(|entry| entry.0 == line);
+                let expected = found.map_or(0, |at| { let entry = set.remove(at); set.push(entry); entry.1 });
+                prop_assert_eq!(tags.touch(line), expected);
+                if sectors & !expected != 0 {
+                    tags.fill(line, sectors);
+                    if found.is_some() { set.pop(); } else if set.len() == 4 { set.remove(0); }
+                    set.push((line, expected | sectors));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! A kernel as an SM of one parameter set sees it: a compact record for each static instruction, made once.
+
+use super::hazard::HazardUse;
+use super::spec::{Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
+use workloads::sass::control::{Control, NO_COUNTER};
+use workloads::sass::{Instruction, OpClass, Operand, Uses, UsesError};
+
+/// What Control does with an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Through Allocate, and on into a pipe if it has one.
+    Fixed,
+    /// Into the local memory queue.
+    Memory,
+    /// Into the queue of a variable-latency unit.
+    Variable,
+}
+
+/// What a counter protects, for the breakdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitKind {
+    Global,
+    Shared,
+    Local,
+    Constant,
+    Xu,
+    Fp64,
+    Shuffle,
+    Special,
+    Sources,
+}
+
+/// What issue does besides handing the instruction on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    None,
+    /// Barrier of the block: number, threads that must arrive (0 = all), whether the warp waits.
+    Barrier {
+        number: u8,
+        threads: u16,
+        waits: bool,
+    },
+    MemoryBarrier,
+    /// DEPBAR: until the counter is at most `limit` and the counters of `zero` are 0.
+    CounterBarrier {
+        counter: u8,
+        limit: u8,
+        zero: u8,
+    },
+}
+
+/// No pipe or variable unit.
+pub(crate) const NO_UNIT: u8 = u8::MAX;
+/// Numbers of the variable-latency units.
+pub(crate) const XU: u8 = 0;
+pub(crate) const SPECIAL_REGISTER: u8 = 1;
+pub(crate) const WARP_REDUCE: u8 = 2;
+pub(crate) const FP64: u8 = 3;
+pub(crate) const VARIABLE_UNITS: usize = 4;
+
+/// One static instruction. All that issue, Control and Allocate look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpTiming {
+    pub class: OpClass,
+    pub route: Route,
+    /// Pipe (fixed) or variable unit.
+    pub unit: u8,
+    pub initiation_interval: u8,
+    /// Issue distance to the warp's next instruction (stall count and yield).
+    pub stall: u8,
+    pub write_counter: u8,
+    pub read_counter: u8,
+    pub wait_mask: u8,
+    pub reuse: u8,
+    /// Vector registers of each operand slot; count 0 = none.
+    pub slot_first: [u8; 3],
+    pub slot_count: [u8; 3],
+    /// Distinct registers of each bank, without the register-file cache.
+    pub reads: [u8; 2],
+    /// Bit b: writes a register of bank b.
+    pub written_banks: u8,
+    /// From leaving Allocate to the write of the result.
+    pub write_delay: u8,
+    pub window: u8,
+    /// Release of sources and result, from issue (memory and variable latency).
+    pub war: u8,
+    pub raw: u8,
+    pub wait_kind: WaitKind,
+    pub effect: Effect,
+    /// A constant operand read at issue: line of the fixed-latency constant cache.
+    pub constant_line: u32,
+    /// Constant operand of LDC: bank × 64 KiB + offset.
+    pub constant_address: u32,
+    /// A load that must see other SMs' stores.
+    pub bypasses_l1: bool,
+}
+
+impl OpTiming {
+    /// Fills arrays before a warp has come.
+    pub(crate) const NOTHING: Self = Self {
+        class: OpClass::Nop,
+        route: Route::Fixed,
+        unit: NO_UNIT,
+        initiation_interval: 1,
+        stall: 1,
+        write_counter: NO_COUNTER,
+        read_counter: NO_COUNTER,
+        wait_mask: 0,
+        reuse: 0,
+        slot_first: [0; 3],
+        slot_count: [0; 3],
+        reads: [0; 2],
+        written_banks: 0,
+        write_delay: 0,
+        window: 3,
+        war: 0,
+        raw: 0,
+        wait_kind: WaitKind::Special,
+        effect: Effect::None,
+        constant_line: NO_CONSTANT,
+        constant_address: 0,
+        bypasses_l1: false,
+    };
+
+    /// Writes memory beyond the SM and returns nothing.
+    #[inline]
+    pub(crate) fn is_global_write(&self) -> bool {
+        matches!(self.class, OpClass::StoreGlobal | OpClass::ReductionGlobal | OpClass::StoreLocal)
+    }
+}
+
+/// [`OpTiming::constant_line`] of an instruction without such an operand.
+pub const NO_CONSTANT: u32 = u32::MAX;
+
+/// A kernel ready to run on SMs of one parameter set.
+#[derive(Clone, Debug)]
+pub struct KernelTiming {
+    pub name: String,
+    pub ops: Vec<OpTiming>,
+    /// Byte address of the first instruction.
+    pub code_address: u64,
+    /// Byte address of constant bank 0; bank b follows at b × 64 KiB.
+    pub constant_address: u64,
+    pub(crate) hazards: Vec<HazardUse>,
+    /// Text of each instruction, for messages.
+    pub texts: Vec<String>,
+}
+
+/// Where kernels lie when nobody says otherwise.
+pub const DEFAULT_CODE_ADDRESS: u64 = 0x7f00_0000_0000;
+/// Where constant banks lie when nobody says otherwise.
+pub const DEFAULT_CONSTANT_ADDRESS: u64 = 0x7e00_0000_0000;
+
+/// An instruction that cannot be timed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimingError {
+    #[error(transparent)]
+    Uses(#[from] UsesError),
+    #[error("line {line}, address {pc:#06x}: `{text}`: {problem}")]
+    Instruction { line: u32, pc: u32, text: String, problem: String },
+}
+
+impl KernelTiming {
+    /// Times every instruction of a kernel. `instructions[i]` stands at byte offset 16 × i.
+    ///
+    /// # Errors
+    /// [`TimingError`] names the first instruction that the model or the chip does not know.
+    pub fn new(name: &str, instructions: &[Instruction], spec: &SmSpec) -> Result<Self, TimingError> {
+        let mut ops = Vec::with_capacity(instructions.len());
+        let mut hazards = Vec::with_capacity(instructions.len());
+        for instruction in instructions {
+            let uses = Uses::of(instruction)?;
+            let problem = |problem: String| TimingError::Instruction {
+                line: instruction.line,
+                pc: instruction.pc,
+                text: instruction.text.clone(),
+                problem,
+            };
+            ops.push(op_timing(instruction, &uses, spec).map_err(problem)?);
+            hazards.push(HazardUse::new(instruction, &uses, spec).map_err(problem)?);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            ops,
+            code_address: DEFAULT_CODE_ADDRESS,
+            constant_address: DEFAULT_CONSTANT_ADDRESS,
+            hazards,
+            texts: instructions.iter().map(|instruction| instruction.text.clone()).collect(),
+        })
+    }
+}
+
+/// The issue distance that stall count and yield ask for.
+fn effective_stall(control: Control, spec: &SmSpec) -> u8 {
+    match (control.stall, control.yield_next) {
+        (0, true) => spec.issue.stall_zero_yield_cycles,
+        (0 | 1, false) => 1,
+        (1, true) => 2,
+        (12.., false) => spec.issue.collapsed_stall_cycles,
+        (stall, _) => stall,
+    }
+}
+
+fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<OpTiming, String> {
+    let control = instruction.control;
+    let mut op = OpTiming {
+        class: uses.class,
+        stall: effective_stall(control, spec),
+        write_counter: control.write_counter,
+        read_counter: control.read_counter,
+        wait_mask: control.wait_mask,
+        reuse: reuse_flags(instruction, uses),
+        slot_first: uses.slots.map(|span| span.first),
+        slot_count: uses.slots.map(|span| span.count),
+        reads: reads_by_bank(uses),
+        written_banks: uses.written.registers().fold(0, |banks, register| banks | 1 << (register % 2)),
+        window: spec.register_file.read_window_cycles,
+        effect: effect(instruction, uses.class)?,
+        bypasses_l1: ["STRONG", "VOLATILE"].iter().any(|modifier| instruction.has_modifier(modifier)),
+        ..OpTiming::NOTHING
+    };
+    if let Some(constant) = uses.constant {
+        op.constant_address = u32::from(constant.bank) << 16 | constant.offset_bytes as u32 & 0xffff;
+    }
+    if uses.slots.iter().any(|span| span.count >= 4) {
+        op.window = spec.register_file.wide_read_window_cycles;
+    }
+    place(&mut op, uses, spec)?;
+    // The compiler never counts above the six; 7 is none.
+    for counter in [op.write_counter, op.read_counter] {
+        if counter == 6 {
+            return Err("dependence counter 6 does not exist".to_owned());
+        }
+    }
+    if op.route == Route::Fixed {
+        if op.write_counter != NO_COUNTER || op.read_counter != NO_COUNTER {
+            return Err("a fixed-latency instruction cannot hold a dependence counter in this model".to_owned());
+        }
+        if uses.constant.is_some_and(|constant| !constant.indexed) {
+            op.constant_line = op.constant_address / spec.constant_cache.fixed_latency.line_bytes;
+        }
+    }
+    Ok(op)
+}
+
+/// Reuse flags at the slots that hold a vector register: from the encoding, or from the text.
+fn reuse_flags(instruction: &Instruction, uses: &Uses) -> u8 {
+    if instruction.encoding.is_some() {
+        return instruction.control.reuse & 0b111;
+    }
+    let mut kept = instruction.operands.iter().filter_map(|operand| match operand {
+        Operand::Register(register) if register.reuse => Some(register.number),
+        _ => None,
+    });
+    let mut next = kept.next();
+    let mut flags = 0;
+    for (slot, span) in uses.slots.iter().enumerate() {
+        if !span.is_empty() && next == Some(span.first) {
+            flags |= 1 << slot;
+            next = kept.next();
+        }
+    }
+    flags
+}
+
+fn reads_by_bank(uses: &Uses) -> [u8; 2] {
+    let mut seen = [0u64; 4];
+    let mut reads = [0; 2];
+    for register in uses.slots.iter().flat_map(|span| span.registers()) {
+        let (word, bit) = (usize::from(register / 64), 1 << (register % 64));
+        if seen[word] & bit == 0 {
+            seen[word] |= bit;
+            reads[usize::from(register % 2)] += 1;
+        }
+    }
+    reads
+}
+
+fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
+    use OpClass::*;
+    let execution = &spec.execution;
+    let own = |row: &super::spec::Consumers| {
+        [row.alu, row.fma, row.imad_wide, row.half, row.half_min_max].into_iter().min().unwrap_or(row.alu)
+    };
+    let latency = &spec.fixed_latency;
+    match uses.class {
+        Nop | Exit | Barrier | MemoryBarrier | CounterBarrier | CopyBarrier => {}
+        Branch => fixed(op, execution.branch, 0),
+        Alu => fixed(op, execution.alu, own(&latency.alu)),
+        Vote => fixed(op, execution.alu, spec.distance.vote_to_vector_cycles),
+        Fp32 => fixed(op, execution.fp32, own(&latency.fma)),
+        Imad => fixed(op, execution.imad, own(&latency.fma)),
+        ImadWide => fixed(op, execution.imad, own(&latency.imad_wide)),
+        Half => fixed(op, execution.half, own(&latency.half)),
+        HalfMinMax => fixed(op, execution.half, own(&latency.half_min_max)),
+        HalfMma => match (execution.half_mma, &latency.half_mma) {
+            (Some(unit), Some(row)) => fixed(op, unit, own(row)),
+            _ => return Err(format!("{} has no pipe for HFMA2.MMA", spec.arch)),
+        },
+        Uniform | UniformLoad | ToUniform => {
+            fixed(op, execution.uniform, spec.distance.uniform_to_uniform_cycles);
+        }
+        Tensor => {
+            let row = tensor_row(uses, spec)?;
+            let interval = row.initiation_interval_cycles;
+            let unit = Unit { pipe: Pipe::Tensor, initiation_interval_cycles: interval };
+            fixed(op, unit, row.to_other_cycles);
+        }
+        Fp64 => match spec.fp64 {
+            self::Fp64::Fixed { initiation_interval_cycles, to_fp64_cycles, .. } => {
+                fixed(op, Unit { pipe: Pipe::Fp64, initiation_interval_cycles }, to_fp64_cycles);
+            }
+            self::Fp64::Own { initiation_interval_cycles, war_cycles, raw_cycles, .. }
+            | self::Fp64::Shared { initiation_interval_cycles, war_cycles, raw_cycles, .. } => {
+                variable(op, FP64, WaitKind::Fp64, initiation_interval_cycles, war_cycles, raw_cycles);
+            }
+        },
+        Xu => {
+            let unit = spec.variable_latency.xu;
+            variable(op, XU, WaitKind::Xu, unit.initiation_interval_cycles, unit.war_cycles, unit.raw_cycles);
+        }
+        SpecialRegister => {
+            let unit = spec.variable_latency.special_register;
+            let interval = unit.initiation_interval_cycles;
+            variable(op, SPECIAL_REGISTER, WaitKind::Special, interval, unit.war_cycles, unit.raw_cycles);
+        }
+        WarpReduce => {
+            let unit = spec.variable_latency.warp_reduce;
+            let interval = unit.initiation_interval_cycles;
+            variable(op, WARP_REDUCE, WaitKind::Special, interval, unit.war_cycles, unit.raw_cycles);
+        }
+        Shuffle | LoadConstant | LoadGlobal | StoreGlobal | AtomicGlobal | ReductionGlobal | LoadShared
+        | StoreShared | AtomicShared | CopyGlobalToShared | LoadLocal | StoreLocal => memory(op, uses, spec),
+    }
+    Ok(())
+}
+
+fn fixed(op: &mut OpTiming, unit: Unit, latency: u8) {
+    op.unit = unit.pipe as u8;
+    op.initiation_interval = unit.initiation_interval_cycles;
+    // Operands are read in the window behind Allocate, execution starts in the cycle after it.
+    op.write_delay = op.window + 1 + latency;
+}
+
+fn variable(op: &mut OpTiming, unit: u8, kind: WaitKind, interval: u8, war: u8, raw: u8) {
+    op.route = Route::Variable;
+    op.unit = unit;
+    op.initiation_interval = interval;
+    op.wait_kind = kind;
+    (op.war, op.raw) = (war, raw);
+}
+
+fn memory(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) {
+    use OpClass::*;
+    let size = match uses.access_bytes {
+        0..=4 => 0,
+        5..=8 => 1,
+        _ => 2,
+    };
+    let load = |row: &LoadLatency| match uses.uniform_address {
+        true => (row.uniform_war_cycles[size], row.uniform_raw_cycles[size]),
+        false => (row.regular_war_cycles[size], row.regular_raw_cycles[size]),
+    };
+    let store = |row: &StoreLatency| match uses.uniform_address {
+        true => row.uniform_war_cycles[size],
+        false => row.regular_war_cycles[size],
+    };
+    let m = &spec.memory;
+    op.route = Route::Memory;
+    ((op.war, op.raw), op.wait_kind) = match uses.class {
+        Shuffle => (load(&m.shuffle), WaitKind::Shuffle),
+        LoadConstant => (load(&m.load_constant), WaitKind::Constant),
+        LoadShared => (load(&m.load_shared), WaitKind::Shared),
+        StoreShared => ((store(&m.store_shared), 0), WaitKind::Shared),
+        // Atomics were not measured by anyone: sources free as those of a store, result as that of a load.
+        AtomicShared => ((store(&m.store_shared), load(&m.load_shared).1), WaitKind::Shared),
+        CopyGlobalToShared => (load(&m.copy_global_to_shared), WaitKind::Global),
+        LoadLocal => (load(&m.load_global), WaitKind::Local),
+        StoreLocal => ((store(&m.store_global), 0), WaitKind::Local),
+        StoreGlobal | ReductionGlobal => ((store(&m.store_global), 0), WaitKind::Global),
+        AtomicGlobal => ((store(&m.store_global), load(&m.load_global).1), WaitKind::Global),
+        _ => (load(&m.load_global), WaitKind::Global),
+    };
+}
+
+/// The row of the parameter set for a matrix multiply: one for its element type, else one for any.
+pub(crate) fn tensor_row<'a>(uses: &Uses, spec: &'a SmSpec) -> Result<&'a Tensor, String> {
+    let shape = uses.tensor.as_ref().ok_or_else(|| "a matrix shape is missing".to_owned())?;
+    let fits = |row: &&Tensor| row.mnemonic == shape.mnemonic && row.shape == shape.shape;
+    let exact = spec.tensor.iter().filter(fits).find(|row| row.element.is_some() && row.element == shape.element);
+    let row = exact.or_else(|| spec.tensor.iter().filter(fits).find(|row| row.element.is_none()));
+    row.ok_or_else(|| format!("the parameters of {} have no {}.{}", spec.arch, shape.mnemonic, shape.shape))
+}
+
+fn effect(instruction: &Instruction, class: OpClass) -> Result<Effect, String> {
+    match class {
+        OpClass::MemoryBarrier => Ok(Effect::MemoryBarrier),
+        OpClass::Barrier => barrier(instruction),
+        OpClass::CounterBarrier => counter_barrier(instruction),
+        OpClass::CopyBarrier => Err("LDGDEPBAR is not modelled".to_owned()),
+        _ => Ok(Effect::None),
+    }
+}
+
+fn barrier(instruction: &Instruction) -> Result<Effect, String> {
+    let waits = if instruction.has_modifier("SYNC") || instruction.has_modifier("RED") {
+        true
+    } else if instruction.has_modifier("ARV") {
+        false
+    } else {
+        return Err("only BAR.SYNC, BAR.RED and BAR.ARV are modelled".to_owned());
+    };
+    let mut numbers = [0u16; 2];
+    let operands = instruction.operands.iter().filter(|operand| !matches!(operand, Operand::Predicate(_)));
+    for (place, operand) in operands.take(2).enumerate() {
+        let Operand::Integer(value) = operand else {
+            return Err("barrier number and thread count should be immediate".to_owned());
+        };
+        let value = u16::try_from(*value).ok().filter(|&value| place == 1 || value < 16);
+        numbers[place] = value.ok_or_else(|| "barrier number should be 0 to 15".to_owned())?;
+    }
+    Ok(Effect::Barrier { number: numbers[0] as u8, threads: numbers[1], waits })
+}
+
+fn counter_barrier(instruction: &Instruction) -> Result<Effect, String> {
+    let form = || "DEPBAR should read DEPBAR.LE SB0, 0x1 or DEPBAR.LE SB0, 0x1, {2,3} or DEPBAR {2,3}".to_owned();
+    match instruction.operands.as_slice() {
+        [Operand::Counter(counter), Operand::Integer(limit), rest @ ..] => {
+            let zero = match rest {
+                [] => 0,
+                [Operand::CounterSet(set)] => *set,
+                _ => return Err(form()),
+            };
+            let limit = u8::try_from(*limit).map_err(|_| form())?;
+            Ok(Effect::CounterBarrier { counter: *counter, limit, zero })
+        }
+        [Operand::CounterSet(set)] => Ok(Effect::CounterBarrier { counter: 0, limit: u8::MAX, zero: *set }),
+        _ => Err(form()),
+    }
+}

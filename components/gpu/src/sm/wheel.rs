@@ -1,0 +1,134 @@
+//! Events of one SM by cycle: a wheel of buckets for the near future, a sorted list for the rest.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+const BUCKETS: usize = 128;
+
+/// Nothing is due.
+pub const NEVER: u64 = u64::MAX;
+
+/// A wheel of events `E`. Events of one cycle come out in the order in which they were scheduled.
+#[derive(Clone, Debug)]
+pub(crate) struct EventWheel<E> {
+    buckets: Vec<Vec<E>>,
+    occupied: u128,
+    /// All events of cycles before this one have been taken.
+    now: u64,
+    far: BinaryHeap<Reverse<Far<E>>>,
+    scheduled: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Far<E> {
+    due: u64,
+    order: u64,
+    event: E,
+}
+
+impl<E> PartialEq for Far<E> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.due, self.order) == (other.due, other.order)
+    }
+}
+impl<E> Eq for Far<E> {}
+impl<E> PartialOrd for Far<E> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<E> Ord for Far<E> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.order).cmp(&(other.due, other.order))
+    }
+}
+
+impl<E> EventWheel<E> {
+    pub fn new() -> Self {
+        Self {
+            buckets: (0..BUCKETS).map(|_| Vec::new()).collect(),
+            occupied: 0,
+            now: 0,
+            far: BinaryHeap::new(),
+            scheduled: 0,
+        }
+    }
+
+    /// `due` must not lie before the last cycle taken.
+    #[inline]
+    pub fn schedule(&mut self, due: u64, event: E) {
+        debug_assert!(due >= self.now, "event for cycle {due} scheduled after cycle {} was taken", self.now);
+        if due - self.now < BUCKETS as u64 {
+            let bucket = due as usize % BUCKETS;
+            self.buckets[bucket].push(event);
+            self.occupied |= 1 << bucket;
+        } else {
+            self.scheduled += 1;
+            self.far.push(Reverse(Far { due, order: self.scheduled, event }));
+        }
+    }
+
+    /// First cycle with an event; [`NEVER`] if there is none.
+    #[inline]
+    pub fn next_due(&self) -> u64 {
+        let far = self.far.peek().map_or(NEVER, |far| far.0.due);
+        if self.occupied == 0 {
+            return far;
+        }
+        let ahead = self.occupied.rotate_right((self.now % BUCKETS as u64) as u32).trailing_zeros();
+        far.min(self.now + u64::from(ahead))
+    }
+
+    /// Moves the events of cycle `now` into `out`, which must be empty. No event may be due before `now`.
+    #[inline]
+    pub fn take(&mut self, now: u64, out: &mut Vec<E>) {
+        debug_assert!(self.next_due() >= now, "cycle {} was skipped", self.next_due());
+        // What enters the wheel from the far list was scheduled earlier than what already is in the wheel for that cycle.
+        let bucket = now as usize % BUCKETS;
+        while self.far.peek().is_some_and(|far| far.0.due == now) {
+            if let Some(Reverse(far)) = self.far.pop() {
+                out.push(far.event);
+            }
+        }
+        if self.occupied >> bucket & 1 == 1 {
+            if out.is_empty() {
+                std::mem::swap(out, &mut self.buckets[bucket])
+            } else {
+                out.append(&mut self.buckets[bucket])
+            }
+            self.occupied &= !(1 << bucket);
+        }
+        self.now = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn events_come_at_their_cycle_in_order(delays in prop::collection::vec(1u64..400, 1..200)) {
+            let mut wheel = EventWheel::new();
+            let mut expected: Vec<(u64, usize)> = Vec::new();
+            let (mut got, mut taken, mut now) = (Vec::new(), Vec::new(), 0);
+            for (number, delay) in delays.into_iter().enumerate() {
+                wheel.schedule(now + delay, number);
+                expected.push((now + delay, number));
+                if number % 3 == 0 {
+                    now = wheel.next_due();
+                    wheel.take(now, &mut taken);
+                    got.extend(taken.drain(..).map(|event| (now, event)));
+                }
+            }
+            while wheel.next_due() != NEVER {
+                now = wheel.next_due();
+                wheel.take(now, &mut taken);
+                got.extend(taken.drain(..).map(|event| (now, event)));
+            }
+            expected.sort_by_key(|&(due, _)| due);
+            prop_assert_eq!(got, expected);
+        }
+    }
+}

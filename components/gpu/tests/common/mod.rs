@@ -1,0 +1,74 @@
+//! Parameter sets and the published cases, for all tests of this crate.
+#![allow(dead_code)]
+
+use gpu::sm::SmSpec;
+use gpu::sm::bench::{Metrics, ProgramFile};
+use std::path::{Path, PathBuf};
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The shipped parameter set `name`.
+pub fn parameters(name: &str) -> SmSpec {
+    let path = root().join(format!("configs/gpu/base/{name}-sm.toml"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut file: toml::Table = toml::from_str(&text).unwrap();
+    let mut sm = file["part"].as_table_mut().unwrap().remove("sm").unwrap();
+    assert_eq!(sm.as_table_mut().unwrap().remove("kind").unwrap().as_str(), Some("gpu.sm"));
+    let spec: SmSpec = sm.try_into().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(spec.validate(), Vec::<String>::new(), "{}", path.display());
+    spec
+}
+
+pub fn suite(file: &str) -> String {
+    std::fs::read_to_string(root().join("validation/suites/sm-examples").join(file)).unwrap()
+}
+
+/// One expectation.
+pub struct Case {
+    pub program: String,
+    pub metric: String,
+    pub value: f64,
+    pub uncertainty: f64,
+}
+
+pub fn cases() -> Vec<Case> {
+    let text = suite("cases.csv");
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let records = reader.records().map(|record| {
+        let record = record.unwrap();
+        Case {
+            program: record[2].strip_prefix("program:").unwrap().to_owned(),
+            metric: record[4].to_owned(),
+            value: record[5].parse().unwrap(),
+            uncertainty: record[7].parse().unwrap(),
+        }
+    });
+    records.collect()
+}
+
+/// Runs the whole suite with `change` applied to every parameter set; the cases that are outside their uncertainty, and
+/// how many there were.
+pub fn misses(change: impl Fn(&mut SmSpec)) -> (Vec<String>, usize) {
+    let programs: ProgramFile = toml::from_str(&suite("programs.toml")).unwrap();
+    let cases = cases();
+    let mut outside = Vec::new();
+    for program in &programs.program {
+        let mut spec = parameters(&program.parameters);
+        change(&mut spec);
+        let (text, outcome) = program.run(&spec).unwrap_or_else(|error| panic!("{}: {error}", program.id));
+        let metrics = Metrics { program: &text, outcome: &outcome };
+        let own = cases.iter().filter(|case| case.program == program.id);
+        let mut count = 0;
+        for case in own {
+            count += 1;
+            let value = metrics.get(&case.metric);
+            if value.is_none_or(|value| (value - case.value).abs() > case.uncertainty) {
+                outside.push(format!("{} {}: {value:?}, expected {}", case.program, case.metric, case.value));
+            }
+        }
+        assert!(count > 0, "{} has no case", program.id);
+    }
+    (outside, cases.len())
+}

@@ -1,0 +1,272 @@
+//! Arenas: all components of one part in one shard, ticked by one dynamic call a cycle with a typed loop inside.
+//!
+//! An arena is ticked *sparse* (only what is due) or *dense* (everybody), whichever its own measured activity favours:
+//! above about 45 % activity walking through all components is cheaper than picking. An idle tick changes nothing, so
+//! that the choice cannot be seen in a result.
+
+use crate::component::{Component, Cx};
+use crate::config::{ConfigError, PartSpec, Place, Problem, did_you_mean, read_node};
+use crate::fabric::Fabric;
+use crate::site::{Site, Yard};
+use crate::stats::StatsNode;
+use crate::time::Cycle;
+use crate::{activity, topology};
+use std::any::Any;
+use std::collections::BTreeMap;
+
+/// How arenas choose what to tick. Results do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Density {
+    /// By measured activity.
+    #[default]
+    Auto,
+    /// Only what is due.
+    Sparse,
+    /// Everybody, at every edge at which anything is due.
+    Dense,
+}
+
+const DENSE_ABOVE_PERCENT: u64 = 48;
+const SPARSE_BELOW_PERCENT: u64 = 40;
+/// Cycles between two looks at the activity.
+const LOOK_EVERY: u32 = 64;
+
+/// The only dynamic seam of the kernel.
+pub(crate) trait Arena: Send {
+    /// Ticks what is due.
+    fn tick(&mut self, fabric: &mut Fabric, now: u64);
+    /// The words of the wake set that belong to this arena.
+    fn words(&self) -> (usize, usize);
+    fn domain(&self) -> usize;
+    fn part(&self) -> usize;
+    /// Flat number of the first component, its index in the part, and how many there are.
+    fn range(&self) -> (u32, usize, usize);
+    fn report(&self, local: usize, at: Cycle, out: &mut StatsNode);
+    fn waiting(&self, local: usize) -> Option<String>;
+    fn component(&self, local: usize) -> &dyn Any;
+    fn set_density(&mut self, density: Density);
+}
+
+struct TypedArena<C> {
+    components: Vec<C>,
+    base: u32,
+    first_index: usize,
+    /// Number within the machine of the first component.
+    first_number: u32,
+    part: usize,
+    domain: usize,
+    density: Density,
+    dense: bool,
+    looked: u32,
+    active: u64,
+}
+
+impl<C: Component> TypedArena<C> {
+    #[inline]
+    fn tick_one(&mut self, fabric: &mut Fabric, now: u64, local: usize) -> bool {
+        let id = self.base + local as u32;
+        let mut cx = Cx { fabric: &mut *fabric, now, id, component: self.first_number + local as u32 };
+        let said = self.components[local].tick(&mut cx);
+        let due = fabric.wake.settle(id, now, said);
+        if said.waits & activity::CREDIT != 0 && !due {
+            fabric.wait_for_credit(id, now);
+        }
+        due
+    }
+
+    fn tick_sparse(&mut self, fabric: &mut Fabric, now: u64) -> u64 {
+        let (mut from, end) = self.words();
+        let mut ticked = 0;
+        while let Some((w, mut bits)) = fabric.wake.take_word(from, end) {
+            ticked += u64::from(bits.count_ones());
+            let first = w * 64 - self.base as usize;
+            let mut again = 0;
+            while bits != 0 {
+                let bit = bits.trailing_zeros();
+                bits &= bits - 1;
+                if self.tick_one(fabric, now, first + bit as usize) {
+                    again |= 1 << bit;
+                }
+            }
+            fabric.wake.mark_word(w, again);
+            from = w + 1;
+        }
+        fabric.ticks += ticked;
+        ticked
+    }
+
+    fn tick_dense(&mut self, fabric: &mut Fabric, now: u64) -> u64 {
+        let (from, end) = self.words();
+        let mut active = 0;
+        for w in from..end {
+            active += u64::from(fabric.wake.take_at(w).count_ones());
+            let first = w * 64 - self.base as usize;
+            let mut again = 0;
+            for local in first..(first + 64).min(self.components.len()) {
+                again |= u64::from(self.tick_one(fabric, now, local)) << (local - first);
+            }
+            fabric.wake.mark_word(w, again);
+        }
+        fabric.ticks += self.components.len() as u64;
+        active
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        let capacity = self.components.len() as u64 * u64::from(self.looked);
+        let percent = self.active * 100 / capacity.max(1);
+        self.dense = if self.dense { percent >= SPARSE_BELOW_PERCENT } else { percent >= DENSE_ABOVE_PERCENT };
+        (self.looked, self.active) = (0, 0);
+    }
+}
+
+impl<C: Component> Arena for TypedArena<C> {
+    fn tick(&mut self, fabric: &mut Fabric, now: u64) {
+        let (from, end) = self.words();
+        if !fabric.wake.any(from, end) {
+            return;
+        }
+        let active = if self.dense { self.tick_dense(fabric, now) } else { self.tick_sparse(fabric, now) };
+        if self.density == Density::Auto && C::CHEAP_IDLE_TICK {
+            self.active += active;
+            self.looked += 1;
+            if self.looked == LOOK_EVERY {
+                self.look();
+            }
+        }
+    }
+
+    fn words(&self) -> (usize, usize) {
+        let from = self.base as usize / 64;
+        (from, from + self.components.len().div_ceil(64))
+    }
+
+    fn domain(&self) -> usize {
+        self.domain
+    }
+
+    fn part(&self) -> usize {
+        self.part
+    }
+
+    fn range(&self) -> (u32, usize, usize) {
+        (self.base, self.first_index, self.components.len())
+    }
+
+    fn report(&self, local: usize, at: Cycle, out: &mut StatsNode) {
+        self.components[local].report(at, out);
+    }
+
+    fn waiting(&self, local: usize) -> Option<String> {
+        self.components[local].waiting()
+    }
+
+    fn component(&self, local: usize) -> &dyn Any {
+        &self.components[local]
+    }
+
+    fn set_density(&mut self, density: Density) {
+        self.density = density;
+        self.dense = density == Density::Dense;
+    }
+}
+
+/// The kinds of components that machine files may name.
+#[derive(Default)]
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Box<dyn Kind>>,
+}
+
+impl Registry {
+    /// No kinds yet.
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    /// Registers a kind under its name.
+    ///
+    /// # Panics
+    /// If another kind has the same name.
+    pub fn add<C: Component>(&mut self) -> &mut Registry {
+        let before = self.kinds.insert(C::KIND, Box::new(KindOf::<C>(std::marker::PhantomData)));
+        assert!(before.is_none(), "two kinds of component are called `{}`", C::KIND);
+        self
+    }
+
+    /// Names of all kinds, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.kinds.keys().copied()
+    }
+
+    pub(crate) fn find(&self, part: &PartSpec) -> Result<&dyn Kind, ConfigError> {
+        self.kinds.get(part.kind.as_str()).map(|k| &**k).ok_or_else(|| {
+            let problem = Problem::Unknown { what: "kind of component", name: part.kind.clone() };
+            ConfigError::new(&part.kind_place, format!("part.{}.kind", part.name), problem)
+                .maybe_help(did_you_mean(&part.kind, self.names()))
+        })
+    }
+}
+
+/// Makes the arenas of one part.
+pub(crate) trait Kind: Send + Sync {
+    fn build_part(&self, spec: &PartSpec, part: usize, yard: &mut Yard) -> Result<(), Vec<ConfigError>>;
+}
+
+struct KindOf<C>(std::marker::PhantomData<fn() -> C>);
+
+impl<C: Component> Kind for KindOf<C> {
+    fn build_part(&self, spec: &PartSpec, part: usize, yard: &mut Yard) -> Result<(), Vec<ConfigError>> {
+        let key = format!("part.{}", spec.name);
+        let (count, shards) = (spec.components(), yard.shards.len());
+        let bounds: Vec<usize> = if count < shards {
+            (0..=shards).map(|s| if s == 0 { 0 } else { count }).collect()
+        } else {
+            (0..=shards).map(|s| s * count / shards).collect()
+        };
+        for shard in 0..shards {
+            let (from, to) = (bounds[shard], bounds[shard + 1]);
+            if from == to {
+                continue;
+            }
+            let base = yard.shards[shard].fabric.add_components(to - from, spec.clock as u8);
+            let mut components = Vec::with_capacity(to - from);
+            for index in from..to {
+                let parameters: C::Spec = read_node(&spec.parameters, &key)?;
+                let flat = base + (index - from) as u32;
+                let path = topology::path(&spec.name, &spec.count, index);
+                let outs = yard.shards[shard].fabric.outs.len() as u32;
+                let mut site = Site { yard, part, index, shard, flat, path };
+                let component = C::build(parameters, &mut site).map_err(|e| vec![refused(spec, &key, index, e)])?;
+                let fabric = &mut yard.shards[shard].fabric;
+                fabric.outs_of[flat as usize] = outs..fabric.outs.len() as u32;
+                components.push(component);
+            }
+            yard.shards[shard].arenas.push(Box::new(TypedArena {
+                components,
+                base,
+                first_index: from,
+                first_number: yard.topology.first(part) + from as u32,
+                part,
+                domain: spec.clock,
+                density: Density::Auto,
+                dense: false,
+                looked: 0,
+                active: 0,
+            }));
+        }
+        Ok(())
+    }
+}
+
+fn refused(spec: &PartSpec, key: &str, index: usize, e: crate::BuildError) -> ConfigError {
+    let mut place = spec.place.clone();
+    let mut path = key.to_string();
+    if !e.key.is_empty() {
+        path = format!("{key}.{}", e.key);
+        let node = spec.parameters.at(&e.key);
+        place = node.map_or(place, |n| Place { source: n.place.source.clone(), span: n.place.span.clone() });
+    }
+    let component = topology::path(&spec.name, &spec.count, index);
+    let message = if index == 0 { e.problem } else { format!("{} (for {component})", e.problem) };
+    ConfigError::new(&place, path, Problem::Refused { message }).maybe_help(e.help)
+}

@@ -1,0 +1,217 @@
+//! What a component is, and all that its tick may do to the world.
+
+use crate::activity::Activity;
+use crate::error::BuildError;
+use crate::fabric::Fabric;
+use crate::lane::Payload;
+use crate::probe::Fact;
+use crate::site::Site;
+use crate::stats::StatsNode;
+use crate::time::{Cycle, Femtos};
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// A part of a machine. It sees ports, never another component.
+pub trait Component: Sized + Send + 'static {
+    /// The name used in machine files, e.g. `"gpu.sm"`.
+    const KIND: &'static str;
+    /// Whether ticking an idle component costs next to nothing. If so, an arena most of whose components are busy is
+    /// ticked as a whole. Say `false` for a large component.
+    const CHEAP_IDLE_TICK: bool = true;
+    /// Plain data from the machine file, with `deny_unknown_fields`.
+    type Spec: DeserializeOwned;
+
+    /// Declares ports and sets up the state. Called once for each component of a part.
+    fn build(spec: Self::Spec, site: &mut Site<'_>) -> Result<Self, BuildError>;
+
+    /// One clock edge. See [`Activity`] for the contract of sleeping.
+    fn tick(&mut self, cx: &mut Cx<'_>) -> Activity;
+
+    /// Counters, histograms and breakdowns up to cycle `at` of the component's clock, where the run stopped.
+    fn report(&self, at: Cycle, out: &mut StatsNode);
+
+    /// The oldest request that waits here, for the deadlock report; `None` if nothing waits.
+    fn waiting(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The receiving end of a link: a FIFO. A handle, valid in the component that declared it.
+pub struct In<P> {
+    pub(crate) fifo: u32,
+    pub(crate) lane: u16,
+    pub(crate) protocol: PhantomData<fn() -> P>,
+}
+
+/// The sending end of a link. A handle, valid in the component that declared it.
+pub struct Out<P> {
+    pub(crate) out: u32,
+    pub(crate) lane: u16,
+    pub(crate) protocol: PhantomData<fn() -> P>,
+}
+
+impl<P> Clone for In<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<P> Copy for In<P> {}
+impl<P> Clone for Out<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<P> Copy for Out<P> {}
+impl<P> std::fmt::Debug for In<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "In({}.{})", self.lane, self.fifo)
+    }
+}
+impl<P> std::fmt::Debug for Out<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Out({}.{})", self.lane, self.out)
+    }
+}
+
+/// A tick's view of the world.
+pub struct Cx<'a> {
+    pub(crate) fabric: &'a mut Fabric,
+    pub(crate) now: u64,
+    /// Flat number within the shard.
+    pub(crate) id: u32,
+    /// Number within the machine.
+    pub(crate) component: u32,
+}
+
+impl Cx<'_> {
+    /// The present cycle of the component's own clock.
+    #[inline]
+    pub fn now(&self) -> Cycle {
+        Cycle(self.now)
+    }
+
+    /// The time of the present edge.
+    #[inline]
+    pub fn time(&self) -> Femtos {
+        self.fabric.time
+    }
+
+    /// The oldest message of an input.
+    #[inline]
+    pub fn peek<P: Payload>(&self, from: In<P>) -> Option<&P> {
+        self.fabric.lane::<P>(from.lane).peek(from.fifo, 0)
+    }
+
+    /// The `nth` oldest message of an input; 0 is the oldest.
+    #[inline]
+    pub fn peek_nth<P: Payload>(&self, from: In<P>, nth: u16) -> Option<&P> {
+        self.fabric.lane::<P>(from.lane).peek(from.fifo, nth)
+    }
+
+    /// Removes the oldest message of an input; its credit goes back to the sender.
+    #[inline]
+    pub fn take<P: Payload>(&mut self, from: In<P>) -> Option<P> {
+        let lane = self.fabric.lane_mut::<P>(from.lane);
+        let (message, w) = lane.take(from.fifo)?;
+        let (due, reached) = if w.same_clock {
+            (self.now + u64::from(w.latency_cycles), self.now)
+        } else {
+            (self.fabric.arrival(w.domain, w.latency_cycles), 0)
+        };
+        if w.shard == self.fabric.shard {
+            self.fabric.return_credit(w.out, due, reached);
+        } else {
+            self.fabric.credit_outbox[w.shard as usize].push(crate::fabric::CreditCrossing { out: w.out, due });
+        }
+        Some(message)
+    }
+
+    /// Messages waiting at an input.
+    #[inline]
+    pub fn len<P: Payload>(&self, from: In<P>) -> u16 {
+        self.fabric.lane::<P>(from.lane).len(from.fifo)
+    }
+
+    /// Whether nothing waits at an input.
+    #[inline]
+    pub fn is_empty<P: Payload>(&self, from: In<P>) -> bool {
+        self.len(from) == 0
+    }
+
+    /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.
+    #[inline]
+    pub fn room<P: Payload>(&mut self, to: Out<P>) -> u16 {
+        self.fabric.room(to.out, self.now)
+    }
+
+    /// Whether a link is connected to this output.
+    #[inline]
+    pub fn is_linked<P: Payload>(&self, to: Out<P>) -> bool {
+        self.fabric.outs[to.out as usize].linked
+    }
+
+    /// Sends a message.
+    ///
+    /// # Panics
+    /// If there is no [`Cx::room`]: the component must look first.
+    #[inline]
+    pub fn send<P: Payload>(&mut self, to: Out<P>, message: P) {
+        if self.fabric.outs[to.out as usize].credits == 0 && self.fabric.room(to.out, self.now) == 0 {
+            no_room(self.component, self.now, P::NAME);
+        }
+        let o = &mut self.fabric.outs[to.out as usize];
+        o.credits -= 1;
+        let (domain, fifo, latency, local, shard) = (o.domain, o.fifo, o.latency_cycles, o.local, o.shard);
+        let due = if o.same_clock { self.now + u64::from(latency) } else { self.fabric.arrival(domain, latency) };
+        let lane = self.fabric.lane_mut::<P>(to.lane);
+        if local {
+            lane.send(domain, due, fifo, message);
+        } else {
+            lane.send_across(shard, domain, due, fifo, message);
+        }
+    }
+
+    /// States a fact to whoever listens. Without a listener this is one predictable branch.
+    #[inline]
+    pub fn emit<F: Fact>(&mut self, fact: F) {
+        if self.fabric.probes.is_listening() {
+            self.fabric.probes.record(self.fabric.time, self.now, self.component, fact);
+        }
+    }
+
+    /// Whether anybody listens to anything: for facts that are costly to put together.
+    #[inline]
+    pub fn is_probed(&self) -> bool {
+        self.fabric.probes.is_listening()
+    }
+
+    /// Takes on foreground work: the run does not end before this component has ended as much (D7).
+    pub fn begin_work(&mut self, n: u32) {
+        self.fabric.work.begin(self.id, n);
+    }
+
+    /// Ends foreground work that this component took on.
+    ///
+    /// # Panics
+    /// If the component does not hold that much: work is ended by whoever began it.
+    pub fn end_work(&mut self, n: u32) {
+        let held = self.fabric.work.held(self.id);
+        assert!(
+            self.fabric.work.end(self.id, n, self.fabric.time),
+            "component {} ended {n} units of work at cycle {}, but holds {held}",
+            self.component,
+            self.now
+        );
+    }
+
+    /// Foreground work that this component holds.
+    pub fn work_held(&self) -> u32 {
+        self.fabric.work.held(self.id)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_room(component: u32, now: u64, protocol: &str) -> ! {
+    panic!("component {component} sent a {protocol} at cycle {now} without room: look at `room` first")
+}

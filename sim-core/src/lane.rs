@@ -1,0 +1,219 @@
+//! Lanes: one per protocol. Messages in flight wait in a wheel; what has arrived waits in flat FIFO banks.
+//!
+//! A FIFO has exactly one writer, so the order in which a cycle's messages are delivered cannot be seen.
+
+use crate::wake::Wake;
+use crate::wheel::Wheel;
+use std::any::{Any, TypeId};
+
+/// A protocol's message: small, `Copy`, no references. A lane is registered for it when a port first names it.
+pub trait Payload: Copy + Send + Sync + 'static {
+    /// Name of the protocol in messages to the user, e.g. `"memory request"`.
+    const NAME: &'static str;
+}
+
+/// One FIFO's ring within the slots of its lane, and its writer: half a cache line.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+pub(crate) struct Fifo {
+    base: u32,
+    pub owner: u32,
+    head: u16,
+    len: u16,
+    mask: u16,
+    /// What the component declared; the ring is the next power of two.
+    pub capacity: u16,
+    pub writer: Writer,
+}
+
+/// Where the credits of a FIFO go.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer {
+    pub out: u32,
+    pub latency_cycles: u32,
+    pub shard: u16,
+    pub domain: u8,
+    pub same_clock: bool,
+    pub linked: bool,
+}
+
+/// A message on its way to a FIFO of another shard.
+#[derive(Clone, Copy)]
+struct Crossing<P> {
+    due: u64,
+    fifo: u32,
+    domain: u8,
+    message: P,
+}
+
+pub(crate) struct Lane<P> {
+    pub fifos: Vec<Fifo>,
+    slots: Vec<Option<P>>,
+    in_flight: Vec<Wheel<(u32, P)>>,
+    outbox: Vec<Vec<Crossing<P>>>,
+    pub delivered: u64,
+}
+
+impl<P: Payload> Lane<P> {
+    pub fn new(domains: usize, shards: usize) -> Lane<P> {
+        Lane {
+            fifos: Vec::new(),
+            slots: Vec::new(),
+            in_flight: (0..domains).map(|_| Wheel::new()).collect(),
+            outbox: (0..shards).map(|_| Vec::new()).collect(),
+            delivered: 0,
+        }
+    }
+
+    pub fn add_fifo(&mut self, owner: u32, capacity: u16) -> u32 {
+        let ring = usize::from(capacity).next_power_of_two();
+        let base = self.slots.len();
+        self.slots.resize(base + ring, None);
+        let mask = (ring - 1) as u16;
+        let writer = Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false };
+        self.fifos.push(Fifo { base: base as u32, owner, head: 0, len: 0, mask, capacity, writer });
+        (self.fifos.len() - 1) as u32
+    }
+
+    #[inline]
+    pub fn len(&self, fifo: u32) -> u16 {
+        self.fifos[fifo as usize].len
+    }
+
+    #[inline]
+    pub fn peek(&self, fifo: u32, nth: u16) -> Option<&P> {
+        let f = &self.fifos[fifo as usize];
+        if nth >= f.len {
+            return None;
+        }
+        self.slots[f.base as usize + usize::from(f.head.wrapping_add(nth) & f.mask)].as_ref()
+    }
+
+    #[inline]
+    pub fn take(&mut self, fifo: u32) -> Option<(P, Writer)> {
+        let f = &mut self.fifos[fifo as usize];
+        if f.len == 0 {
+            return None;
+        }
+        let slot = f.base as usize + usize::from(f.head);
+        f.len -= 1;
+        // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
+        f.head = if f.len == 0 { 0 } else { (f.head + 1) & f.mask };
+        self.slots[slot].map(|message| (message, f.writer))
+    }
+
+    #[inline]
+    pub fn send(&mut self, domain: u8, due: u64, fifo: u32, message: P) {
+        self.in_flight[domain as usize].push(due, (fifo, message));
+    }
+
+    pub fn send_across(&mut self, shard: u16, domain: u8, due: u64, fifo: u32, message: P) {
+        self.outbox[shard as usize].push(Crossing { due, fifo, domain, message });
+    }
+}
+
+/// What a shard does with a lane without knowing its protocol.
+pub(crate) trait AnyLane: Send + Sync + Any {
+    /// Moves what is due into its FIFOs and makes the owners due; number of messages.
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
+    fn next_due(&mut self, domain: u8) -> Option<u64>;
+    /// Cycle up to `limit` at which the first message in flight for a FIFO arrives.
+    fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64>;
+    fn set_writer(&mut self, fifo: u32, writer: Writer);
+    fn writer(&self, fifo: u32) -> Writer;
+    fn waiting(&self, fifo: u32) -> u16;
+    fn delivered(&self) -> u64;
+    /// Hands what is bound for shard `to` to the same lane there.
+    fn cross(&mut self, to: usize, there: &mut dyn AnyLane);
+    fn has_crossings(&self, to: usize) -> bool;
+}
+
+impl<P: Payload> AnyLane for Lane<P> {
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize {
+        let Lane { fifos, slots, in_flight, delivered, .. } = self;
+        let count = in_flight[domain as usize].drain(cycle, |(fifo, message)| {
+            let f = &mut fifos[fifo as usize];
+            debug_assert!(f.len < f.capacity, "a message without a credit");
+            slots[f.base as usize + usize::from(f.head.wrapping_add(f.len) & f.mask)] = Some(message);
+            f.len += 1;
+            wake.mark_if(f.owner, crate::activity::INPUT);
+        });
+        *delivered += count as u64;
+        count
+    }
+
+    fn next_due(&mut self, domain: u8) -> Option<u64> {
+        self.in_flight[domain as usize].next_due()
+    }
+
+    fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64> {
+        self.in_flight[domain as usize].earliest_where(limit, |(f, _)| *f == fifo)
+    }
+
+    fn set_writer(&mut self, fifo: u32, writer: Writer) {
+        self.fifos[fifo as usize].writer = writer;
+    }
+
+    fn writer(&self, fifo: u32) -> Writer {
+        self.fifos[fifo as usize].writer
+    }
+
+    fn waiting(&self, fifo: u32) -> u16 {
+        self.fifos[fifo as usize].len
+    }
+
+    fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    fn cross(&mut self, to: usize, there: &mut dyn AnyLane) {
+        let there: &mut dyn Any = there;
+        let there = there.downcast_mut::<Lane<P>>().expect("lanes have the same order in every shard");
+        for c in self.outbox[to].drain(..) {
+            there.send(c.domain, c.due, c.fifo, c.message);
+        }
+    }
+
+    fn has_crossings(&self, to: usize) -> bool {
+        !self.outbox[to].is_empty()
+    }
+}
+
+/// A lane with the type of its messages beside it.
+pub(crate) struct LaneSlot {
+    type_id: TypeId,
+    pub lane: Box<dyn AnyLane>,
+}
+
+impl LaneSlot {
+    pub fn new<P: Payload>(domains: usize, shards: usize) -> LaneSlot {
+        LaneSlot { type_id: TypeId::of::<P>(), lane: Box::new(Lane::<P>::new(domains, shards)) }
+    }
+
+    #[inline]
+    pub fn typed<P: Payload>(&self) -> &Lane<P> {
+        if self.type_id != TypeId::of::<P>() {
+            wrong_machine(P::NAME);
+        }
+        let lane: *const dyn AnyLane = &*self.lane;
+        // SAFETY: `type_id` was set beside a `Lane<P>` of this very type in `LaneSlot::new`, and neither changes
+        // afterwards. `Any::downcast_ref` asks the lane itself by a virtual call, at every peek, take and send.
+        unsafe { &*lane.cast::<Lane<P>>() }
+    }
+
+    #[inline]
+    pub fn typed_mut<P: Payload>(&mut self) -> &mut Lane<P> {
+        if self.type_id != TypeId::of::<P>() {
+            wrong_machine(P::NAME);
+        }
+        let lane: *mut dyn AnyLane = &mut *self.lane;
+        // SAFETY: as in `typed`; the borrow of the lane is as unique as that of the slot.
+        unsafe { &mut *lane.cast::<Lane<P>>() }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wrong_machine(protocol: &str) -> ! {
+    panic!("a port for {protocol} was used in a machine that did not make it")
+}

@@ -1,0 +1,270 @@
+//! Which components of a shard are due at the next edge of their clock, and which have set an alarm.
+//!
+//! Every component of a shard has a *flat* number; a part's components are neighbours and start at a multiple of 64,
+//! so that an arena owns whole words of the bit set. A second level says which words hold anything.
+
+use crate::activity::{Activity, BACKGROUND, BUSY, CREDIT, INPUT, TIMED};
+use crate::wheel::Wheel;
+
+const NONE: u64 = u64::MAX;
+
+#[derive(Default)]
+pub(crate) struct Wake {
+    words: Vec<u64>,
+    summary: Vec<u64>,
+    /// What each component waits for: bits of `activity`.
+    pub waits: Vec<u8>,
+    /// Registered alarms; an entry of a wheel counts only while it agrees with these.
+    alarm: Vec<u64>,
+    background_alarm: Vec<u64>,
+    /// The alarm last put into a wheel and not taken out since: setting the same one again needs no second entry.
+    queued: Vec<u64>,
+    background_queued: Vec<u64>,
+    /// Domain of each component.
+    pub domain: Vec<u8>,
+    alarms: Vec<Wheel<u32>>,
+    background_alarms: Vec<Wheel<u32>>,
+}
+
+impl Wake {
+    pub fn new(domains: usize) -> Wake {
+        Wake {
+            alarms: (0..domains).map(|_| Wheel::new()).collect(),
+            background_alarms: (0..domains).map(|_| Wheel::new()).collect(),
+            ..Wake::default()
+        }
+    }
+
+    /// Reserves `count` neighbouring flat numbers; all of them are due at cycle 0.
+    pub fn reserve(&mut self, count: usize, domain: u8) -> u32 {
+        let base = self.words.len() * 64;
+        let words = count.div_ceil(64);
+        for w in 0..words {
+            let used = (count - w * 64).min(64);
+            self.words.push(if used == 64 { u64::MAX } else { (1 << used) - 1 });
+        }
+        let end = base + words * 64;
+        self.summary.resize(self.words.len().div_ceil(64), 0);
+        for w in base / 64..self.words.len() {
+            self.summary[w / 64] |= 1 << (w % 64);
+        }
+        self.waits.resize(end, 0);
+        self.alarm.resize(end, NONE);
+        self.background_alarm.resize(end, NONE);
+        self.queued.resize(end, NONE);
+        self.background_queued.resize(end, NONE);
+        self.domain.resize(end, domain);
+        base as u32
+    }
+
+    /// Makes `id` due if it waits for `what`.
+    #[inline]
+    pub fn mark_if(&mut self, id: u32, what: u8) {
+        if self.waits[id as usize] & what != 0 {
+            self.mark(id);
+        }
+    }
+
+    #[inline]
+    fn mark(&mut self, id: u32) {
+        let w = (id >> 6) as usize;
+        self.words[w] |= 1 << (id & 63);
+        self.summary[w >> 6] |= 1 << (w & 63);
+    }
+
+    #[inline]
+    pub fn is_marked(&self, id: u32) -> bool {
+        self.words[(id >> 6) as usize] >> (id & 63) & 1 != 0
+    }
+
+    /// Takes the next non-empty word at or after `from` and before `end`, with its index.
+    #[inline]
+    pub fn take_word(&mut self, from: usize, end: usize) -> Option<(usize, u64)> {
+        if from >= end {
+            return None;
+        }
+        let mut s = from >> 6;
+        let mut bits = self.summary[s] >> (from & 63) << (from & 63);
+        loop {
+            if bits != 0 {
+                let w = (s << 6) + bits.trailing_zeros() as usize;
+                if w >= end {
+                    return None;
+                }
+                self.summary[s] &= !(1 << (w & 63));
+                return Some((w, std::mem::take(&mut self.words[w])));
+            }
+            s += 1;
+            if s << 6 >= end {
+                return None;
+            }
+            bits = self.summary[s];
+        }
+    }
+
+    /// Takes a word, empty or not.
+    #[inline]
+    pub fn take_at(&mut self, w: usize) -> u64 {
+        self.summary[w >> 6] &= !(1 << (w & 63));
+        std::mem::take(&mut self.words[w])
+    }
+
+    /// Makes several components of one word due.
+    #[inline]
+    pub fn mark_word(&mut self, w: usize, bits: u64) {
+        if bits != 0 {
+            self.words[w] |= bits;
+            self.summary[w >> 6] |= 1 << (w & 63);
+        }
+    }
+
+    /// Whether any component in the words `from..end` is due.
+    #[inline]
+    pub fn any(&self, from: usize, end: usize) -> bool {
+        if from >= end {
+            return false;
+        }
+        let (first, last) = (from >> 6, (end - 1) >> 6);
+        (first..=last).any(|s| {
+            let mut bits = self.summary[s];
+            if s == first {
+                bits = bits >> (from & 63) << (from & 63);
+            }
+            if s == last && end & 63 != 0 {
+                bits &= (1 << (end & 63)) - 1;
+            }
+            bits != 0
+        })
+    }
+
+    /// Notes what the component said at the end of its tick at `now`. True if it is due at the next edge.
+    #[inline]
+    pub fn settle(&mut self, id: u32, now: u64, said: Activity) -> bool {
+        let slot = &mut self.waits[id as usize];
+        let timed = *slot & TIMED != 0;
+        *slot = said.waits;
+        if said.waits & BUSY != 0 {
+            if timed {
+                self.forget_alarms(id);
+            }
+            return true;
+        }
+        if timed {
+            self.forget_alarms(id);
+        }
+        if said.until != NONE {
+            if said.until <= now + 1 && said.waits & BACKGROUND == 0 {
+                return true;
+            }
+            self.set_alarm(id, said.until.max(now + 1), said.waits & BACKGROUND != 0);
+        }
+        false
+    }
+
+    #[inline]
+    fn forget_alarms(&mut self, id: u32) {
+        self.alarm[id as usize] = NONE;
+        self.background_alarm[id as usize] = NONE;
+    }
+
+    #[inline]
+    fn set_alarm(&mut self, id: u32, at: u64, background: bool) {
+        let i = id as usize;
+        self.waits[i] |= TIMED;
+        let domain = self.domain[i] as usize;
+        let (slot, queued, wheel) = if background {
+            (&mut self.background_alarm[i], &mut self.background_queued[i], &mut self.background_alarms[domain])
+        } else {
+            (&mut self.alarm[i], &mut self.queued[i], &mut self.alarms[domain])
+        };
+        if at < *slot {
+            *slot = at;
+            if *queued != at {
+                *queued = at;
+                wheel.push(at, id);
+            }
+        }
+    }
+
+    /// A credit for an output of `id` is due at `at`: wake it then, if it waits for one.
+    #[inline]
+    pub fn credit_due(&mut self, id: u32, at: u64) {
+        if self.waits[id as usize] & CREDIT != 0 {
+            self.set_alarm(id, at, false);
+        }
+    }
+
+    /// Makes everything due whose alarm rings at `cycle`. True if a foreground alarm did.
+    pub fn ring(&mut self, domain: usize, cycle: u64) -> bool {
+        let mut foreground = false;
+        let Wake { words, summary, alarm, background_alarm, alarms, background_alarms, .. } = self;
+        let (queued, background_queued) = (&mut self.queued, &mut self.background_queued);
+        let mut mark = |id: u32| {
+            let w = (id >> 6) as usize;
+            words[w] |= 1 << (id & 63);
+            summary[w >> 6] |= 1 << (w & 63);
+        };
+        alarms[domain].drain(cycle, |id| {
+            if alarm[id as usize] == cycle {
+                mark(id);
+                foreground = true;
+            }
+            forget(&mut queued[id as usize], cycle);
+        });
+        background_alarms[domain].drain(cycle, |id| {
+            if background_alarm[id as usize] == cycle {
+                mark(id);
+            }
+            forget(&mut background_queued[id as usize], cycle);
+        });
+        foreground
+    }
+
+    /// Earliest foreground alarm of a domain.
+    pub fn next_alarm(&mut self, domain: usize) -> Option<u64> {
+        let (alarm, queued) = (&self.alarm, &mut self.queued);
+        self.alarms[domain].next_due_where(|due, &id| {
+            let live = alarm[id as usize] == due;
+            if !live {
+                forget(&mut queued[id as usize], due);
+            }
+            live
+        })
+    }
+
+    /// Earliest background alarm of a domain.
+    pub fn next_background_alarm(&mut self, domain: usize) -> Option<u64> {
+        let (alarm, queued) = (&self.background_alarm, &mut self.background_queued);
+        self.background_alarms[domain].next_due_where(|due, &id| {
+            let live = alarm[id as usize] == due;
+            if !live {
+                forget(&mut queued[id as usize], due);
+            }
+            live
+        })
+    }
+
+    /// The alarm of one component, foreground or background.
+    pub fn alarm_of(&self, id: u32) -> Option<u64> {
+        let at = self.alarm[id as usize].min(self.background_alarm[id as usize]);
+        (at != NONE).then_some(at)
+    }
+
+    /// Whether the component waits for `what`.
+    pub fn waits_for(&self, id: u32, what: u8) -> bool {
+        self.waits[id as usize] & what != 0
+    }
+
+    /// Whether the component waits for arrivals.
+    pub fn waits_for_input(&self, id: u32) -> bool {
+        self.waits_for(id, INPUT)
+    }
+}
+
+/// An entry for `at` has left the wheel.
+#[inline]
+fn forget(queued: &mut u64, at: u64) {
+    if *queued == at {
+        *queued = NONE;
+    }
+}

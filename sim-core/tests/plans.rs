@@ -1,0 +1,121 @@
+//! Results are a function of configuration and seed: not of shards, threads or density.
+
+mod support;
+
+use proptest::prelude::*;
+use sim_core::{Density, Detail, Plan, StopAt};
+use support::{Heard, Ring, result};
+
+fn ring() -> impl Strategy<Value = Ring> {
+    let counts = (1_usize..7, 1_usize..7, 1_usize..4);
+    let traffic = (1_u32..20, 1_u16..5, 1_u64..40, 5_u64..200);
+    let wires = (prop::collection::vec(prop_oneof![1_u32..4, 8_u32..40, Just(300)], 1..8), any::<u64>());
+    let clocks = prop_oneof![Just([1000.0, 1000.0]), Just([1755.0, 1000.0]), Just([400.0, 1612.5])];
+    (counts, traffic, wires, clocks).prop_map(
+        |((left, right, fan), (words, capacity, pause_cycles, refresh_cycles), (latencies, seed), mhz)| Ring {
+            left,
+            right,
+            fan,
+            words,
+            capacity,
+            pause_cycles,
+            refresh_cycles,
+            latencies,
+            mhz,
+            seed: seed >> 1,
+        },
+    )
+}
+
+fn plan(threads: usize, shards: usize, density: Density) -> Plan {
+    Plan { threads, shards, density }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn same_digest_for_every_plan(ring in ring()) {
+        let serial = result(ring.build(plan(1, 1, Density::Sparse)));
+        for threads in [1, 2] {
+            for shards in [1, 2, 3, 8] {
+                for density in [Density::Sparse, Density::Dense, Density::Auto] {
+                    let other = result(ring.build(plan(threads, shards, density)));
+                    prop_assert_eq!(&serial, &other, "{} threads, {} shards, {:?}", threads, shards, density);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn idle_tick_changes_nothing(ring in ring()) {
+        // Dense ticks everybody at every edge at which anybody is due: most of these ticks are idle.
+        let sparse = result(ring.build(plan(1, 1, Density::Sparse)));
+        let dense = result(ring.build(plan(1, 1, Density::Dense)));
+        prop_assert_eq!(sparse, dense);
+    }
+
+    #[test]
+    fn no_message_lost_or_doubled(ring in ring()) {
+        let mut machine = ring.build(plan(1, 3, Density::Auto));
+        machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
+        let words = (ring.left + ring.right) as u64 * ring.fan as u64 * u64::from(ring.words);
+        let report = machine.report(Detail::Parts);
+        let sum = |name: &str| ["left", "right"].iter().filter_map(|p| report.value(&format!("{p}.{name}"))).sum::<u64>();
+        prop_assert_eq!(sum("said"), words);
+        prop_assert_eq!(sum("heard"), words);
+        prop_assert_eq!(sum("out_of_order"), 0);
+    }
+
+    #[test]
+    fn running_in_pieces_is_running_at_once(ring in ring(), piece_ns in 1_u64..400) {
+        let whole = result(ring.build(plan(1, 1, Density::Auto)));
+        let mut machine = ring.build(plan(1, 2, Density::Auto));
+        for i in 1..20 {
+            let by = sim_core::Femtos::from_ns(i * piece_ns);
+            if machine.run(StopAt::WorkDoneBy(by), &mut |_| {}).unwrap().reason == sim_core::StopReason::WorkDone {
+                break;
+            }
+        }
+        prop_assert_eq!(whole, result(machine));
+    }
+
+    #[test]
+    fn facts_come_in_the_same_order_from_every_plan(ring in ring()) {
+        let facts = |plan: Plan| {
+            let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+            let mut machine = ring.build(plan);
+            let sink = heard.clone();
+            machine.listen::<Heard>(move |s| sink.lock().unwrap().push(*s));
+            machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
+            drop(machine);
+            std::sync::Arc::into_inner(heard).unwrap().into_inner().unwrap()
+        };
+        let serial = facts(plan(1, 1, Density::Sparse));
+        let ordered = serial.windows(2).all(|w| (w[0].time, w[0].component) <= (w[1].time, w[1].component));
+        prop_assert!(ordered, "facts are out of order");
+        prop_assert_eq!(serial.len() as u64, (ring.left + ring.right) as u64 * ring.fan as u64 * u64::from(ring.words));
+        prop_assert!(serial == facts(plan(2, 3, Density::Dense)));
+    }
+}
+
+#[test]
+fn shards_report_their_load() {
+    let ring = Ring {
+        left: 8,
+        right: 8,
+        fan: 2,
+        words: 50,
+        capacity: 4,
+        pause_cycles: 3,
+        refresh_cycles: 100,
+        latencies: vec![20],
+        mhz: [1000.0, 1000.0],
+        seed: 1,
+    };
+    let mut machine = ring.build(plan(1, 2, Density::Auto));
+    let outcome = machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
+    assert_eq!(outcome.shards.len(), 2);
+    assert!(outcome.shards.iter().all(|s| s.ticks > 400), "{outcome:?}");
+    assert!(outcome.windows * 3 < outcome.shards[0].edges, "windows are longer than an edge: {outcome:?}");
+}

@@ -1,0 +1,292 @@
+//! Compares what a kernel left in memory with a plain-Rust reference.
+//!
+//! References are written from the description of each kernel (`workloads/kernels/*.cu`), not from its code, and compute
+//! floating point in double precision. A launch file names its reference, the buffers to compare and the tolerance.
+
+use super::error::{SassError, nearest};
+use super::exec::GlobalMemory;
+use super::launch::{Argument, Check, ElementType, Launch, Value};
+
+/// Outcome of a comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    pub reference: String,
+    /// Elements compared.
+    pub elements: u64,
+    pub max_abs_error: f64,
+    /// Of elements whose reference is not zero.
+    pub max_rel_error: f64,
+    /// Elements outside the tolerance.
+    pub failures: u64,
+    pub first_failure: Option<Failure>,
+}
+
+/// One element outside the tolerance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub buffer: String,
+    pub element: u64,
+    pub got: f64,
+    pub want: f64,
+}
+
+impl Comparison {
+    pub fn passed(&self) -> bool {
+        self.failures == 0
+    }
+}
+
+/// Names that a launch file may give as `reference`.
+pub const REFERENCES: [&str; 8] =
+    ["histogram", "reduction", "saxpy", "sgemm", "softmax", "stencil2d", "transpose", "vectoradd"];
+
+/// Compares memory after the run with the reference that the launch names; `None` when it names none.
+///
+/// # Errors
+/// The reference does not exist, or the launch lacks an argument that it needs.
+pub fn check(launch: &Launch, memory: &GlobalMemory) -> Result<Option<Comparison>, SassError> {
+    let Some(check) = &launch.check else { return Ok(None) };
+    let mut arguments = Arguments { launch, check, buffers: Vec::new() };
+    arguments.compute()?;
+    let mut comparison = Comparison {
+        reference: check.reference.clone(),
+        elements: 0,
+        max_abs_error: 0.0,
+        max_rel_error: 0.0,
+        failures: 0,
+        first_failure: None,
+    };
+    for output in &check.outputs {
+        let argument = arguments.find(output)?;
+        let want = arguments.buffers.iter().find(|(name, _)| name == output).map(|(_, values)| values);
+        let Some(want) = want else {
+            let message = format!("reference `{}` says nothing about `{output}`", check.reference);
+            return Err(SassError::new(&launch.file, check.line, message, "name a buffer that the kernel writes"));
+        };
+        let got = memory.buffer(output).map(|buffer| decode(argument.element, &buffer.data)).unwrap_or_default();
+        comparison.compare(output, &got, want, check);
+    }
+    Ok(Some(comparison))
+}
+
+impl Comparison {
+    fn compare(&mut self, buffer: &str, got: &[f64], want: &[f64], check: &Check) {
+        for (element, (&got, &want)) in got.iter().zip(want).enumerate() {
+            self.elements += 1;
+            let same = got == want || got.is_nan() && want.is_nan();
+            let error = if same { 0.0 } else { (got - want).abs() };
+            let allowed = check.tolerance_abs + check.tolerance_rel * want.abs();
+            // Not `error > allowed`: a NaN on one side only is a failure.
+            if !(error <= allowed) {
+                self.failures += 1;
+                let element = element as u64;
+                self.first_failure.get_or_insert_with(|| Failure { buffer: buffer.to_owned(), element, got, want });
+            }
+            self.max_abs_error = self.max_abs_error.max(error);
+            if want != 0.0 {
+                self.max_rel_error = self.max_rel_error.max(error / want.abs());
+            }
+        }
+    }
+}
+
+fn decode(element: ElementType, bytes: &[u8]) -> Vec<f64> {
+    let word = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
+    let value = |bits: u64| match element {
+        ElementType::F32 => f64::from(f32::from_bits(bits as u32)),
+        ElementType::F64 => f64::from_bits(bits),
+        ElementType::I32 => f64::from(bits as u32 as i32),
+        ElementType::U32 => f64::from(bits as u32),
+        ElementType::I64 => bits as i64 as f64,
+        ElementType::U64 => bits as f64,
+    };
+    bytes.chunks_exact(element.size_bytes()).map(|chunk| value(word(chunk))).collect()
+}
+
+/// The arguments as they were before the run, by name, and what the reference makes of the buffers.
+struct Arguments<'a> {
+    launch: &'a Launch,
+    check: &'a Check,
+    buffers: Vec<(String, Vec<f64>)>,
+}
+
+impl Arguments<'_> {
+    fn error(&self, message: String, help: &str) -> SassError {
+        SassError::new(&self.launch.file, self.check.line, message, help)
+    }
+
+    fn find(&self, name: &str) -> Result<&Argument, SassError> {
+        self.launch.arguments.iter().find(|argument| argument.name == name).ok_or_else(|| {
+            let message = format!("reference `{}` needs an argument named `{name}`", self.check.reference);
+            self.error(message, "give the arguments the names of the kernel's source")
+        })
+    }
+
+    fn scalar(&self, name: &str) -> Result<f64, SassError> {
+        let argument = self.find(name)?;
+        match &argument.value {
+            Value::Scalar(bytes) => Ok(decode(argument.element, bytes).first().copied().unwrap_or(0.0)),
+            Value::Buffer { .. } => Err(self.error(format!("`{name}` should be a scalar"), "")),
+        }
+    }
+
+    /// A size: what is negative counts as nothing.
+    fn size(&self, name: &str) -> Result<usize, SassError> {
+        self.scalar(name).map(|value| value.max(0.0) as usize)
+    }
+
+    /// At least `least` elements.
+    fn buffer(&self, name: &str, least: usize) -> Result<Vec<f64>, SassError> {
+        let argument = self.find(name)?;
+        let Value::Buffer { count, init } = &argument.value else {
+            return Err(self.error(format!("`{name}` should be a buffer"), ""));
+        };
+        if *count < least {
+            let message = format!("buffer `{name}` has {count} elements, but the sizes ask for {least}");
+            return Err(self.error(message, "make it larger, or the sizes smaller"));
+        }
+        Ok(decode(argument.element, &init.bytes(argument.element, *count)))
+    }
+
+    fn area(&self, rows: usize, columns: usize) -> Result<usize, SassError> {
+        let area = rows.checked_mul(columns).filter(|&area| area < 1 << 40);
+        area.ok_or_else(|| self.error(format!("{rows} x {columns} elements are too many"), "choose smaller sizes"))
+    }
+
+    fn output(&mut self, name: &str, values: Vec<f64>) {
+        self.buffers.push((name.to_owned(), values));
+    }
+
+    fn compute(&mut self) -> Result<(), SassError> {
+        match self.check.reference.as_str() {
+            "vectoradd" => self.vectoradd(),
+            "saxpy" => self.saxpy(),
+            "sgemm" => self.sgemm(),
+            "reduction" => self.reduction(),
+            "transpose" => self.transpose(),
+            "histogram" => self.histogram(),
+            "stencil2d" => self.stencil2d(),
+            "softmax" => self.softmax(),
+            unknown => {
+                let help = match nearest(unknown, REFERENCES) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("known are {}", REFERENCES.join(", ")),
+                };
+                Err(self.error(format!("there is no reference `{unknown}`"), &help))
+            }
+        }
+    }
+
+    /// c = a + b, rounded once to single precision.
+    fn vectoradd(&mut self) -> Result<(), SassError> {
+        let n = self.size("n")?;
+        let (a, b, mut c) = (self.buffer("a", n)?, self.buffer("b", n)?, self.buffer("c", n)?);
+        for i in 0..n {
+            c[i] = f64::from((a[i] + b[i]) as f32);
+        }
+        self.output("c", c);
+        Ok(())
+    }
+
+    fn saxpy(&mut self) -> Result<(), SassError> {
+        let (n, alpha) = (self.size("n")?, self.scalar("alpha")?);
+        let (x, mut y) = (self.buffer("x", n)?, self.buffer("y", n)?);
+        for i in 0..n {
+            y[i] += alpha * x[i];
+        }
+        self.output("y", y);
+        Ok(())
+    }
+
+    fn sgemm(&mut self) -> Result<(), SassError> {
+        let (m, n, k) = (self.size("m")?, self.size("n")?, self.size("k")?);
+        let (alpha, beta) = (self.scalar("alpha")?, self.scalar("beta")?);
+        let (a, b) = (self.buffer("a", self.area(m, k)?)?, self.buffer("b", self.area(k, n)?)?);
+        let mut c = self.buffer("c", self.area(m, n)?)?;
+        let mut sums = vec![0.0; n];
+        for row in 0..m {
+            sums.fill(0.0);
+            for step in 0..k {
+                let factor = a[row * k + step];
+                for (sum, b) in sums.iter_mut().zip(&b[step * n..]) {
+                    *sum += factor * b;
+                }
+            }
+            for (c, sum) in c[row * n..].iter_mut().zip(&sums) {
+                // With beta zero the old value is not read, so that a NaN in it does not spread.
+                *c = if beta == 0.0 { alpha * sum } else { alpha * sum + beta * *c };
+            }
+        }
+        self.output("c", c);
+        Ok(())
+    }
+
+    fn reduction(&mut self) -> Result<(), SassError> {
+        let n = self.size("n")?;
+        let (values, mut sum) = (self.buffer("values", n)?, self.buffer("sum", 1)?);
+        sum[0] += values[..n].iter().sum::<f64>();
+        self.output("sum", sum);
+        Ok(())
+    }
+
+    fn transpose(&mut self) -> Result<(), SassError> {
+        let (rows, columns) = (self.size("rows")?, self.size("columns")?);
+        let area = self.area(rows, columns)?;
+        let (input, mut out) = (self.buffer("in", area)?, self.buffer("out", area)?);
+        for row in 0..rows {
+            for column in 0..columns {
+                out[column * rows + row] = input[row * columns + column];
+            }
+        }
+        self.output("out", out);
+        Ok(())
+    }
+
+    fn histogram(&mut self) -> Result<(), SassError> {
+        let (n, low, shift) = (self.size("n")?, self.scalar("low")?, self.scalar("shift")?);
+        let (mut bins, mut outside) = (self.buffer("bins", 256)?, self.buffer("outside", 1)?);
+        let width = f64::from(1u32.checked_shl(shift as u32).unwrap_or(0));
+        for value in &self.buffer("values", n)?[..n] {
+            let bin = ((value - low) / width).floor();
+            if (0.0..256.0).contains(&bin) { bins[bin as usize] += 1.0 } else { outside[0] += 1.0 }
+        }
+        self.output("bins", bins);
+        self.output("outside", outside);
+        Ok(())
+    }
+
+    fn stencil2d(&mut self) -> Result<(), SassError> {
+        let (width, height) = (self.size("width")?, self.size("height")?);
+        let (centre, neighbour) = (self.scalar("centre")?, self.scalar("neighbour")?);
+        let area = self.area(width, height)?;
+        let (input, mut out) = (self.buffer("in", area)?, self.buffer("out", area)?);
+        for i in 0..area {
+            let (x, y) = (i % width, i / width);
+            let rim = x == 0 || y == 0 || x + 1 == width || y + 1 == height;
+            out[i] = if rim {
+                input[i]
+            } else {
+                centre * input[i] + neighbour * (input[i - width] + input[i + width] + input[i - 1] + input[i + 1])
+            };
+        }
+        self.output("out", out);
+        Ok(())
+    }
+
+    /// Rows are as many as blocks.
+    fn softmax(&mut self) -> Result<(), SassError> {
+        let (rows, columns) = (self.launch.grid[0] as usize, self.size("columns")?);
+        let area = self.area(rows, columns)?;
+        let (input, mut out) = (self.buffer("in", area)?, self.buffer("out", area)?);
+        for row in 0..rows {
+            let range = row * columns..(row + 1) * columns;
+            let largest = input[range.clone()].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = input[range.clone()].iter().map(|value| (value - largest).exp()).sum();
+            for i in range {
+                out[i] = (input[i] - largest).exp() / sum;
+            }
+        }
+        self.output("out", out);
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! Constant banks: the words that the driver fills at launch, the parameters, and the compiler's own tables.
+
+use super::super::kernel::Kernel;
+use super::super::launch::Launch;
+use super::lower::{ConstantWord, Lowered, Refusal};
+use super::memory::{Width, extend};
+
+/// Bytes of constant space a bank takes in the addresses that timing sees.
+const BANK_BYTES: u32 = 64 * 1024;
+
+/// Where timing sees an address of a bank: banks lie one behind the other.
+pub fn timing_offset(bank: u8, offset: u32) -> u32 {
+    u32::from(bank) * BANK_BYTES + offset % BANK_BYTES
+}
+
+/// What a word of bank 0 below the parameters holds. Offsets from the listings of sm_75 to sm_90 compiled with CUDA 13.0:
+/// where `blockDim`, `gridDim`, the stack pointer and the descriptor of global accesses are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LaunchWord {
+    Block(usize),
+    Grid(usize),
+    StackPointer,
+    /// Of global accesses; its contents do not matter to values.
+    Descriptor,
+}
+
+fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
+    let descriptor = if arch == "sm_90" { 0x208 } else { 0x118 };
+    match offset {
+        0x0 | 0x4 | 0x8 => Some(LaunchWord::Block(offset as usize / 4)),
+        0xc | 0x10 | 0x14 => Some(LaunchWord::Grid(offset as usize / 4 - 3)),
+        0x28 => Some(LaunchWord::StackPointer),
+        _ if offset & !4 == descriptor => Some(LaunchWord::Descriptor),
+        _ => None,
+    }
+}
+
+/// Refuses words that nothing fills.
+pub fn check_word(kernel: &Kernel, bank: u8, offset: u32) -> Lowered<()> {
+    let metadata = &kernel.metadata;
+    if bank == 0 {
+        let parameters =
+            metadata.parameter_base..metadata.parameter_base + metadata.parameter_bytes.next_multiple_of(4);
+        if parameters.contains(&offset) || launch_word(&kernel.arch, offset).is_some() {
+            return Ok(());
+        }
+        let what = format!("c[0x0][{offset:#x}] is neither a parameter nor a word of the launch that is known");
+        let help = format!("parameters are at {:#x} to {:#x}", parameters.start, parameters.end);
+        return Err(Refusal::new(what, help));
+    }
+    let contents = metadata.constant_banks.iter().find(|(own, _)| *own == bank);
+    match contents {
+        Some((_, contents)) if offset as usize + 4 <= contents.len() => Ok(()),
+        Some((_, contents)) => {
+            let what = format!("c[{bank:#x}][{offset:#x}] lies behind the {:#x} bytes of the bank", contents.len());
+            Err(Refusal::new(what, "use metadata and listing of one build"))
+        }
+        None => Err(Refusal::new(
+            format!("constant bank {bank} is not in the kernel's metadata"),
+            "add a [[constant_bank]] with its contents (the build script does)",
+        )),
+    }
+}
+
+/// Contents of all banks for one launch.
+#[derive(Clone, Debug, Default)]
+pub struct ConstantBanks {
+    banks: Vec<(u8, Vec<u8>)>,
+}
+
+impl ConstantBanks {
+    /// `arguments`: bytes of each parameter, sizes as the kernel has them.
+    pub fn new(kernel: &Kernel, launch: &Launch, arguments: &[Vec<u8>]) -> Self {
+        let metadata = &kernel.metadata;
+        let end = metadata.parameter_base + metadata.parameter_bytes;
+        let mut zero = vec![0; (end.max(metadata.constant_bank_0_bytes) as usize).next_multiple_of(8).max(0x210)];
+        for offset in (0..metadata.parameter_base).step_by(4) {
+            let word = match launch_word(&kernel.arch, offset) {
+                Some(LaunchWord::Block(axis)) => launch.block[axis],
+                Some(LaunchWord::Grid(axis)) => launch.grid[axis],
+                // The stack grows down from the end of the thread's local memory.
+                Some(LaunchWord::StackPointer) => stack_bytes(kernel),
+                Some(LaunchWord::Descriptor) | None => 0,
+            };
+            zero[offset as usize..offset as usize + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        for (parameter, bytes) in metadata.parameters.iter().zip(arguments) {
+            let at = (metadata.parameter_base + parameter.offset_bytes) as usize;
+            zero[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        let mut banks = vec![(0, zero)];
+        banks.extend(metadata.constant_banks.iter().cloned());
+        Self { banks }
+    }
+
+    fn bytes(&self, bank: u8) -> Option<&[u8]> {
+        self.banks.iter().find(|(own, _)| *own == bank).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// A word that [`check_word`] let pass.
+    pub fn word(&self, word: ConstantWord) -> u32 {
+        match word {
+            ConstantWord::Immediate(value) => value,
+            ConstantWord::Bank { bank, offset } => self.load(bank, offset, Width::WORD).map_or(0, |words| words[0]),
+        }
+    }
+
+    /// An aligned load of up to 16 bytes, if it lies inside.
+    pub fn load(&self, bank: u8, offset: u32, width: Width) -> Option<[u32; 4]> {
+        let (start, size) = (offset as usize, usize::from(width.bytes));
+        let bytes = self.bytes(bank)?.get(start..start.checked_add(size)?)?;
+        if !start.is_multiple_of(size) {
+            return None;
+        }
+        let mut words = [0; 4];
+        if size < 4 {
+            words[0] = extend(width, bytes);
+        } else {
+            for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+                *word = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+            }
+        }
+        Some(words)
+    }
+
+    pub fn neighbourhood(&self, bank: u8) -> String {
+        match self.bytes(bank) {
+            Some(bytes) => format!("constant bank {bank} has {:#x} bytes", bytes.len()),
+            None => format!("constant bank {bank} is not in the kernel's metadata"),
+        }
+    }
+}
+
+/// Local memory of a thread.
+pub fn stack_bytes(kernel: &Kernel) -> u32 {
+    kernel.metadata.local_bytes.next_multiple_of(16)
+}

@@ -1,0 +1,90 @@
+//! Sums over what was executed: instructions, floating-point operations and bytes, for a roofline.
+
+use std::collections::BTreeMap;
+
+use super::super::instruction::Instruction;
+use super::warp::Tally;
+
+/// Counted by instruction; every number is of all CTAs that ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Instructions that a warp executed, also with a guard that was false in all lanes.
+    pub warp_instructions: u64,
+    /// Instructions times the lanes that executed them.
+    pub thread_instructions: u64,
+    /// Warp instructions by base mnemonic.
+    pub by_opcode: BTreeMap<String, u64>,
+    /// Single precision: FADD and FMUL count 1 a lane, FFMA 2.
+    pub flops_f32: u64,
+    /// Packed half precision: two numbers a lane.
+    pub flops_f16: u64,
+    pub flops_f64: u64,
+    /// MUFU, a lane 1; not part of the above.
+    pub special_functions: u64,
+    /// What lanes asked for, before coalescing and caches. An atomic counts in both.
+    pub global_load_bytes: u64,
+    pub global_store_bytes: u64,
+    pub shared_load_bytes: u64,
+    pub shared_store_bytes: u64,
+    pub local_load_bytes: u64,
+    pub local_store_bytes: u64,
+}
+
+impl Counters {
+    pub(super) fn of(instructions: &[Instruction], tallies: &[Tally]) -> Self {
+        let mut sums = Self::default();
+        for (instruction, tally) in instructions.iter().zip(tallies).filter(|(_, tally)| tally.warps != 0) {
+            sums.add(instruction, *tally);
+        }
+        sums
+    }
+
+    fn add(&mut self, instruction: &Instruction, Tally { warps, lanes }: Tally) {
+        self.warp_instructions += warps;
+        self.thread_instructions += lanes;
+        *self.by_opcode.entry(instruction.mnemonic.clone()).or_default() += warps;
+        let bytes = lanes * width_bytes(instruction);
+        match instruction.mnemonic.as_str() {
+            "FADD" | "FMUL" | "FADD32I" | "FMUL32I" => self.flops_f32 += lanes,
+            "FFMA" | "FFMA32I" => self.flops_f32 += 2 * lanes,
+            "HADD2" | "HMUL2" => self.flops_f16 += 2 * lanes,
+            // With zero factors the compiler uses it to load a constant: no arithmetic.
+            "HFMA2" if !is_constant_load(instruction) => self.flops_f16 += 4 * lanes,
+            "DADD" | "DMUL" => self.flops_f64 += lanes,
+            "DFMA" => self.flops_f64 += 2 * lanes,
+            "MUFU" => self.special_functions += lanes,
+            "LDG" => self.global_load_bytes += bytes,
+            "STG" => self.global_store_bytes += bytes,
+            "LDS" => self.shared_load_bytes += bytes,
+            "STS" => self.shared_store_bytes += bytes,
+            "LDL" => self.local_load_bytes += bytes,
+            "STL" => self.local_store_bytes += bytes,
+            "RED" | "REDG" | "ATOM" | "ATOMG" => {
+                self.global_load_bytes += bytes;
+                self.global_store_bytes += bytes;
+            }
+            "ATOMS" => {
+                self.shared_load_bytes += bytes;
+                self.shared_store_bytes += bytes;
+            }
+            _ => {}
+        }
+    }
+
+    /// All floating-point operations except special functions.
+    pub fn flops(&self) -> u64 {
+        self.flops_f16 + self.flops_f32 + self.flops_f64
+    }
+}
+
+fn width_bytes(instruction: &Instruction) -> u64 {
+    let widths =
+        [("U8", 1), ("S8", 1), ("U16", 2), ("S16", 2), ("64", 8), ("U64", 8), ("S64", 8), ("F64", 8), ("128", 16)];
+    widths.iter().find(|(modifier, _)| instruction.has_modifier(modifier)).map_or(4, |(_, bytes)| *bytes)
+}
+
+fn is_constant_load(instruction: &Instruction) -> bool {
+    use super::super::instruction::Operand;
+    let zero = |operand: &Operand| matches!(operand, Operand::Register(register) if register.is_zero());
+    instruction.operands.get(1).is_some_and(zero) && instruction.operands.get(2).is_some_and(zero)
+}

@@ -1,0 +1,273 @@
+//! Paths of a warp: which lanes are where, who waits for whom.
+//!
+//! ```text
+//!            BRA, lanes disagree            BSYNC: waits until all of its region came
+//!  running ───────────────┬─▶ ready (stack) ──▶ running ──▶ arrived ──┐
+//!     ▲                   └─▶ running goes on                         │
+//!     └───────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Since Volta, each thread has its own program counter; lanes of a warp that disagree run on separately and come together
+//! again only where the compiler says so: BSSY names a region's lanes, BSYNC waits for them, BREAK and EXIT leave.
+//! Which path runs first is not specified. Here: **where lanes disagree, those that do not jump go on**, the others run when
+//! these stop (last parted, first resumed); and **a path that jumps backwards, or says YIELD, steps behind all others
+//! that are ready**. The first keeps the order of the listing. The second makes sure that every ready path gets its turn,
+//! so that a thread that spins on a lock held by another lane of its warp comes to an end, as hardware guarantees.
+//! Both depend on nothing but the program and its data.
+
+/// Lanes at one program counter (index into the code).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    pub at: u32,
+    pub lanes: u32,
+}
+
+/// Lanes that BSSY told to come together again.
+#[derive(Clone, Copy, Debug)]
+struct Region {
+    barrier: u8,
+    /// Where they go on.
+    target: u32,
+    lanes: u32,
+    arrived: u32,
+}
+
+/// Lanes that wait at a WARPSYNC.
+#[derive(Clone, Copy, Debug)]
+struct Gathering {
+    next: u32,
+    wanted: u32,
+    arrived: u32,
+}
+
+/// A path that waits at a barrier of its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parked {
+    pub barrier: u8,
+    /// Threads the barrier waits for; 0 = all of the block.
+    pub threads: u32,
+    pub path: Path,
+}
+
+/// Control state of one warp.
+#[derive(Clone, Debug, Default)]
+pub struct Divergence {
+    /// Next to run: the last.
+    ready: Vec<Path>,
+    regions: Vec<Region>,
+    gatherings: Vec<Gathering>,
+    pub parked: Vec<Parked>,
+    /// Lanes that have not exited.
+    pub live: u32,
+}
+
+impl Divergence {
+    /// A warp of these lanes, about to run from the first instruction.
+    pub fn reset(&mut self, lanes: u32) {
+        self.ready.clear();
+        self.regions.clear();
+        self.gatherings.clear();
+        self.parked.clear();
+        self.live = lanes;
+        self.ready.push(Path { at: 0, lanes });
+    }
+
+    pub fn next(&mut self) -> Option<Path> {
+        self.ready.pop()
+    }
+
+    pub fn is_alone(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// To run when what runs now stops.
+    pub fn suspend(&mut self, path: Path) {
+        self.ready.push(path);
+    }
+
+    /// To run when all others that are ready have run.
+    pub fn step_back(&mut self, path: Path) {
+        self.ready.insert(0, path);
+    }
+
+    /// BSSY: these lanes will come together at `target`.
+    pub fn open(&mut self, barrier: u8, lanes: u32, target: u32) {
+        // A region is opened anew by lanes that never came to its end.
+        self.leave(barrier, lanes);
+        self.regions.push(Region { barrier, target, lanes, arrived: 0 });
+    }
+
+    /// BSYNC by `path`. Returns the path that goes on at once, if one does.
+    pub fn arrive(&mut self, barrier: u8, path: Path, next: u32) -> Option<Path> {
+        let mut outside = path.lanes;
+        let mut complete = None;
+        for index in (0..self.regions.len()).rev() {
+            let region = &mut self.regions[index];
+            if region.barrier != barrier || region.lanes & outside == 0 {
+                continue;
+            }
+            region.arrived |= region.lanes & outside;
+            outside &= !region.lanes;
+            if region.arrived == region.lanes {
+                let done = self.regions.remove(index);
+                let path = Path { at: done.target, lanes: done.lanes };
+                if let Some(other) = complete.replace(path) {
+                    self.ready.push(other);
+                }
+            }
+            if outside == 0 {
+                return complete;
+            }
+        }
+        // Lanes that belong to no region (they left it by BREAK) do not wait.
+        if let Some(other) = complete {
+            self.ready.push(other);
+        }
+        Some(Path { at: next, lanes: outside })
+    }
+
+    /// BREAK: these lanes no longer belong to the region.
+    pub fn leave(&mut self, barrier: u8, lanes: u32) {
+        for region in self.regions.iter_mut().filter(|region| region.barrier == barrier) {
+            region.lanes &= !lanes;
+            region.arrived &= !lanes;
+        }
+        self.release();
+    }
+
+    /// EXIT: these lanes are gone.
+    pub fn exit(&mut self, lanes: u32) {
+        self.live &= !lanes;
+        for region in &mut self.regions {
+            region.lanes &= !lanes;
+            region.arrived &= !lanes;
+        }
+        for gathering in &mut self.gatherings {
+            gathering.wanted &= !lanes;
+        }
+        self.release();
+    }
+
+    /// WARPSYNC: waits for `wanted`. Returns the path that goes on at once, if one does.
+    pub fn gather(&mut self, path: Path, next: u32, wanted: u32) -> Option<Path> {
+        let wanted = wanted & self.live | path.lanes;
+        let found = self.gatherings.iter().position(|own| own.next == next && own.wanted & path.lanes != 0);
+        let index = found.unwrap_or_else(|| {
+            self.gatherings.push(Gathering { next, wanted, arrived: 0 });
+            self.gatherings.len() - 1
+        });
+        let gathering = &mut self.gatherings[index];
+        gathering.arrived |= path.lanes;
+        if gathering.arrived & gathering.wanted != gathering.wanted {
+            return None;
+        }
+        let done = self.gatherings.remove(index);
+        Some(Path { at: done.next, lanes: done.arrived })
+    }
+
+    /// Lets those go on who wait for nobody any more.
+    fn release(&mut self) {
+        let ready = &mut self.ready;
+        self.regions.retain(|region| {
+            if region.arrived == region.lanes && region.lanes != 0 {
+                ready.push(Path { at: region.target, lanes: region.lanes });
+            }
+            region.arrived != region.lanes
+        });
+        self.gatherings.retain(|gathering| {
+            let complete = gathering.arrived & gathering.wanted == gathering.wanted;
+            if complete && gathering.arrived != 0 {
+                ready.push(Path { at: gathering.next, lanes: gathering.arrived });
+            }
+            !complete
+        });
+    }
+
+    /// The block's barrier is complete: its paths go on.
+    pub fn unpark(&mut self, barrier: u8) {
+        // The lowest lanes on top, so that they run first.
+        let mut released: Vec<Path> =
+            self.parked.iter().filter(|parked| parked.barrier == barrier).map(|parked| parked.path).collect();
+        self.parked.retain(|parked| parked.barrier != barrier);
+        // Paths that stopped at the same instruction go on together: the barrier joined them.
+        released.sort_by_key(|path| (path.at, path.lanes.trailing_zeros()));
+        released.dedup_by(|later, first| {
+            let same = later.at == first.at;
+            if same {
+                first.lanes |= later.lanes;
+            }
+            same
+        });
+        self.ready.extend(released.into_iter().rev());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warp() -> Divergence {
+        let mut warp = Divergence::default();
+        warp.reset(0xff);
+        warp.next();
+        warp
+    }
+
+    #[test]
+    fn a_region_waits_for_all_its_lanes() {
+        let mut warp = warp();
+        warp.open(0, 0xff, 9);
+        assert_eq!(warp.arrive(0, Path { at: 8, lanes: 0x0f }, 9), None);
+        assert_eq!(warp.arrive(0, Path { at: 8, lanes: 0xf0 }, 9), Some(Path { at: 9, lanes: 0xff }));
+    }
+
+    #[test]
+    fn lanes_that_exit_or_break_are_not_waited_for() {
+        for exits in [true, false] {
+            let mut warp = warp();
+            warp.open(3, 0xff, 9);
+            assert_eq!(warp.arrive(3, Path { at: 8, lanes: 0x0f }, 9), None);
+            if exits {
+                warp.exit(0xf0)
+            } else {
+                warp.leave(3, 0xf0)
+            }
+            assert_eq!(warp.next(), Some(Path { at: 9, lanes: 0x0f }));
+        }
+    }
+
+    #[test]
+    fn sibling_regions_on_one_barrier_register_do_not_mix() {
+        let mut warp = warp();
+        warp.open(1, 0x0f, 5);
+        warp.open(1, 0xf0, 7);
+        assert_eq!(warp.arrive(1, Path { at: 4, lanes: 0x03 }, 5), None);
+        assert_eq!(warp.arrive(1, Path { at: 6, lanes: 0xf0 }, 7), Some(Path { at: 7, lanes: 0xf0 }));
+        assert_eq!(warp.arrive(1, Path { at: 4, lanes: 0x0c }, 5), Some(Path { at: 5, lanes: 0x0f }));
+    }
+
+    #[test]
+    fn lanes_without_a_region_pass() {
+        let mut warp = warp();
+        warp.open(0, 0xff, 9);
+        warp.leave(0, 0x0f);
+        assert_eq!(warp.arrive(0, Path { at: 8, lanes: 0x0f }, 9), Some(Path { at: 9, lanes: 0x0f }));
+    }
+
+    #[test]
+    fn warpsync_gathers() {
+        let mut warp = warp();
+        assert_eq!(warp.gather(Path { at: 3, lanes: 0x0f }, 4, 0xffff_ffff), None);
+        assert_eq!(warp.gather(Path { at: 3, lanes: 0xf0 }, 4, 0xffff_ffff), Some(Path { at: 4, lanes: 0xff }));
+    }
+
+    #[test]
+    fn paths_take_turns() {
+        let mut warp = warp();
+        warp.suspend(Path { at: 1, lanes: 1 });
+        warp.suspend(Path { at: 2, lanes: 2 });
+        warp.step_back(Path { at: 3, lanes: 4 });
+        let order: Vec<u32> = std::iter::from_fn(|| warp.next()).map(|path| path.at).collect();
+        assert_eq!(order, [2, 1, 3]);
+    }
+}

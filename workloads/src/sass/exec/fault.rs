@@ -1,0 +1,46 @@
+//! What can go wrong while a kernel executes.
+
+/// An error at one instruction of one warp.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: `{text}` at {pc:#06x} of `{kernel}`, block {cta:?}, warp {warp}: {cause}")]
+pub struct ExecError {
+    pub kernel: String,
+    pub file: String,
+    pub line: u32,
+    pub pc: u32,
+    pub text: String,
+    /// Block index in x, y, z.
+    pub cta: [u32; 3],
+    pub warp: u32,
+    pub cause: Cause,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    #[error("lane {lane} accesses {bytes} bytes of {space} memory at {address:#x}, outside; {neighbourhood}")]
+    OutOfBounds { space: &'static str, lane: u32, address: u64, bytes: u32, neighbourhood: String },
+    #[error("lane {lane} accesses {bytes} bytes of {space} memory at {address:#x}, which is not a multiple of {bytes}")]
+    Misaligned { space: &'static str, lane: u32, address: u64, bytes: u32 },
+    #[error("lane {lane} jumps to {target:#x}, where no instruction is")]
+    BadTarget { lane: u32, target: u64 },
+    #[error("execution runs past the last instruction")]
+    RanOffTheEnd,
+    #[error("{0}")]
+    BarrierDeadlock(String),
+    #[error(
+        "its lanes {lanes:#010x} wait for lanes that never arrive (BSYNC or WARPSYNC), and nothing else can run in the warp"
+    )]
+    ConvergenceDeadlock { lanes: u32 },
+    #[error(
+        "the block has executed {executed} warp instructions and does not end; a kernel that waits for another block, \
+         or for time to pass, needs values at issue: that is what --coupled is for, which does not exist yet. If the \
+         kernel is only long, raise the limit"
+    )]
+    Watchdog { executed: u64 },
+    #[error("the kernel stops itself (trap)")]
+    Trap,
+}
+
+/// As it travels out of the hot loop.
+pub type Fault = Box<Cause>;

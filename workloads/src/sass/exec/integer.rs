@@ -1,0 +1,449 @@
+//! Integer arithmetic: IADD3, IMAD, LEA, ISETP, IMNMX and their relatives.
+
+use super::compare::{Boolean, Relation, combine};
+use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, Source, lanes_where};
+use super::lower::{Lowered, Lowering, Refusal};
+use super::op::Op;
+
+#[derive(Clone, Copy, Debug)]
+pub enum IntegerOp {
+    /// a + b + c.
+    Add3 {
+        to: Slot,
+        from: [Slot; 3],
+    },
+    /// a + b + c with signs, carries out (at least 1, at least 2) and carries in.
+    Add3Full {
+        to: Slot,
+        from: [Source; 3],
+        carry_out: [u8; 2],
+        carry_in: [PredicateSource; 2],
+    },
+    /// Low half of a·b + c.
+    MultiplyAdd {
+        to: Slot,
+        from: [Slot; 3],
+    },
+    /// Low half of ±a·b ± c; the product's sign is on `from[0]`.
+    MultiplyAddSigned {
+        to: Slot,
+        from: [Slot; 3],
+        negate: [bool; 2],
+    },
+    /// a·b + c over 64 bits, c a pair; carry out and in.
+    MultiplyWide {
+        to: Slot,
+        from: [Slot; 3],
+        negate: [bool; 2],
+        signed: bool,
+        carry_out: u8,
+        carry_in: PredicateSource,
+    },
+    /// Upper half of a·b + c over 64 bits, c a pair.
+    MultiplyHigh {
+        to: Slot,
+        from: [Slot; 3],
+        negate: [bool; 2],
+        signed: bool,
+    },
+    /// (a << shift) + b, with carry out.
+    ShiftAdd {
+        to: Slot,
+        from: [Source; 2],
+        shift: u8,
+        carry_out: u8,
+    },
+    /// Upper word of ({high, a} << shift), plus b and a carry.
+    ShiftAddHigh {
+        to: Slot,
+        a: Slot,
+        b: Source,
+        high: High,
+        shift: u8,
+        carry_out: u8,
+        carry_in: PredicateSource,
+    },
+    /// relation(a, b) into one predicate, its complement into another, each combined with a third.
+    Compare {
+        to: [u8; 2],
+        from: [Slot; 2],
+        relation: Relation,
+        signed: bool,
+        boolean: Boolean,
+        with: PredicateSource,
+    },
+    /// As `Compare` on the upper words; `low` is the result for the lower words.
+    CompareExtended {
+        to: [u8; 2],
+        from: [Slot; 2],
+        relation: Relation,
+        signed: bool,
+        boolean: Boolean,
+        with: PredicateSource,
+        low: PredicateSource,
+    },
+    /// Minimum where the predicate holds, maximum elsewhere.
+    MinMax {
+        to: Slot,
+        from: [Slot; 2],
+        signed: bool,
+        minimum: PredicateSource,
+    },
+    /// Minimum or maximum of a + b and c.
+    AddMinMax {
+        to: Slot,
+        from: [Slot; 3],
+        signed: bool,
+        minimum: PredicateSource,
+    },
+    Absolute {
+        to: Slot,
+        from: Slot,
+    },
+}
+
+/// Upper word of what LEA.HI shifts.
+#[derive(Clone, Copy, Debug)]
+pub enum High {
+    Word(Slot),
+    /// The sign of the lower word (`.SX32`).
+    Sign,
+}
+
+pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
+    let op = match mnemonic {
+        "IADD3" => add3(cx)?,
+        "VIADD" | "IADD" => {
+            let (to, a, b) = (cx.target()?, cx.source()?, cx.source()?);
+            sum(to, [a, b, Source::plain(cx.zero())])?
+        }
+        "IMAD" => multiply(cx)?,
+        "LEA" => shift_add(cx)?,
+        "ISETP" => compare(cx)?,
+        "IMNMX" | "VIMNMX" => {
+            let signed = !cx.take("U32");
+            let to = cx.target()?;
+            let from = [cx.plain_source()?, cx.plain_source()?];
+            IntegerOp::MinMax { to, from, signed, minimum: cx.predicate()? }
+        }
+        "VIADDMNMX" => {
+            let signed = !cx.take("U32");
+            let to = cx.target()?;
+            let from = [cx.plain_source()?, cx.plain_source()?, cx.plain_source()?];
+            IntegerOp::AddMinMax { to, from, signed, minimum: cx.predicate()? }
+        }
+        "IABS" => IntegerOp::Absolute { to: cx.target()?, from: cx.plain_source()? },
+        _ => return Ok(None),
+    };
+    Ok(Some(Op::Integer(op)))
+}
+
+fn no_absolute(sources: &[Source]) -> Lowered<()> {
+    if sources.iter().any(|source| source.absolute) {
+        return Err(Refusal::new("an absolute value is not supported in integer arithmetic", ""));
+    }
+    Ok(())
+}
+
+fn sum(to: Slot, from: [Source; 3]) -> Lowered<IntegerOp> {
+    no_absolute(&from)?;
+    if from.iter().all(|source| source.is_plain()) {
+        return Ok(IntegerOp::Add3 { to, from: from.map(|source| source.slot) });
+    }
+    let none = PredicateSource { negate: true, ..PredicateSource::TRUE };
+    Ok(IntegerOp::Add3Full { to, from, carry_out: [DISCARD_PREDICATE; 2], carry_in: [none; 2] })
+}
+
+fn add3(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
+    let extended = cx.take("X");
+    let to = cx.target()?;
+    let mut carry_out = [DISCARD_PREDICATE; 2];
+    let mut carries = 0;
+    while carries < 2
+        && let Some(carry) = cx.optional_predicate_target()?
+    {
+        carry_out[carries] = carry;
+        carries += 1;
+    }
+    let from = [cx.source()?, cx.source()?, cx.source()?];
+    no_absolute(&from)?;
+    let none = PredicateSource { negate: true, ..PredicateSource::TRUE };
+    let mut carry_in = [none; 2];
+    if extended {
+        carry_in[0] = cx.predicate()?;
+        carry_in[1] = cx.optional_predicate()?.unwrap_or(none);
+    }
+    if carries == 0 && !extended {
+        return sum(to, from);
+    }
+    Ok(IntegerOp::Add3Full { to, from, carry_out, carry_in })
+}
+
+fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
+    // MOV, SHL, IADD only say how the disassembler reads special factors; the arithmetic is the same.
+    let _ = cx.take("MOV") || cx.take("SHL") || cx.take("IADD");
+    let (wide, high) = (cx.take("WIDE"), cx.take("HI"));
+    let signed = !cx.take("U32");
+    let extended = wide && cx.take("X");
+    let to = cx.target()?;
+    let carry_out = if wide { cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) } else { DISCARD_PREDICATE };
+    let (a, b) = (cx.source()?, cx.source()?);
+    let c = if wide || high { cx.wide_source()? } else { cx.source()? };
+    no_absolute(&[a, b, c])?;
+    if a.invert || b.invert || c.invert {
+        return Err(Refusal::new("a complement is not supported in IMAD", ""));
+    }
+    let none = PredicateSource { negate: true, ..PredicateSource::TRUE };
+    let carry_in = if extended { cx.predicate()? } else { none };
+    let from = [a.slot, b.slot, c.slot];
+    let negate = [a.negate != b.negate, c.negate];
+    Ok(if wide {
+        IntegerOp::MultiplyWide { to, from, negate, signed, carry_out, carry_in }
+    } else if high {
+        IntegerOp::MultiplyHigh { to, from, negate, signed }
+    } else if negate == [false, false] {
+        IntegerOp::MultiplyAdd { to, from }
+    } else {
+        IntegerOp::MultiplyAddSigned { to, from, negate }
+    })
+}
+
+fn shift_add(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
+    let (high, extended, sign) = (cx.take("HI"), cx.take("X"), cx.take("SX32"));
+    let to = cx.target()?;
+    let carry_out = cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE);
+    let (a, b) = (cx.source()?, cx.source()?);
+    no_absolute(&[a, b])?;
+    let upper = if high && !sign { Some(cx.plain_source()?) } else { None };
+    let shift = cx.number()?;
+    let shift = u8::try_from(shift).ok().filter(|shift| *shift < 32);
+    let shift = shift.ok_or_else(|| Refusal::new("the shift of LEA is not within 0 to 31", ""))?;
+    let none = PredicateSource { negate: true, ..PredicateSource::TRUE };
+    let carry_in = if extended { cx.predicate()? } else { none };
+    if !high {
+        if extended || sign {
+            return Err(Refusal::new("LEA.X and LEA.SX32 are only supported with .HI", ""));
+        }
+        return Ok(IntegerOp::ShiftAdd { to, from: [a, b], shift, carry_out });
+    }
+    if !a.is_plain() {
+        return Err(Refusal::new("a sign at the shifted operand of LEA.HI is not supported", ""));
+    }
+    let high = upper.map_or(High::Sign, High::Word);
+    Ok(IntegerOp::ShiftAddHigh { to, a: a.slot, b, high, shift, carry_out, carry_in })
+}
+
+fn compare(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
+    let relation = Relation::integer(cx)?;
+    let signed = !cx.take("U32");
+    let boolean = Boolean::of(cx)?;
+    let extended = cx.take("EX");
+    let to = [cx.predicate_target()?, cx.predicate_target()?];
+    let from = [cx.plain_source()?, cx.plain_source()?];
+    let with = cx.predicate()?;
+    Ok(if extended {
+        IntegerOp::CompareExtended { to, from, relation, signed, boolean, with, low: cx.predicate()? }
+    } else {
+        IntegerOp::Compare { to, from, relation, signed, boolean, with }
+    })
+}
+
+/// Masks that make a + b + c of three signed sources a plain sum, and the constant that goes with them.
+#[inline(always)]
+fn signs<const N: usize>(from: [Source; N]) -> ([u32; N], u32) {
+    let masks = from.map(|source| if source.negate || source.invert { FULL } else { 0 });
+    (masks, from.iter().filter(|source| source.negate).count() as u32)
+}
+
+/// The low word of a product and a sum, signs applied.
+#[inline(always)]
+fn sign(value: u64, negate: bool) -> u64 {
+    if negate { value.wrapping_neg() } else { value }
+}
+
+#[inline(always)]
+fn product(a: u32, b: u32, signed: bool) -> u64 {
+    if signed { (i64::from(a as i32) * i64::from(b as i32)) as u64 } else { u64::from(a) * u64::from(b) }
+}
+
+#[inline(always)]
+pub fn execute(op: &IntegerOp, frame: &mut Frame, mask: u32) {
+    match *op {
+        IntegerOp::Add3 { to, from } => frame.map3(mask, to, from, |a, b, c| a.wrapping_add(b).wrapping_add(c)),
+        IntegerOp::MultiplyAdd { to, from } => {
+            frame.map3(mask, to, from, |a, b, c| a.wrapping_mul(b).wrapping_add(c));
+        }
+        IntegerOp::MultiplyAddSigned { to, from, negate: [product, addend] } => {
+            frame.map3(mask, to, from, |a, b, c| {
+                let product = if product { a.wrapping_mul(b).wrapping_neg() } else { a.wrapping_mul(b) };
+                if addend { product.wrapping_sub(c) } else { product.wrapping_add(c) }
+            });
+        }
+        IntegerOp::MultiplyWide { to, from, negate, signed, carry_out, carry_in } => {
+            multiply_wide(frame, mask, to, from, negate, signed, carry_out, carry_in);
+        }
+        IntegerOp::Compare { to, from, relation, signed, boolean, with } => {
+            let found = compare_words(frame, from, relation, signed);
+            combine(frame, mask, to, found, boolean, with);
+        }
+        IntegerOp::MinMax { to, from, signed, minimum } => {
+            let minimum = frame.predicate(minimum);
+            let [a, b] = from.map(|slot| *frame.word(slot));
+            let mut out = [0; 32];
+            for lane in 0..32 {
+                out[lane] = min_max(a[lane], b[lane], signed, minimum >> lane & 1 == 1);
+            }
+            frame.write(to, mask, &out);
+        }
+        _ => execute_rare(op, frame, mask),
+    }
+}
+
+#[inline(always)]
+fn min_max(a: u32, b: u32, signed: bool, minimum: bool) -> u32 {
+    let less = if signed { (a as i32) < (b as i32) } else { a < b };
+    if less == minimum { a } else { b }
+}
+
+#[inline(always)]
+fn compare_words(frame: &Frame, from: [Slot; 2], relation: Relation, signed: bool) -> u32 {
+    match relation {
+        Relation::Less if signed => frame.test2(from, |a, b| (a as i32) < b as i32),
+        Relation::LessOrEqual if signed => frame.test2(from, |a, b| a as i32 <= b as i32),
+        Relation::Less => frame.test2(from, |a, b| a < b),
+        Relation::LessOrEqual => frame.test2(from, |a, b| a <= b),
+        Relation::Equal => frame.test2(from, |a, b| a == b),
+        Relation::NotEqual => !compare_words(frame, from, Relation::Equal, signed),
+        Relation::GreaterOrEqual => !compare_words(frame, from, Relation::Less, signed),
+        Relation::Greater => !compare_words(frame, from, Relation::LessOrEqual, signed),
+        Relation::Never => 0,
+        Relation::Always => FULL,
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn multiply_wide(
+    frame: &mut Frame,
+    mask: u32,
+    to: Slot,
+    from: [Slot; 3],
+    negate: [bool; 2],
+    signed: bool,
+    carry_out: u8,
+    carry_in: PredicateSource,
+) {
+    let carry_in = frame.predicate(carry_in);
+    let (a, b) = (*frame.word(from[0]), *frame.word(from[1]));
+    let mut out = [0u64; 32];
+    let mut carries = 0;
+    for lane in 0..32 {
+        let product = sign(product(a[lane], b[lane], signed), negate[0]);
+        let addend = sign(frame.wide(from[2], lane), negate[1]);
+        let (sum, carry) = product.overflowing_add(addend);
+        let (sum, second) = sum.overflowing_add(u64::from(carry_in >> lane & 1));
+        carries |= u32::from(carry || second) << lane;
+        out[lane] = sum;
+    }
+    frame.write_wide(to, mask, &out);
+    frame.write_predicate(carry_out, mask, carries);
+}
+
+fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
+    let mut out = [0u32; 32];
+    match *op {
+        IntegerOp::Add3Full { to, from, carry_out, carry_in } => {
+            let (masks, plus) = signs(from);
+            let carry_in = carry_in.map(|source| frame.predicate(source));
+            let [a, b, c] = from.map(|source| frame.word(source.slot));
+            let mut sums = [0u64; 32];
+            for lane in 0..32 {
+                let words =
+                    u64::from(a[lane] ^ masks[0]) + u64::from(b[lane] ^ masks[1]) + u64::from(c[lane] ^ masks[2]);
+                let carries = (carry_in[0] >> lane & 1) + (carry_in[1] >> lane & 1);
+                sums[lane] = words + u64::from(carries + plus);
+                out[lane] = sums[lane] as u32;
+            }
+            frame.write(to, mask, &out);
+            frame.write_predicate(carry_out[0], mask, lanes_where(|lane| sums[lane] >> 32 >= 1));
+            frame.write_predicate(carry_out[1], mask, lanes_where(|lane| sums[lane] >> 32 >= 2));
+        }
+        IntegerOp::MultiplyHigh { to, from, negate, signed } => {
+            let (a, b) = (frame.word(from[0]), frame.word(from[1]));
+            for lane in 0..32 {
+                let product = sign(product(a[lane], b[lane], signed), negate[0]);
+                let sum = product.wrapping_add(sign(frame.wide(from[2], lane), negate[1]));
+                out[lane] = (sum >> 32) as u32;
+            }
+            frame.write(to, mask, &out);
+        }
+        IntegerOp::ShiftAdd { to, from, shift, carry_out } => {
+            let [a, b] = from.map(|source| frame.word(source.slot));
+            let ([_, mask_b], plus) = signs([Source::plain(0), from[1]]);
+            let mut carries = 0;
+            for lane in 0..32 {
+                let shifted = signed_word(a[lane], from[0]) << shift;
+                let sum = u64::from(shifted) + u64::from(b[lane] ^ mask_b) + u64::from(plus);
+                out[lane] = sum as u32;
+                carries |= ((sum >> 32 != 0) as u32) << lane;
+            }
+            frame.write(to, mask, &out);
+            frame.write_predicate(carry_out, mask, carries);
+        }
+        IntegerOp::ShiftAddHigh { to, a, b, high, shift, carry_out, carry_in } => {
+            let carry_in = frame.predicate(carry_in);
+            let ([mask_b], plus) = signs([b]);
+            let mut carries = 0;
+            for lane in 0..32 {
+                let low = frame.word(a)[lane];
+                let upper = match high {
+                    High::Word(slot) => frame.word(slot)[lane],
+                    High::Sign => ((low as i32) >> 31) as u32,
+                };
+                let shifted = ((u64::from(upper) << 32 | u64::from(low)) << shift) >> 32;
+                let b = u64::from(frame.word(b.slot)[lane] ^ mask_b);
+                let sum = shifted + b + u64::from(plus) + u64::from(carry_in >> lane & 1);
+                out[lane] = sum as u32;
+                carries |= ((sum >> 32 != 0) as u32) << lane;
+            }
+            frame.write(to, mask, &out);
+            frame.write_predicate(carry_out, mask, carries);
+        }
+        IntegerOp::CompareExtended { to, from, relation, signed, boolean, with, low } => {
+            let equal = compare_words(frame, from, Relation::Equal, signed);
+            let strict = match relation {
+                Relation::LessOrEqual => Relation::Less,
+                Relation::GreaterOrEqual => Relation::Greater,
+                other => other,
+            };
+            let upper = compare_words(frame, from, strict, signed);
+            let low = frame.predicate(low);
+            let found = match relation {
+                Relation::Equal => equal & low,
+                _ => upper | equal & low,
+            };
+            combine(frame, mask, to, found, boolean, with);
+        }
+        IntegerOp::AddMinMax { to, from, signed, minimum } => {
+            let minimum = frame.predicate(minimum);
+            let [a, b, c] = from.map(|slot| frame.word(slot));
+            for lane in 0..32 {
+                out[lane] = min_max(a[lane].wrapping_add(b[lane]), c[lane], signed, minimum >> lane & 1 == 1);
+            }
+            frame.write(to, mask, &out);
+        }
+        IntegerOp::Absolute { to, from } => frame.map1(mask, to, from, |a| (a as i32).unsigned_abs()),
+        _ => unreachable!("executed by the caller"),
+    }
+}
+
+#[inline(always)]
+fn signed_word(value: u32, source: Source) -> u32 {
+    if source.negate {
+        value.wrapping_neg()
+    } else if source.invert {
+        !value
+    } else {
+        value
+    }
+}

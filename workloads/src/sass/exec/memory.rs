@@ -1,0 +1,558 @@
+//! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, ULDC.
+
+use super::banks::ConstantBanks;
+use super::coalesce::Recorder;
+use super::fault::{Cause, Fault};
+use super::frame::{FULL, Frame, Slot, lanes_of};
+use super::lower::{Lowered, Lowering, Refusal};
+use super::op::Op;
+use super::storage::{GlobalMemory, LocalMemory, SharedMemory};
+use crate::sass::{MemoryOperand, Operand};
+use crate::stream::{AccessKind, NO_ACCESS, Space};
+
+/// What a lane moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Width {
+    pub bytes: u8,
+    /// Loads of less than a word extend by the sign.
+    pub signed: bool,
+}
+
+impl Width {
+    pub const WORD: Self = Self { bytes: 4, signed: false };
+
+    /// From the modifiers; a word when none says otherwise.
+    fn of(cx: &mut Lowering<'_>) -> Self {
+        let choices = [
+            ("U8", (1, false)),
+            ("S8", (1, true)),
+            ("U16", (2, false)),
+            ("S16", (2, true)),
+            ("64", (8, false)),
+            ("128", (16, false)),
+            ("32", (4, false)),
+        ];
+        let (bytes, signed) = cx.take_one_of(&choices).unwrap_or((4, false));
+        Self { bytes, signed }
+    }
+}
+
+/// `[base.X4 + uniform + offset]`, each part a slot (the zero slot where there is none).
+#[derive(Clone, Copy, Debug)]
+pub struct Address {
+    pub base: Slot,
+    /// The base is a pair, all 64 bits of the address.
+    pub wide: bool,
+    /// Shift of the base.
+    pub scale: u8,
+    pub uniform: Slot,
+    pub wide_uniform: bool,
+    pub offset: i64,
+}
+
+impl Address {
+    /// In global memory.
+    pub fn global(cx: &mut Lowering<'_>) -> Lowered<Self> {
+        let operand = memory_operand(cx)?;
+        let mut address = Self::parts(cx, operand)?;
+        let suffix = |name: &str| operand.base.as_ref().is_some_and(|base| base.has_suffix(name));
+        address.wide = suffix("64");
+        address.wide_uniform = operand.uniform.is_some();
+        let bare = operand.base.as_ref().is_none_or(|base| base.is_zero());
+        if !address.wide && !suffix("U32") && !bare {
+            return Err(Refusal::new("a 32-bit global address is not supported", "expected [R2.64] or [R2.U32+UR4]"));
+        }
+        Ok(address)
+    }
+
+    /// In the shared or local window.
+    pub fn window(cx: &mut Lowering<'_>) -> Lowered<Self> {
+        let operand = memory_operand(cx)?;
+        Self::parts(cx, operand)
+    }
+
+    fn parts(cx: &Lowering<'_>, operand: &MemoryOperand) -> Lowered<Self> {
+        let mut scale = 0;
+        if let Some(base) = &operand.base {
+            for suffix in &base.suffixes {
+                scale = match suffix.as_str() {
+                    "64" | "U32" => 0,
+                    "X4" => 2,
+                    "X8" => 3,
+                    "X16" => 4,
+                    _ => return Err(Refusal::new(format!("address suffix `.{suffix}` is not supported"), "")),
+                };
+            }
+            if base.negate || base.absolute || base.invert {
+                return Err(Refusal::new("a sign in an address is not supported", ""));
+            }
+        }
+        let base = operand.base.as_ref().map_or(cx.zero(), |register| cx.register_slot(register));
+        let uniform = operand.uniform.as_ref().map_or(cx.zero(), |register| cx.register_slot(register));
+        Ok(Self { base, wide: false, scale, uniform, wide_uniform: false, offset: operand.offset })
+    }
+
+    #[inline(always)]
+    pub fn wide(&self, frame: &Frame) -> [u64; 32] {
+        let mut addresses = [0; 32];
+        let uniform = u64::from(frame.word(self.uniform)[0]);
+        let upper = if self.wide_uniform { u64::from(frame.high(self.uniform)[0]) << 32 } else { 0 };
+        let constant = (uniform | upper).wrapping_add(self.offset as u64);
+        let low = frame.word(self.base);
+        if self.wide {
+            let high = frame.high(self.base);
+            for lane in 0..32 {
+                addresses[lane] = (u64::from(high[lane]) << 32 | u64::from(low[lane])).wrapping_add(constant);
+            }
+        } else {
+            for lane in 0..32 {
+                addresses[lane] = u64::from(low[lane]).wrapping_add(constant);
+            }
+        }
+        addresses
+    }
+
+    #[inline(always)]
+    pub fn narrow(&self, frame: &Frame) -> [u32; 32] {
+        let mut addresses = [0; 32];
+        let constant = frame.word(self.uniform)[0].wrapping_add(self.offset as u32);
+        let base = frame.word(self.base);
+        for lane in 0..32 {
+            addresses[lane] = (base[lane] << self.scale).wrapping_add(constant);
+        }
+        addresses
+    }
+}
+
+fn memory_operand<'a>(cx: &mut Lowering<'a>) -> Lowered<&'a MemoryOperand> {
+    match cx.next()? {
+        Operand::Memory(memory) => Ok(memory),
+        _ => Err(Refusal::new("an address in brackets is expected", "")),
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum MemoryOp {
+    Load {
+        space: Space,
+        to: Slot,
+        width: Width,
+        address: Address,
+    },
+    Store {
+        space: Space,
+        from: Slot,
+        width: Width,
+        address: Address,
+    },
+    /// Words whose place in constant space is known: values from constant slots. `offset` for the timing of LDC.
+    Constant {
+        to: Slot,
+        from: Slot,
+        words: u8,
+        offset: Option<u32>,
+    },
+    /// `offset` plus an index register.
+    IndexedConstant {
+        to: Slot,
+        width: Width,
+        bank: u8,
+        index: Slot,
+        offset: i32,
+        uniform: bool,
+    },
+}
+
+pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
+    let op = match mnemonic {
+        "LDG" | "STG" => global(cx, mnemonic == "LDG")?,
+        "LDS" => {
+            let width = Width::of(cx);
+            let _ = cx.take("U");
+            let to = cx.target()?;
+            MemoryOp::Load { space: Space::Shared, to, width, address: Address::window(cx)? }
+        }
+        "STS" => {
+            let width = Width::of(cx);
+            let address = Address::window(cx)?;
+            MemoryOp::Store { space: Space::Shared, from: cx.plain_source()?, width, address }
+        }
+        "LDL" => {
+            hints(cx);
+            let width = Width::of(cx);
+            let to = cx.target()?;
+            MemoryOp::Load { space: Space::Local, to, width, address: Address::window(cx)? }
+        }
+        "STL" => {
+            hints(cx);
+            let width = Width::of(cx);
+            let address = Address::window(cx)?;
+            MemoryOp::Store { space: Space::Local, from: cx.plain_source()?, width, address }
+        }
+        "LDC" | "ULDC" => constant(cx, mnemonic == "ULDC")?,
+        _ => return Ok(None),
+    };
+    Ok(Some(Op::Memory(op)))
+}
+
+/// Modifiers that concern caches and ordering; values do not depend on them while a CTA runs alone.
+pub fn hints(cx: &mut Lowering<'_>) {
+    const HINTS: [&str; 20] = [
+        "E", "CONSTANT", "STRONG", "WEAK", "CTA", "SM", "GPU", "SYS", "EF", "EL", "EU", "LU", "NA", "LTC64B",
+        "LTC128B", "LTC256B", "CI", "PRIVATE", "MMIO", "ENL2",
+    ];
+    for hint in HINTS {
+        cx.take(hint);
+    }
+}
+
+fn global(cx: &mut Lowering<'_>, load: bool) -> Lowered<MemoryOp> {
+    if !cx.take("E") {
+        return Err(Refusal::new("a 32-bit address space is not supported", "expected LDG.E or STG.E"));
+    }
+    hints(cx);
+    let width = Width::of(cx);
+    Ok(if load {
+        let to = cx.target()?;
+        MemoryOp::Load { space: Space::Global, to, width, address: Address::global(cx)? }
+    } else {
+        let address = Address::global(cx)?;
+        MemoryOp::Store { space: Space::Global, from: cx.plain_source()?, width, address }
+    })
+}
+
+fn constant(cx: &mut Lowering<'_>, uniform: bool) -> Lowered<MemoryOp> {
+    let width = Width::of(cx);
+    let to = cx.target()?;
+    let Operand::Constant(constant) = cx.next()? else {
+        return Err(Refusal::new("a constant is expected", "as in c[0x0][0x160]"));
+    };
+    let index = constant.index.map(|index| cx.index_slot(index)).filter(|&slot| slot != cx.zero());
+    if let Some(index) = index {
+        let (bank, offset) = (constant.bank, constant.offset);
+        return Ok(MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform });
+    }
+    if width.bytes < 4 {
+        return Err(Refusal::new("a constant load of less than a word is only supported with an index", ""));
+    }
+    let words = width.bytes / 4;
+    let from = cx.bank_words(constant.bank, constant.offset.into(), words.into())?;
+    let offset = (!uniform).then_some(super::banks::timing_offset(constant.bank, constant.offset as u32));
+    Ok(MemoryOp::Constant { to, from, words, offset })
+}
+
+/// The memories of a running CTA.
+pub struct Memories<'a, const RECORD: bool> {
+    pub global: &'a mut GlobalMemory,
+    pub shared: &'a mut SharedMemory,
+    pub banks: &'a ConstantBanks,
+    pub recorder: &'a mut Recorder<RECORD>,
+}
+
+/// Executes; returns the index of the recorded access.
+#[inline(always)]
+pub fn execute<const RECORD: bool>(
+    op: &MemoryOp,
+    frame: &mut Frame,
+    local: &mut LocalMemory,
+    local_base: u64,
+    mask: u32,
+    memories: &mut Memories<'_, RECORD>,
+) -> Result<u32, Fault> {
+    match *op {
+        MemoryOp::Load { space: Space::Global, to, width, address } => {
+            let addresses = address.wide(frame);
+            load_global(frame, to, width, mask, &addresses, memories.global)?;
+            Ok(memories.recorder.lines(Space::Global, AccessKind::Load, width.bytes.into(), mask, &addresses))
+        }
+        MemoryOp::Store { space: Space::Global, from, width, address } => {
+            let addresses = address.wide(frame);
+            store_global(frame, from, width, mask, &addresses, memories.global)?;
+            Ok(memories.recorder.lines(Space::Global, AccessKind::Store, width.bytes.into(), mask, &addresses))
+        }
+        MemoryOp::Load { space: Space::Shared, to, width, address } => {
+            let addresses = address.narrow(frame);
+            load_shared(frame, to, width, mask, &addresses, memories.shared)?;
+            Ok(memories.recorder.banks(AccessKind::Load, width.bytes.into(), mask, &addresses))
+        }
+        MemoryOp::Store { space: Space::Shared, from, width, address } => {
+            let addresses = address.narrow(frame);
+            store_shared(frame, from, width, mask, &addresses, memories.shared)?;
+            Ok(memories.recorder.banks(AccessKind::Store, width.bytes.into(), mask, &addresses))
+        }
+        MemoryOp::Constant { to, from, words, offset } => {
+            let mask = if offset.is_none() { FULL } else { mask };
+            for word in 0..Slot::from(words) {
+                let value = *frame.word(from + word);
+                frame.write(to + word, mask, &value);
+            }
+            let Some(offset) = offset else { return Ok(NO_ACCESS) };
+            Ok(memories.recorder.lines(
+                Space::Constant,
+                AccessKind::Load,
+                4 * u32::from(words),
+                mask,
+                &[offset.into(); 32],
+            ))
+        }
+        MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform } => {
+            let mask = if uniform { FULL } else { mask };
+            let mut addresses = [0; 32];
+            for lane in lanes_of(mask) {
+                let address = frame.word(index)[lane].wrapping_add(offset as u32);
+                let value = memories.banks.load(bank, address, width).ok_or_else(|| {
+                    let neighbourhood = memories.banks.neighbourhood(bank);
+                    let bytes = width.bytes.into();
+                    Box::new(Cause::OutOfBounds {
+                        space: "constant",
+                        lane: lane as u32,
+                        address: address.into(),
+                        bytes,
+                        neighbourhood,
+                    })
+                })?;
+                addresses[lane] = super::banks::timing_offset(bank, address).into();
+                for word in 0..usize::from(width.bytes.div_ceil(4)) {
+                    frame.words[usize::from(to) + word][lane] = value[word];
+                }
+            }
+            if uniform {
+                return Ok(NO_ACCESS);
+            }
+            Ok(memories.recorder.lines(Space::Constant, AccessKind::Load, width.bytes.into(), mask, &addresses))
+        }
+        MemoryOp::Load { to, width, address, .. } => {
+            let addresses = address.narrow(frame);
+            for lane in lanes_of(mask) {
+                check_local(addresses[lane], lane, width, local)?;
+                let first = addresses[lane] as usize;
+                let mut bytes = [0u8; 16];
+                for (at, byte) in bytes[..width.bytes.into()].iter_mut().enumerate() {
+                    *byte = local.words[(first + at) / 4][lane].to_le_bytes()[(first + at) % 4];
+                }
+                write_lane(frame, to, lane, width, &bytes[..width.bytes.into()]);
+            }
+            Ok(record_local(AccessKind::Load, width, mask, local_base, &addresses, memories.recorder))
+        }
+        MemoryOp::Store { from, width, address, .. } => {
+            let addresses = address.narrow(frame);
+            for lane in lanes_of(mask) {
+                check_local(addresses[lane], lane, width, local)?;
+                let first = addresses[lane] as usize;
+                for (at, byte) in read_lane(frame, from, lane)[..width.bytes.into()].iter().enumerate() {
+                    let word = &mut local.words[(first + at) / 4][lane];
+                    let mut bytes = word.to_le_bytes();
+                    bytes[(first + at) % 4] = *byte;
+                    *word = u32::from_le_bytes(bytes);
+                }
+            }
+            Ok(record_local(AccessKind::Store, width, mask, local_base, &addresses, memories.recorder))
+        }
+    }
+}
+
+/// The lane's register and those behind it as bytes.
+#[inline(always)]
+fn read_lane(frame: &Frame, from: Slot, lane: usize) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (word, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+        chunk.copy_from_slice(&frame.words[usize::from(from) + word][lane].to_le_bytes());
+    }
+    bytes
+}
+
+#[inline(always)]
+fn write_lane(frame: &mut Frame, to: Slot, lane: usize, width: Width, bytes: &[u8]) {
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+        frame.words[usize::from(to)][lane] = u32::from_le_bytes(bytes);
+    } else if bytes.len() < 4 {
+        frame.words[usize::from(to)][lane] = extend(width, bytes);
+    } else {
+        for (word, chunk) in bytes.chunks_exact(4).enumerate() {
+            frame.words[usize::from(to) + word][lane] = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+        }
+    }
+}
+
+/// One or two bytes as a word.
+pub fn extend(width: Width, bytes: &[u8]) -> u32 {
+    let value = bytes.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
+    let unused = 32 - 8 * bytes.len() as u32;
+    if width.signed { ((value << unused) as i32 >> unused) as u32 } else { value }
+}
+
+fn outside_global(address: u64, lane: usize, width: Width, global: &GlobalMemory) -> Fault {
+    let neighbourhood = global.neighbourhood(address);
+    let bytes = width.bytes.into();
+    Box::new(Cause::OutOfBounds { space: "global", lane: lane as u32, address, bytes, neighbourhood })
+}
+
+#[inline(always)]
+pub fn check_alignment(space: &'static str, address: u64, lane: usize, width: Width) -> Result<(), Fault> {
+    if address & (u64::from(width.bytes) - 1) == 0 {
+        return Ok(());
+    }
+    Err(Box::new(Cause::Misaligned { space, lane: lane as u32, address, bytes: width.bytes.into() }))
+}
+
+/// All lanes side by side, words, aligned.
+#[inline(always)]
+fn is_contiguous(mask: u32, width: Width, addresses: &[u64; 32]) -> bool {
+    let first = addresses[0];
+    let mut apart = 0;
+    for lane in 0..32 {
+        apart |= addresses[lane] ^ first.wrapping_add(4 * lane as u64);
+    }
+    mask == FULL && width.bytes == 4 && first & 3 == 0 && apart == 0
+}
+
+#[inline(always)]
+fn load_global(
+    frame: &mut Frame,
+    to: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u64; 32],
+    global: &GlobalMemory,
+) -> Result<(), Fault> {
+    if mask == 0 {
+        return Ok(());
+    }
+    let mut index = global.index_of(addresses[mask.trailing_zeros() as usize]);
+    if is_contiguous(mask, width, addresses)
+        && let Some(bytes) = global.get(index).and_then(|buffer| buffer.at(addresses[0], 128))
+    {
+        let target = &mut frame.words[usize::from(to)];
+        for (word, chunk) in target.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+        }
+        return Ok(());
+    }
+    for lane in lanes_of(mask) {
+        let address = addresses[lane];
+        check_alignment("global", address, lane, width)?;
+        let size = width.bytes.into();
+        if global.get(index).and_then(|buffer| buffer.at(address, size)).is_none() {
+            index = global.index_of(address);
+        }
+        match global.get(index).and_then(|buffer| buffer.at(address, size)) {
+            Some(bytes) => write_lane(frame, to, lane, width, bytes),
+            None => return Err(outside_global(address, lane, width, global)),
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn store_global(
+    frame: &Frame,
+    from: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u64; 32],
+    global: &mut GlobalMemory,
+) -> Result<(), Fault> {
+    if mask == 0 {
+        return Ok(());
+    }
+    let mut index = global.index_of(addresses[mask.trailing_zeros() as usize]);
+    if is_contiguous(mask, width, addresses)
+        && let Some(bytes) = global.get_mut(index).and_then(|buffer| buffer.at_mut(addresses[0], 128))
+    {
+        for (word, chunk) in frame.word(from).iter().zip(bytes.chunks_exact_mut(4)) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        return Ok(());
+    }
+    for lane in lanes_of(mask) {
+        let address = addresses[lane];
+        check_alignment("global", address, lane, width)?;
+        let size = usize::from(width.bytes);
+        if global.get(index).and_then(|buffer| buffer.at(address, size)).is_none() {
+            index = global.index_of(address);
+        }
+        match global.get_mut(index).and_then(|buffer| buffer.at_mut(address, size)) {
+            Some(bytes) => bytes.copy_from_slice(&read_lane(frame, from, lane)[..size]),
+            None => return Err(outside_global(address, lane, width, global)),
+        }
+    }
+    Ok(())
+}
+
+pub fn outside_shared(address: u32, lane: usize, width: Width, shared: &SharedMemory) -> Fault {
+    let neighbourhood = format!("the block has {:#x} to {:#x}", shared.base, shared.data.len());
+    let bytes = width.bytes.into();
+    Box::new(Cause::OutOfBounds { space: "shared", lane: lane as u32, address: address.into(), bytes, neighbourhood })
+}
+
+#[inline(always)]
+fn load_shared(
+    frame: &mut Frame,
+    to: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u32; 32],
+    shared: &SharedMemory,
+) -> Result<(), Fault> {
+    for lane in lanes_of(mask) {
+        let address = addresses[lane];
+        check_alignment("shared", address.into(), lane, width)?;
+        match shared.at(address, width.bytes.into()) {
+            Some(bytes) => write_lane(frame, to, lane, width, bytes),
+            None => return Err(outside_shared(address, lane, width, shared)),
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn store_shared(
+    frame: &Frame,
+    from: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u32; 32],
+    shared: &mut SharedMemory,
+) -> Result<(), Fault> {
+    for lane in lanes_of(mask) {
+        let address = addresses[lane];
+        check_alignment("shared", address.into(), lane, width)?;
+        let size = usize::from(width.bytes);
+        match shared.at_mut(address, size) {
+            Some(bytes) => bytes.copy_from_slice(&read_lane(frame, from, lane)[..size]),
+            None => return Err(outside_shared(address, lane, width, shared)),
+        }
+    }
+    Ok(())
+}
+
+fn check_local(address: u32, lane: usize, width: Width, local: &LocalMemory) -> Result<(), Fault> {
+    check_alignment("local", address.into(), lane, width)?;
+    let size = 4 * local.words.len() as u64;
+    if u64::from(address) + u64::from(width.bytes) <= size {
+        return Ok(());
+    }
+    let neighbourhood = format!("a thread has {size:#x} bytes of stack (`local_bytes`)");
+    let bytes = width.bytes.into();
+    Err(Box::new(Cause::OutOfBounds {
+        space: "local",
+        lane: lane as u32,
+        address: address.into(),
+        bytes,
+        neighbourhood,
+    }))
+}
+
+/// Lines of a local access: word i of all 32 lanes lies in one 128-byte line.
+fn record_local<const RECORD: bool>(
+    kind: AccessKind,
+    width: Width,
+    mask: u32,
+    base: u64,
+    addresses: &[u32; 32],
+    recorder: &mut Recorder<RECORD>,
+) -> u32 {
+    let place = |lane: usize| base + u64::from(addresses[lane] / 4) * 128 + 4 * lane as u64;
+    let places = std::array::from_fn(place);
+    recorder.lines(Space::Local, kind, width.bytes.into(), mask, &places)
+}

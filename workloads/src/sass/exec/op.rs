@@ -1,0 +1,43 @@
+//! Micro-ops: what an instruction became after lowering.
+
+use super::atomic::AtomicOp;
+use super::control::ControlOp;
+use super::convert::ConvertOp;
+use super::crosslane::CrossLaneOp;
+use super::double::DoubleOp;
+use super::float::FloatOp;
+use super::frame::PredicateSource;
+use super::half::HalfOp;
+use super::integer::IntegerOp;
+use super::logic::LogicOp;
+use super::memory::MemoryOp;
+use super::mufu::MufuOp;
+use super::special::SpecialOp;
+
+/// One instruction, ready to execute.
+#[derive(Clone, Copy, Debug)]
+pub struct MicroOp {
+    pub guard: PredicateSource,
+    /// All ones for the uniform data path, which executes whatever lanes are active; otherwise zero.
+    pub force: u32,
+    pub op: Op,
+}
+
+/// By family; each has its own file with lowering and execution.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// No effect on values: NOP, memory fences, waits for dependence counters.
+    Nothing,
+    Integer(IntegerOp),
+    Logic(LogicOp),
+    Float(FloatOp),
+    Half(HalfOp),
+    Double(DoubleOp),
+    Mufu(MufuOp),
+    Convert(ConvertOp),
+    Memory(MemoryOp),
+    Atomic(AtomicOp),
+    CrossLane(CrossLaneOp),
+    Special(SpecialOp),
+    Control(ControlOp),
+}

@@ -1,0 +1,147 @@
+//! One warp: its registers, its paths, and the loop that executes micro-ops.
+
+use super::control::{self, Flow};
+use super::divergence::{Divergence, Path};
+use super::fault::{Cause, Fault};
+use super::frame::{FULL, Frame};
+use super::lower::Program;
+use super::memory::{self, Memories};
+use super::op::Op;
+use super::special::{self, Place};
+use super::storage::LocalMemory;
+use super::{atomic, convert, crosslane, double, float, half, integer, logic, mufu};
+use crate::stream::{DynamicOp, NO_ACCESS};
+
+/// Instructions after which a warp that only spins gives way to the others of its block.
+const SLICE: u64 = 1 << 16;
+
+/// How often an instruction was executed, and by how many lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub warps: u64,
+    pub lanes: u64,
+}
+
+/// One warp of the running CTA.
+#[derive(Clone, Debug)]
+pub struct Warp {
+    pub frame: Frame,
+    pub divergence: Divergence,
+    pub local: LocalMemory,
+    /// Where its local memory lies for the coalescer.
+    pub local_base: u64,
+    pub place: Place,
+    /// Instructions it executed in this CTA.
+    pub executed: u64,
+    /// Where it stopped, for messages.
+    pub at: u32,
+}
+
+/// Why [`Warp::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// All lanes exited.
+    Finished,
+    /// Every path waits, at least one of them at a barrier of the block.
+    Barrier,
+    /// It has run for a while without stopping by itself.
+    Slice,
+}
+
+impl Warp {
+    /// Runs until it can go no further. `stream` gets what was executed.
+    pub fn run<const RECORD: bool>(
+        &mut self,
+        program: &Program,
+        tallies: &mut [Tally],
+        memories: &mut Memories<'_, RECORD>,
+        stream: &mut Vec<DynamicOp>,
+    ) -> Result<Stop, Fault> {
+        let until = self.executed + SLICE;
+        while let Some(path) = self.divergence.next() {
+            if let Some(stop) = self.run_path(path, until, program, tallies, memories, stream)? {
+                return Ok(stop);
+            }
+        }
+        match (self.divergence.live, self.divergence.parked.is_empty()) {
+            (0, _) => Ok(Stop::Finished),
+            (_, false) => Ok(Stop::Barrier),
+            (lanes, true) => Err(Box::new(Cause::ConvergenceDeadlock { lanes })),
+        }
+    }
+
+    /// Runs one path until it stops, following it through branches.
+    #[inline(always)]
+    fn run_path<const RECORD: bool>(
+        &mut self,
+        Path { at: mut position, lanes: mut active }: Path,
+        until: u64,
+        program: &Program,
+        tallies: &mut [Tally],
+        memories: &mut Memories<'_, RECORD>,
+        stream: &mut Vec<DynamicOp>,
+    ) -> Result<Option<Stop>, Fault> {
+        let frame = &mut self.frame;
+        loop {
+            self.at = position;
+            let Some(micro) = program.code.get(position as usize) else {
+                return Err(Box::new(Cause::RanOffTheEnd));
+            };
+            let guard = frame.predicate(micro.guard);
+            let lanes = active & guard;
+            let mask = (active | micro.force) & guard;
+            self.executed += 1;
+            let tally = &mut tallies[position as usize];
+            tally.warps += 1;
+            tally.lanes += if lanes == FULL { 32 } else { u64::from(lanes.count_ones()) };
+            let mut access = NO_ACCESS;
+            match &micro.op {
+                Op::Float(op) => float::execute(op, frame, mask),
+                Op::Integer(op) => integer::execute(op, frame, mask),
+                Op::Memory(op) => {
+                    access = memory::execute(op, frame, &mut self.local, self.local_base, mask, memories)?;
+                }
+                Op::Logic(op) => logic::execute(op, frame, mask),
+                Op::Control(op) => {
+                    if RECORD {
+                        stream.push(DynamicOp { index: position, lanes, access });
+                    }
+                    let code_len = program.code.len() as u32;
+                    match control::execute(op, frame, &mut self.divergence, position, active, lanes, code_len)? {
+                        Flow::Next => position += 1,
+                        Flow::Go(path) => (position, active) = (path.at, path.lanes),
+                        Flow::Back(path) => {
+                            if self.executed >= until || !self.divergence.is_alone() {
+                                self.divergence.step_back(path);
+                                return Ok((self.executed >= until).then_some(Stop::Slice));
+                            }
+                            (position, active) = (path.at, path.lanes);
+                        }
+                        Flow::Stop => return Ok(None),
+                    }
+                    continue;
+                }
+                Op::Nothing => {}
+                Op::Half(op) => half::execute(op, frame, mask),
+                Op::Double(op) => double::execute(op, frame, mask),
+                Op::Mufu(op) => mufu::execute(op, frame, mask),
+                Op::Convert(op) => convert::execute(op, frame, mask),
+                Op::Atomic(op) => access = atomic::execute(op, frame, mask, memories)?,
+                Op::CrossLane(op) => {
+                    if lanes != 0 {
+                        crosslane::execute(op, frame, lanes);
+                    }
+                }
+                Op::Special(op) => {
+                    if lanes != 0 {
+                        special::execute(op, frame, lanes, &self.place);
+                    }
+                }
+            }
+            if RECORD {
+                stream.push(DynamicOp { index: position, lanes, access });
+            }
+            position += 1;
+        }
+    }
+}

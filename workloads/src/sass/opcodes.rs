@@ -1,0 +1,242 @@
+//! The opcode table behind [`super::uses`]: class, destinations and operand widths of every opcode that is known.
+
+use super::instruction::Instruction;
+use super::uses::{OpClass, TensorShape};
+
+/// How an opcode uses its operands.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub class: OpClass,
+    /// Registers that the destination spans; 0 if no register is written.
+    pub written_registers: u8,
+    /// Leading predicates that are written (before or behind the destination register).
+    pub predicate_destinations: u8,
+    /// Registers that a register operand of each slot spans.
+    pub source_registers: [u8; 3],
+    /// Slot of the first source.
+    pub first_slot: usize,
+    /// Two immediates in a row are one operand.
+    pub packed_immediates: bool,
+    pub reads_all_predicates: bool,
+    /// An address without vector base takes a pair of uniform registers.
+    pub wide_address: bool,
+    pub access_bytes: u8,
+    pub tensor: Option<TensorShape>,
+}
+
+impl Shape {
+    fn new(class: OpClass, written_registers: u8) -> Self {
+        Self {
+            class,
+            written_registers,
+            predicate_destinations: 0,
+            source_registers: [1; 3],
+            first_slot: 0,
+            packed_immediates: false,
+            reads_all_predicates: false,
+            wide_address: false,
+            access_bytes: 4,
+            tensor: None,
+        }
+    }
+
+    fn predicates(self, predicate_destinations: u8) -> Self {
+        Self { predicate_destinations, ..self }
+    }
+
+    fn sources(self, source_registers: [u8; 3]) -> Self {
+        Self { source_registers, ..self }
+    }
+}
+
+/// Bytes a lane that the modifiers of a memory instruction name; 4 without any.
+fn access_bytes(instruction: &Instruction) -> u8 {
+    for modifier in &instruction.modifiers {
+        match modifier.as_str() {
+            "U8" | "S8" => return 1,
+            "U16" | "S16" => return 2,
+            "64" => return 8,
+            "128" => return 16,
+            _ => {}
+        }
+    }
+    4
+}
+
+fn registers_of(bytes: u8) -> u8 {
+    bytes.div_ceil(4)
+}
+
+fn memory(instruction: &Instruction, class: OpClass, loads: bool, data_slot: usize) -> Shape {
+    let bytes = access_bytes(instruction);
+    let mut shape = Shape::new(class, if loads { registers_of(bytes) } else { 0 });
+    if data_slot < 3 {
+        shape.source_registers[data_slot] = registers_of(bytes);
+    }
+    shape.access_bytes = bytes;
+    shape.wide_address = instruction.has_modifier("E");
+    shape
+}
+
+fn atomic(instruction: &Instruction, class: OpClass, returns: bool) -> Shape {
+    let mut shape = memory(instruction, class, returns, 1);
+    // Compare-and-swap has a second datum.
+    shape.source_registers[2] = registers_of(shape.access_bytes);
+    shape.predicate_destinations = u8::from(returns);
+    shape
+}
+
+/// Conversions between 64-bit and other types.
+fn conversion(instruction: &Instruction) -> Shape {
+    let is_wide = |modifier: &str| matches!(modifier, "F64" | "S64" | "U64");
+    let (mut to, mut from) = (1, 1);
+    let types = ["F64", "F32", "F16", "S64", "U64", "S32", "U32", "S16", "U16", "S8", "U8", "BF16"];
+    let named: Vec<&str> =
+        instruction.modifiers.iter().map(String::as_str).filter(|modifier| types.contains(modifier)).collect();
+    match (instruction.mnemonic.as_str(), named.as_slice()) {
+        // F2F.F64.F32: destination type first.
+        (_, [destination, source]) => {
+            to = if is_wide(destination) { 2 } else { 1 };
+            from = if is_wide(source) { 2 } else { 1 };
+        }
+        ("I2F", [one]) => match *one {
+            "F64" => to = 2,
+            "S64" | "U64" => from = 2,
+            _ => {}
+        },
+        ("F2I", [one]) => match *one {
+            "F64" => from = 2,
+            "S64" | "U64" => to = 2,
+            _ => {}
+        },
+        ("FRND", [one]) if is_wide(one) => (to, from) = (2, 2),
+        _ => {}
+    }
+    Shape::new(OpClass::Xu, to).sources([from; 3])
+}
+
+/// Registers of A, B and C/D of a warp-level matrix multiply (m16n8: 32 lanes share 16×k, k×8 and 16×8 elements).
+fn tensor(instruction: &Instruction) -> Result<Shape, String> {
+    let digits = |text: &str| text.len() >= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let shape = instruction.modifiers.iter().find(|modifier| digits(modifier));
+    let shape = shape.ok_or_else(|| "a matrix shape such as 16816 should follow the mnemonic".to_owned())?;
+    let element = instruction
+        .modifiers
+        .iter()
+        .find(|modifier| ["TF32", "BF16", "S8", "U8", "S4", "U4", "E4M3", "E5M2"].contains(&modifier.as_str()));
+    let wide = instruction.has_modifier("F32") || instruction.mnemonic == "IMMA";
+    let [a, b, c] = match (instruction.mnemonic.as_str(), shape.as_str()) {
+        ("HMMA", "16816") => [4, 2, if wide { 4 } else { 2 }],
+        ("HMMA", "1688") if element.is_some_and(|element| element == "TF32") => [4, 2, 4],
+        ("HMMA", "1688") => [2, 1, if wide { 4 } else { 2 }],
+        ("HMMA", "1684") => [2, 1, 4],
+        ("IMMA", "8816") => [1, 1, 2],
+        ("IMMA", "16816") => [2, 1, 4],
+        ("IMMA", "16832" | "16864") => [4, 2, 4],
+        ("DMMA", "884" | "8x8x4") => [2, 2, 4],
+        (mnemonic, shape) => return Err(format!("operand sizes of {mnemonic}.{shape} are not known")),
+    };
+    Ok(Shape {
+        tensor: Some(TensorShape {
+            mnemonic: instruction.mnemonic.clone(),
+            shape: shape.clone(),
+            element: element.cloned(),
+        }),
+        ..Shape::new(OpClass::Tensor, c).sources([a, b, c])
+    })
+}
+
+/// Class and operand use of an instruction.
+///
+/// # Errors
+/// A sentence that names the opcode if it is not known.
+pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
+    use OpClass::*;
+    let has = |modifier: &str| instruction.has_modifier(modifier);
+    let wide_product = has("WIDE");
+    let shape = match instruction.mnemonic.as_str() {
+        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "BMOV" | "WARPGROUP"
+        | "PREEXIT" | "ACQBULK" => Shape::new(Nop, 0),
+        "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
+        "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
+        "EXIT" => Shape::new(Exit, 0),
+        "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
+        "IADD3" => Shape::new(Alu, 1).predicates(2),
+        "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
+        "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
+        | "VIMNMX" | "VIADD" | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF"
+        | "VABSDIFF4" | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
+        "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
+        "R2P" => Shape::new(Alu, 1),
+        "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
+        "ISETP" | "FSETP" | "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
+        "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
+        "FADD" | "FMUL" | "FFMA" => Shape::new(Fp32, 1),
+        "IMAD" if wide_product => Shape::new(ImadWide, 2).predicates(1).sources([1, 1, 2]),
+        "IMAD" if has("HI") => Shape::new(ImadWide, 1).predicates(1).sources([1, 1, 2]),
+        "IMAD" | "IDP" | "IDP4A" => Shape::new(Imad, 1).predicates(1),
+        "HFMA2" if has("MMA") => Shape { packed_immediates: true, ..Shape::new(HalfMma, 1) },
+        "HADD2" | "HMUL2" | "HFMA2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
+        "HMNMX2" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
+        "MUFU" | "POPC" | "BREV" | "FLO" => Shape::new(Xu, 1),
+        "F2I" | "I2F" | "F2F" | "FRND" | "I2I" => conversion(instruction),
+        "FCHK" => Shape::new(Xu, 0).predicates(1),
+        "DADD" | "DMUL" | "DFMA" | "DMNMX" => Shape::new(Fp64, 2).sources([2; 3]),
+        "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
+        "HMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
+        "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
+        "UIADD3" => Shape::new(Uniform, 1).predicates(2),
+        "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
+        "UMOV" | "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => {
+            Shape::new(Uniform, 1)
+        }
+        "UISETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
+        "UP2UR" => Shape::new(Uniform, 1),
+        "ULDC" => {
+            let bytes = access_bytes(instruction);
+            Shape { access_bytes: bytes, ..Shape::new(UniformLoad, registers_of(bytes)) }
+        }
+        "VOTE" | "VOTEU" => vote(instruction),
+        "R2UR" => Shape::new(ToUniform, 1),
+        "S2R" | "S2UR" => Shape::new(SpecialRegister, if has("64") { 2 } else { 1 }),
+        "REDUX" => Shape::new(WarpReduce, 1),
+        "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
+        "SHFL" => Shape::new(Shuffle, 1).predicates(1),
+        "LDC" => memory(instruction, LoadConstant, true, 3),
+        "LDG" | "LD" => memory(instruction, LoadGlobal, true, 3).predicates(1),
+        "STG" | "ST" => memory(instruction, StoreGlobal, false, 1),
+        "LDS" => memory(instruction, LoadShared, true, 3),
+        "STS" => memory(instruction, StoreShared, false, 1),
+        "LDL" => memory(instruction, LoadLocal, true, 3),
+        "STL" => memory(instruction, StoreLocal, false, 1),
+        "ATOMG" | "ATOM" => atomic(instruction, AtomicGlobal, true),
+        "RED" | "REDG" => atomic(instruction, ReductionGlobal, false),
+        "ATOMS" => atomic(instruction, AtomicShared, true),
+        "LDSM" => Shape { access_bytes: 4, ..Shape::new(LoadShared, matrices(instruction)) },
+        "STSM" => Shape::new(StoreShared, 0).sources([1, matrices(instruction), 1]),
+        "LDGSTS" => memory(instruction, CopyGlobalToShared, false, 3),
+        "LDGDEPBAR" => Shape::new(CopyBarrier, 0),
+        "BAR" | "B2R" => Shape::new(Barrier, 0),
+        "MEMBAR" | "ERRBAR" | "CCTL" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
+        "DEPBAR" => Shape::new(CounterBarrier, 0),
+        other => return Err(format!("opcode {other} is not known")),
+    };
+    Ok(shape)
+}
+
+/// `VOTE.ANY R0, PT, P1` writes a register and a predicate; `VOTE.ALL P0, P1` only the predicate.
+fn vote(instruction: &Instruction) -> Shape {
+    let register = matches!(instruction.operands.first(), Some(super::Operand::Register(_)));
+    Shape::new(OpClass::Vote, u8::from(register)).predicates(1)
+}
+
+/// 8×8 matrices of LDSM and STSM: one register each.
+fn matrices(instruction: &Instruction) -> u8 {
+    if instruction.has_modifier("4") {
+        4
+    } else if instruction.has_modifier("2") {
+        2
+    } else {
+        1
+    }
+}

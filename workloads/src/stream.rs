@@ -1,0 +1,87 @@
+//! What functional execution hands to a timing model: each warp's dynamic instructions, without values.
+//!
+//! A cooperative thread array (CTA) runs functionally when it is dispatched; the timing model then consumes the stream.
+//! Addresses are already reduced to what hardware behind the coalescer can tell apart: 128-byte lines with their 32-byte
+//! sectors, or passes over the shared-memory banks.
+
+/// Bytes of a cache line as the coalescer sees it.
+pub const LINE_BYTES: u64 = 128;
+/// Bytes of a sector of a line.
+pub const SECTOR_BYTES: u64 = 32;
+/// [`DynamicOp::access`] of an instruction that touches no memory.
+pub const NO_ACCESS: u32 = u32::MAX;
+
+/// One warp instruction as executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DynamicOp {
+    /// Index into the kernel's instructions (byte offset ÷ 16).
+    pub index: u32,
+    /// Lanes that executed it: active and with a true guard. Zero when the guard was false everywhere.
+    pub lanes: u32,
+    /// Index into [`CtaStream::accesses`], or [`NO_ACCESS`].
+    pub access: u32,
+}
+
+/// The address space that an access turned out to be in (generic addresses are resolved).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    Global,
+    Shared,
+    Local,
+    Constant,
+}
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccessKind {
+    Load,
+    Store,
+    /// Atomic that returns the old value.
+    Atomic,
+    /// Atomic without a result (`RED`).
+    Reduction,
+}
+
+/// The memory behaviour of one dynamic warp instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    pub space: Space,
+    pub kind: AccessKind,
+    /// Bytes a lane.
+    pub width_bytes: u8,
+    /// All lanes have the same address.
+    pub one_address: bool,
+    /// Shared memory: passes over the 32 four-byte banks that the lanes need (1 = no conflict; lanes that read the same
+    /// word share it). Atomics on shared memory: lanes on the same word take a pass each. Otherwise 1.
+    pub passes: u8,
+    /// Bytes that all lanes together move.
+    pub bytes: u16,
+    /// Global, local and constant memory: the range of [`CtaStream::lines`] it touches, in order of first lane.
+    pub first_line: u32,
+    pub line_count: u16,
+}
+
+/// Part of a 128-byte line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Byte address, multiple of [`LINE_BYTES`].
+    pub address: u64,
+    /// Bit i: sector i of the four is touched.
+    pub sectors: u8,
+}
+
+/// Everything that one CTA executes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CtaStream {
+    /// Per warp, in program order as executed.
+    pub warps: Vec<Vec<DynamicOp>>,
+    pub accesses: Vec<Access>,
+    pub lines: Vec<Line>,
+}
+
+impl CtaStream {
+    pub fn lines_of(&self, access: &Access) -> &[Line] {
+        let first = access.first_line as usize;
+        &self.lines[first..first + usize::from(access.line_count)]
+    }
+}

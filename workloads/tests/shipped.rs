@@ -1,0 +1,41 @@
+//! Every shipped kernel on every architecture gives the right result, at its launch's sizes.
+
+use workloads::sass::exec::Grid;
+use workloads::sass::{catalog, check};
+use workloads::stream::CtaStream;
+
+fn run(name: &str, arch: &str) {
+    let launch = catalog::launch(name).unwrap();
+    let kernel = catalog::kernel(&launch.kernel, arch).unwrap_or_else(|error| panic!("{error}"));
+    let mut grid = Grid::new(&kernel, &launch).unwrap_or_else(|error| panic!("{error}"));
+    let mut stream = CtaStream::default();
+    for cta in 0..grid.cta_count() as u32 {
+        grid.run_cta(cta, &mut stream).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let comparison = check::check(&launch, grid.memory()).unwrap().expect("every shipped launch is checked");
+    assert!(comparison.passed(), "{name} on {arch}: {comparison:?}");
+    assert!(comparison.elements > 0);
+}
+
+macro_rules! shipped {
+    ($($test:ident $launch:literal)*) => {
+        $(mod $test {
+            #[test] fn sm_80() { super::run($launch, "sm_80") }
+            #[test] fn sm_86() { super::run($launch, "sm_86") }
+            #[test] fn sm_90() { super::run($launch, "sm_90") }
+        })*
+    };
+}
+
+shipped! {
+    histogram "histogram"
+    reduction "reduction"
+    saxpy "saxpy"
+    sgemm_naive "sgemm-naive"
+    sgemm_tiled "sgemm"
+    softmax "softmax"
+    stencil2d "stencil2d"
+    transpose_padded "transpose-padded"
+    transpose_plain "transpose"
+    vectoradd "vectoradd"
+}

@@ -1,0 +1,301 @@
+//! `cargo xtask kernel-metadata`: what a listing does not say about a kernel, read from the compiled file (cubin).
+//!
+//! A cubin is an ELF file. A kernel `k` has its code in `.text.k`, its shared memory in `.nv.shared.k`, its constant
+//! bank n in `.nv.constant<n>.k`, and its attributes in `.nv.info.k`; some attributes of all kernels are in `.nv.info`.
+//! The names and encodings of the attributes are those that `cuobjdump -elf` prints; [`attributes`] reads them.
+
+mod attributes;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use attributes::{Attribute, IndirectBranch, Parameter};
+use object::elf::{EM_CUDA, FileHeader64, SHT_NOBITS, SHT_REL, SHT_RELA, STT_FUNC};
+use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
+use object::{Endianness, SectionIndex, SymbolIndex};
+
+/// Set in `st_other` of a function that the host can launch.
+const STO_CUDA_ENTRY: u8 = 0x10;
+/// Parameters and launch geometry.
+const PARAMETER_BANK: u8 = 0;
+/// First virtual architecture whose shared window begins with a part of the system's own, and how large it is.
+const RESERVED_SHARED_SINCE_SM: u32 = 90;
+const RESERVED_SHARED_BYTES: u64 = 1024;
+
+/// What the cubin says of one kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metadata {
+    pub kernel: String,
+    pub arch: String,
+    /// Per thread.
+    pub registers: u32,
+    /// The kernel's own shared memory, without dynamic and reserved bytes.
+    pub static_shared_bytes: u64,
+    /// Address of the first of them in the shared window.
+    pub shared_base_bytes: u64,
+    /// Per thread: frames of the kernel and of what it calls.
+    pub local_bytes: u32,
+    /// Named barriers, barrier 0 included.
+    pub barriers: u32,
+    /// Threads a block from `__launch_bounds__`.
+    pub max_threads: Option<u32>,
+    pub constant_bank_0_bytes: u64,
+    pub parameter_base: u32,
+    pub parameter_bytes: u32,
+    /// In the order of the arguments.
+    pub parameters: Vec<Parameter>,
+    /// Banks other than [`PARAMETER_BANK`] with their contents, in the order of their numbers.
+    pub constant_banks: Vec<(u8, Vec<u8>)>,
+    pub indirect_branches: Vec<IndirectBranch>,
+    pub compiler: String,
+}
+
+/// Runs the command with what follows its name on the command line.
+pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
+    let (mut cubins, mut out, mut sources, mut flags) = (Vec::new(), None, None, String::new());
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().with_context(|| format!("`{argument}` needs a value"));
+        match argument.as_str() {
+            "--out" => out = Some(PathBuf::from(value()?)),
+            "--sources" => sources = Some(PathBuf::from(value()?)),
+            "--flags" => flags = value()?,
+            option if option.starts_with('-') => bail!("unknown option `{option}`: --out, --sources or --flags"),
+            _ => cubins.push(PathBuf::from(argument)),
+        }
+    }
+    let out = out.context("--out DIR is missing: where to write the metadata")?;
+    let sources = sources.context("--sources DIR is missing: where the .cu files are")?;
+    ensure!(!cubins.is_empty(), "no cubin given");
+
+    for cubin in cubins {
+        let data = std::fs::read(&cubin).with_context(|| format!("cannot read {}", cubin.display()))?;
+        for metadata in read(&data).with_context(|| cubin.display().to_string())? {
+            let source = sources.join(format!("{}.cu", metadata.kernel));
+            let text = to_toml(&metadata, &flags, &hash_source(&source)?)?;
+            let path = out.join(format!("{}.{}.toml", metadata.kernel, metadata.arch));
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// BLAKE3 of a source file, in hexadecimal.
+fn hash_source(path: &Path) -> Result<String> {
+    let source = std::fs::read(path)
+        .with_context(|| format!("cannot read {}, the source of the kernel of that name", path.display()))?;
+    Ok(blake3::hash(&source).to_hex().to_string())
+}
+
+/// The kernels of a cubin, in the order of its symbol table.
+pub fn read(data: &[u8]) -> Result<Vec<Metadata>> {
+    let header = FileHeader64::<Endianness>::parse(data).context("not a 64-bit ELF file")?;
+    let endian = header.endian()?;
+    ensure!(header.e_machine(endian) == EM_CUDA, "an ELF file, but not one for a GPU");
+    let sections = header.sections(endian, data)?;
+    let symbols = sections.symbols(endian, data, object::elf::SHT_SYMTAB)?;
+    let file = Cubin { endian, data, sections };
+    let sm = (header.e_flags(endian).0 >> 8) & 0xff;
+    let shared_attributes = attributes::read(file.section(".nv.info").unwrap_or_default()).context(".nv.info")?;
+
+    let mut kernels = Vec::new();
+    for (index, symbol) in symbols.enumerate() {
+        if symbol.st_type() == STT_FUNC && symbol.st_other().0 & STO_CUDA_ENTRY != 0 {
+            let name = std::str::from_utf8(symbols.symbol_name(endian, symbol)?).context("name of a kernel")?;
+            let metadata = read_kernel(&file, &shared_attributes, name, index, sm);
+            kernels.push(metadata.with_context(|| format!("kernel `{name}`"))?);
+        }
+    }
+    ensure!(!kernels.is_empty(), "holds no kernel");
+    Ok(kernels)
+}
+
+fn read_kernel(
+    file: &Cubin,
+    shared_attributes: &[Attribute],
+    name: &str,
+    SymbolIndex(symbol): SymbolIndex,
+    sm: u32,
+) -> Result<Metadata> {
+    let info_name = format!(".nv.info.{name}");
+    let info = file.section(&info_name).with_context(|| format!("section {info_name} is missing"))?;
+    let attributes = attributes::read(info).context(info_name)?;
+
+    let mut registers = None;
+    let (mut frame_bytes, mut stack_bytes) = (0, 0);
+    for attribute in shared_attributes {
+        match *attribute {
+            Attribute::RegisterCount { symbol: of, count } if of as usize == symbol => registers = Some(count),
+            Attribute::FrameSize { symbol: of, bytes } if of as usize == symbol => frame_bytes = bytes,
+            Attribute::MinStackSize { symbol: of, bytes } if of as usize == symbol => stack_bytes = bytes,
+            _ => {}
+        }
+    }
+
+    let mut parameter_bank = None;
+    let mut parameters: Vec<Parameter> = Vec::new();
+    let (mut barriers, mut max_threads) = (0, None);
+    let mut indirect_branches = Vec::new();
+    for attribute in attributes {
+        match attribute {
+            Attribute::ParameterBank { base, bytes } => parameter_bank = Some((base, bytes)),
+            Attribute::Parameter(parameter) => parameters.push(parameter),
+            Attribute::BarrierCount(count) => barriers = count,
+            Attribute::MaxThreads(threads) => max_threads = Some(threads),
+            Attribute::IndirectBranches(branches) => indirect_branches.extend(branches),
+            _ => {}
+        }
+    }
+    parameters.sort_by_key(|parameter| parameter.index);
+    for (expected, parameter) in parameters.iter().enumerate() {
+        ensure!(parameter.index as usize == expected, "parameter {expected} is not described");
+    }
+    indirect_branches.sort_by_key(|branch| branch.at);
+
+    let constant_banks = file.constant_banks(name)?;
+    let bank_0 = constant_banks.iter().find(|(bank, _)| *bank == PARAMETER_BANK);
+    let constant_bank_0_bytes = bank_0.map_or(0, |(_, contents)| contents.len() as u64);
+    let (parameter_base, parameter_bytes) = match parameter_bank {
+        Some(bank) => bank,
+        None if parameters.is_empty() => (constant_bank_0_bytes as u32, 0),
+        None => bail!("has parameters but no base of them"),
+    };
+
+    let shared_base_bytes = if sm >= RESERVED_SHARED_SINCE_SM { RESERVED_SHARED_BYTES } else { 0 };
+    let static_shared_bytes = match file.section_bytes(&format!(".nv.shared.{name}")) {
+        Some(all) => all.checked_sub(shared_base_bytes).context("shared memory is smaller than its reserved part")?,
+        None => 0,
+    };
+
+    Ok(Metadata {
+        kernel: name.to_owned(),
+        arch: format!("sm_{sm}"),
+        registers: registers.context("number of registers is missing in .nv.info")?,
+        static_shared_bytes,
+        shared_base_bytes,
+        local_bytes: frame_bytes.max(stack_bytes),
+        barriers,
+        max_threads,
+        constant_bank_0_bytes,
+        parameter_base,
+        parameter_bytes,
+        parameters,
+        constant_banks: constant_banks.into_iter().filter(|(bank, _)| *bank != PARAMETER_BANK).collect(),
+        indirect_branches,
+        compiler: file.compiler()?,
+    })
+}
+
+/// An ELF file whose sections are looked up by name.
+struct Cubin<'data> {
+    endian: Endianness,
+    data: &'data [u8],
+    sections: SectionTable<'data, FileHeader64<Endianness>>,
+}
+
+impl<'data> Cubin<'data> {
+    fn section(&self, name: &str) -> Option<&'data [u8]> {
+        let (_, section) = self.sections.section_by_name(self.endian, name.as_bytes())?;
+        section.data(self.endian, self.data).ok()
+    }
+
+    /// Size of a section, which may occupy no bytes of the file.
+    fn section_bytes(&self, name: &str) -> Option<u64> {
+        let (_, section) = self.sections.section_by_name(self.endian, name.as_bytes())?;
+        Some(section.sh_size(self.endian))
+    }
+
+    /// The constant banks that a kernel sees: its own and those of the whole file.
+    fn constant_banks(&self, kernel: &str) -> Result<Vec<(u8, Vec<u8>)>> {
+        let mut banks = Vec::new();
+        for (index, section) in self.sections.enumerate() {
+            let name = String::from_utf8_lossy(self.sections.section_name(self.endian, section)?);
+            let Some(rest) = name.strip_prefix(".nv.constant") else { continue };
+            let (number, of) = rest.split_once('.').unwrap_or((rest, kernel));
+            if of != kernel {
+                continue;
+            }
+            let number: u8 = number.parse().map_err(|_| anyhow!("section {name}: not the number of a bank"))?;
+            ensure!(
+                !self.is_relocated(index),
+                "constant bank {number} holds addresses of device variables, which are known only after loading; \
+                 pass them as arguments instead"
+            );
+            ensure!(section.sh_type(self.endian) != SHT_NOBITS, "constant bank {number} has no contents");
+            banks.push((number, section.data(self.endian, self.data)?.to_vec()));
+        }
+        banks.sort();
+        Ok(banks)
+    }
+
+    fn is_relocated(&self, target: SectionIndex) -> bool {
+        self.sections.iter().any(|section| {
+            let kind = section.sh_type(self.endian);
+            (kind == SHT_REL || kind == SHT_RELA)
+                && section.info_link(self.endian) == target
+                && section.sh_size(self.endian) > 0
+        })
+    }
+
+    /// Tool and version from the note that the assembler leaves: its payload ends with a table of strings (tool,
+    /// version, build, command line).
+    fn compiler(&self) -> Result<String> {
+        const NOTE: &str = ".note.nv.tkinfo";
+        let note = self.section(NOTE).with_context(|| format!("section {NOTE} is missing"))?;
+        let version = b"Cuda compilation tools";
+        let start = note.windows(version.len()).position(|window| window == version);
+        let start = start.with_context(|| format!("section {NOTE} names no compiler"))?;
+        let end = note[start..].iter().position(|&byte| byte == 0).map_or(note.len(), |length| start + length);
+        Ok(String::from_utf8_lossy(&note[start..end]).into_owned())
+    }
+}
+
+/// The metadata file: its keys are described in `workloads/kernels/README.md`.
+fn to_toml(metadata: &Metadata, flags: &str, source_blake3: &str) -> Result<String> {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut text = String::new();
+    let out = &mut text;
+    writeln!(out, "# Written by scripts/build-sass.sh from the compiled kernel. See workloads/kernels/README.md.")?;
+    writeln!(out, "kernel = {}", quoted(&metadata.kernel))?;
+    writeln!(out, "arch = {}", quoted(&metadata.arch))?;
+    writeln!(out, "registers = {}", metadata.registers)?;
+    writeln!(out, "static_shared_bytes = {}", metadata.static_shared_bytes)?;
+    writeln!(out, "shared_base_bytes = {}", metadata.shared_base_bytes)?;
+    writeln!(out, "local_bytes = {}", metadata.local_bytes)?;
+    writeln!(out, "barriers = {}", metadata.barriers)?;
+    if let Some(max_threads) = metadata.max_threads {
+        writeln!(out, "max_threads = {max_threads}")?;
+    }
+    writeln!(out, "constant_bank_0_bytes = {}", metadata.constant_bank_0_bytes)?;
+    writeln!(out, "parameter_base = {:#x}", metadata.parameter_base)?;
+    writeln!(out, "parameter_bytes = {}", metadata.parameter_bytes)?;
+    writeln!(out, "\n[build]")?;
+    writeln!(out, "compiler = {}", quoted(&metadata.compiler))?;
+    writeln!(out, "flags = {}", quoted(flags))?;
+    writeln!(out, "source_blake3 = {}", quoted(source_blake3))?;
+    for parameter in &metadata.parameters {
+        writeln!(out, "\n[[parameter]]")?;
+        writeln!(out, "index = {}", parameter.index)?;
+        writeln!(out, "offset_bytes = {:#x}", parameter.offset_bytes)?;
+        writeln!(out, "size_bytes = {}", parameter.size_bytes)?;
+    }
+    for (bank, contents) in &metadata.constant_banks {
+        writeln!(out, "\n[[constant_bank]]")?;
+        writeln!(out, "bank = {bank}")?;
+        write!(out, "contents_hex = \"")?;
+        for byte in contents {
+            write!(out, "{byte:02x}")?;
+        }
+        writeln!(out, "\"")?;
+    }
+    for branch in &metadata.indirect_branches {
+        writeln!(out, "\n[[indirect_branch]]")?;
+        writeln!(out, "at = {:#x}", branch.at)?;
+        let targets: Vec<String> = branch.targets.iter().map(|target| format!("{target:#x}")).collect();
+        writeln!(out, "targets = [{}]", targets.join(", "))?;
+    }
+    Ok(text)
+}
