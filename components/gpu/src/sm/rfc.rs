@@ -53,7 +53,16 @@ impl RegisterFileCache {
     /// Ports that the instruction needs of each bank: distinct registers that miss in a slot where they are read.
     #[inline]
     pub fn reads_needed(&self, op: &OpTiming, warp: u8) -> [u8; BANKS] {
-        if self.empty { op.reads } else { self.count_misses(op, warp) }
+        if self.empty || !self.hits_any(op, warp) { op.reads } else { self.count_misses(op, warp) }
+    }
+
+    #[inline]
+    fn hits_any(&self, op: &OpTiming, warp: u8) -> bool {
+        (0..3).any(|slot| match op.slot_count[slot] {
+            0 => false,
+            1 => self.hits(warp, slot, op.slot_first[slot]),
+            _ => registers(op, slot).any(|register| self.hits(warp, slot, register)),
+        })
     }
 
     fn count_misses(&self, op: &OpTiming, warp: u8) -> [u8; BANKS] {
