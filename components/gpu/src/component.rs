@@ -8,9 +8,9 @@
 
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, NEVER, Sm, SmEnv};
+use crate::sm::{CtaHandle, Issued, NEVER, Sm, SmEnv};
 use protocol::{CtaDone, CtaLaunch, MemRequest, MemResponse};
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::sync::Arc;
 
 /// CTAs on their way to one SM; no SM has room for more.
@@ -28,6 +28,8 @@ pub struct SmComponent {
     request: Out<MemRequest>,
     response: In<MemResponse>,
 }
+
+impl Fact for Issued {}
 
 /// The ports in one tick.
 struct Ports<'t, 'c> {
@@ -49,6 +51,14 @@ impl SmEnv for Ports<'_, '_> {
 
     fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
         self.cx.send(self.done, CtaDone { cta });
+    }
+
+    fn listening(&self) -> bool {
+        self.cx.is_probed()
+    }
+
+    fn issued(&mut self, fact: Issued) {
+        self.cx.emit(fact);
     }
 }
 

@@ -38,7 +38,7 @@ pub struct MemRequest {
     /// Bit i: sector i of the line is meant.
     pub sectors: u8,
     pub op: MemOp,
-    /// When the requester sent it.
+    /// When the requester sent it; set by whoever owns the port.
     pub issued: Femtos,
 }
 

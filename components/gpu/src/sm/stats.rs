@@ -79,6 +79,7 @@ impl Sm {
     /// Counters and the cycle breakdown up to, not including, cycle `end`.
     pub fn report(&self, end: u64, out: &mut StatsNode) {
         let counters = self.counters(end);
+        out.counter("cycles", counters.cycles, "SM-cycles");
         for (name, value, unit) in [
             ("instructions_issued", counters.instructions_issued, "warp instructions"),
             ("ctas_done", counters.ctas_done, "CTAs"),
@@ -94,6 +95,7 @@ impl Sm {
         ] {
             out.counter(name, value, unit);
         }
+        out.ratio("instructions_per_cycle", "instructions_issued", "cycles", 1.0, "warp instructions per SM-cycle");
         out.breakdown(counters.breakdown());
     }
 

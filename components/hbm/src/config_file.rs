@@ -1,0 +1,133 @@
+//! Reading a configuration file with a base, and remembering where every key stands.
+//!
+//!   file ─▶ base of the base … ─▶ merged table ─▶ typed spec
+//!             └ each key: (file, line) of its last writer
+//!
+//! Models: `base = "other.toml"` (relative to the file), tables merged key by key, the later writer wins.
+//! Leaves out: lists of tables are replaced, not merged.
+//! Canonical tests: `preset`.
+
+use std::collections::BTreeMap;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{ConfigError, Problem};
+
+/// A merged file and the place of each of its keys.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// The file that was asked for.
+    pub name: String,
+    /// The merged contents, without `base`.
+    pub table: toml::Table,
+    places: BTreeMap<String, (String, usize)>,
+}
+
+impl ConfigFile {
+    /// Reads `name` and its bases. `read` returns the text of a file by its path.
+    pub fn load(name: &str, read: &dyn Fn(&str) -> std::io::Result<String>) -> Result<Self, ConfigError> {
+        let mut file = ConfigFile { name: name.to_string(), table: toml::Table::new(), places: BTreeMap::new() };
+        file.merge(name, read, 0)?;
+        Ok(file)
+    }
+
+    fn merge(
+        &mut self,
+        name: &str,
+        read: &dyn Fn(&str) -> std::io::Result<String>,
+        depth: usize,
+    ) -> Result<(), ConfigError> {
+        if depth > 8 {
+            return Err(ConfigError::one(name, 0, "base", "more than 8 files deep", "does a file name itself as its base?"));
+        }
+        let text = read(name)
+            .map_err(|e| ConfigError::one(name, 0, "", format!("cannot be read: {e}"), "a readable TOML file"))?;
+        let syntax = |e: toml::de::Error| {
+            let line = e.span().map_or(0, |s| line_of(&text, s.start));
+            ConfigError::one(name, line, "", e.message().to_string(), "valid TOML")
+        };
+        let spans = DeTable::parse(&text).map_err(syntax)?;
+        let mut table: toml::Table = toml::from_str(&text).map_err(syntax)?;
+        if let Some(base) = table.remove("base") {
+            let Some(base) = base.as_str() else {
+                return Err(ConfigError::one(name, 1, "base", "is not a string", "the path of another TOML file"));
+            };
+            self.merge(&relative(name, base), read, depth + 1)?;
+        }
+        note_places(spans.get_ref(), "", &mut |key, start| {
+            self.places.insert(key, (name.to_string(), line_of(&text, start)));
+        });
+        merge_tables(&mut self.table, table);
+        Ok(())
+    }
+
+    /// The typed contents. Unknown keys, missing keys and wrong types are errors that name the line.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        self.table.clone().try_into().map_err(|e: toml::de::Error| {
+            let message = e.message().lines().next().unwrap_or("").to_string();
+            let word = message.split('`').nth(1).unwrap_or("");
+            let key = self.places.keys().find(|k| k.rsplit('.').next() == Some(word)).cloned().unwrap_or_default();
+            self.error(&key, message, "see the shipped presets for the keys and their types")
+        })
+    }
+
+    /// An error about one key.
+    pub fn error(&self, key: &str, message: impl Into<String>, help: impl Into<String>) -> ConfigError {
+        ConfigError { problems: vec![self.problem(key, message, help)] }
+    }
+
+    /// A problem about one key, at the place of the key or of the table that should hold it.
+    pub fn problem(&self, key: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
+        let mut at = key;
+        let (file, line) = loop {
+            if let Some(place) = self.places.get(at) {
+                break place.clone();
+            }
+            match at.rfind('.') {
+                Some(dot) => at = &at[..dot],
+                None => break (self.name.clone(), 0),
+            }
+        };
+        Problem { file, line, key: key.to_string(), message: message.into(), help: help.into() }
+    }
+}
+
+fn note_places(table: &DeTable<'_>, prefix: &str, note: &mut dyn FnMut(String, usize)) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+        if let DeValue::Table(inner) = value.get_ref() {
+            note_places(inner, &path, note);
+        }
+        note(path, key.span().start);
+    }
+}
+
+fn merge_tables(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge_tables(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn relative(file: &str, other: &str) -> String {
+    let mut parts: Vec<&str> = file.split('/').collect();
+    parts.pop();
+    for part in other.split('/') {
+        match part {
+            "." => {}
+            ".." if parts.last().is_some_and(|p| *p != "..") => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+}

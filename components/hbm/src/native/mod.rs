@@ -1,0 +1,288 @@
+//! The native controller of one channel: what real HBM controllers do, by the full rules.
+//!
+//!   enqueue ─▶ [pseudo channel: read queue · write queue · refresh debt · power] x 1..2
+//!                        └─▶ column slot, row slot (shared buses) ─▶ banks ─▶ completions
+//!
+//! Models: command buses shared by two pseudo channels with their edge rules; every constraint of `Edition::Full`; oldest
+//! ready first with an age limit; write drain that always drains; auto-precharge; refresh with debt that touches only the
+//! bank it refreshes; power-down and self refresh; refresh management.
+//! Leaves out: reordering hazards between a queued read and a later write of the same address (sources order them),
+//! error correction, training.
+//! Numbers: the preset and `policy`.
+//! Start reading at [`Native::step`]; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
+
+mod breakdown;
+mod edge;
+mod policy;
+mod power;
+mod pseudo_channel;
+mod refresh;
+mod slots;
+
+use std::collections::VecDeque;
+
+pub use breakdown::Breakdown;
+pub use policy::{PagePolicy, Policy, RefreshPolicy};
+pub use power::Background;
+
+use crate::bank::{Banks, CLOSED, NEVER, Tick};
+use crate::command::{Bus, Command};
+use crate::constraint::{ConstraintTable, Edition};
+use crate::controller::{CommandObserver, Controller};
+use crate::error::ConfigError;
+use crate::mapper::FieldOrder;
+use crate::preset::Preset;
+use crate::queue::Queued;
+use crate::request::{Admission, Completion, Op, Request, Until};
+use crate::stats::Counters;
+use edge::LastRowCommand;
+use pseudo_channel::PseudoChannel;
+
+/// The native controller of one channel.
+#[derive(Debug, Clone)]
+pub struct Native<O = ()> {
+    banks: Banks,
+    map: FieldOrder,
+    policy: Policy,
+    pseudo_channels: Vec<PseudoChannel>,
+    clk: Tick,
+    sequence: u64,
+    read_latency: Tick,
+    last_row: Option<LastRowCommand>,
+    /// Last refresh of each bank: from, until.
+    refreshed: Vec<(Tick, Tick)>,
+    /// Last column command of each bank.
+    last_use: Vec<Tick>,
+    refresh_ticks: [Tick; 3],
+    column_not_before: Tick,
+    row_not_before: Tick,
+    /// The queue that refused last.
+    refused: Option<(Op, usize)>,
+    pending: VecDeque<Completion>,
+    forwarded: VecDeque<Completion>,
+    written: Vec<Completion>,
+    counters: Counters,
+    breakdown: Breakdown,
+    /// Sees every issued command.
+    pub observer: O,
+}
+
+impl<O: CommandObserver> Native<O> {
+    /// A controller of one channel of `preset`, or everything that is wrong with the policy.
+    pub fn new(preset: &Preset, policy: &Policy, observer: O) -> Result<Self, ConfigError> {
+        let problems = policy.check(preset, "policy");
+        if !problems.is_empty() {
+            return Err(ConfigError { problems });
+        }
+        let org = preset.organisation;
+        let table = ConstraintTable::build(preset.generation, &preset.timing, Edition::Full);
+        let banks = Banks::new(preset.generation, org, &table);
+        let ticks = |ck: u32| Tick::from(ck * preset.generation.ticks_per_ck());
+        let t = &preset.timing;
+        let pseudo_channels = (0..org.pseudo_channels)
+            .map(|index| PseudoChannel::new(index, policy, &banks, ticks(t.n_refi)))
+            .collect();
+        Ok(Native {
+            banks,
+            map: FieldOrder::named(policy.map, &org),
+            policy: *policy,
+            pseudo_channels,
+            clk: 0,
+            sequence: 0,
+            read_latency: ticks(t.n_read_data()),
+            last_row: None,
+            refreshed: vec![(0, 0); org.banks() as usize],
+            last_use: vec![0; org.banks() as usize],
+            refresh_ticks: [ticks(t.n_rfc), ticks(t.n_rfc_pb), ticks(t.n_rfm_pb)],
+            column_not_before: 0,
+            row_not_before: 0,
+            refused: None,
+            pending: VecDeque::new(),
+            forwarded: VecDeque::new(),
+            written: Vec::new(),
+            counters: Counters::default(),
+            breakdown: Breakdown::default(),
+            observer,
+        })
+    }
+
+    /// Where the latency of reads went.
+    pub fn breakdown(&self) -> &Breakdown {
+        &self.breakdown
+    }
+
+    /// Ticks that each pseudo channel spent in each background state, in the order of [`Background`].
+    pub fn background_ticks(&self) -> Vec<[u64; 4]> {
+        self.pseudo_channels.iter().map(|pc| pc.power.ticks(self.clk)).collect()
+    }
+
+    /// Refreshes owed by each pseudo channel.
+    pub fn refresh_debt(&self) -> Vec<u32> {
+        self.pseudo_channels.iter().map(|pc| pc.refresh.debt).collect()
+    }
+
+    /// Executes tick `clk`.
+    fn step(&mut self, clk: Tick) {
+        self.clk = clk;
+        for i in 0..self.pseudo_channels.len() {
+            if self.prepare(i, clk) {
+                self.column_not_before = self.column_not_before.min(clk);
+                self.row_not_before = self.row_not_before.min(clk);
+            }
+        }
+        if self.column_not_before <= clk && self.banks.generation().may_start(Command::Rd, clk) {
+            self.column_slot(clk);
+        }
+        if self.row_not_before <= clk {
+            self.row_slot(clk);
+        }
+    }
+
+    /// Brings refresh and direction of a pseudo channel up to `clk`. Returns whether a slot must look again.
+    fn prepare(&mut self, i: usize, clk: Tick) -> bool {
+        let pc = &mut self.pseudo_channels[i];
+        let self_refresh = pc.power.asleep == Some(Command::SrEnter);
+        let mut changed = !self_refresh && pc.refresh.accrue(clk);
+        pc.look_at_refresh |= changed;
+        changed |= pc.decide(&self.policy, clk);
+        let managed = self.policy.refresh_management_activates > 0;
+        if pc.look_at_refresh && (pc.refresh.debt > 0 || managed) {
+            pc.look_at_refresh = false;
+            let (target, idle) = (pc.refresh.target, pc.is_idle());
+            let PseudoChannel { refresh, reads, writes, .. } = pc;
+            let wanted = |rank: usize| {
+                let hits = reads.hit_banks(rank) | writes.hit_banks(rank);
+                (reads.wanted_banks(rank) | writes.wanted_banks(rank), hits)
+            };
+            refresh.choose(&self.banks, wanted, &self.last_use, idle);
+            changed |= refresh.target != target;
+        }
+        changed
+    }
+
+    fn next_action(&self) -> Tick {
+        let mut next = self.column_not_before.min(self.row_not_before);
+        for pc in &self.pseudo_channels {
+            next = next.min(pc.next_decision());
+            if pc.power.asleep != Some(Command::SrEnter) {
+                next = next.min(pc.refresh.next_due());
+            }
+        }
+        next.max(self.clk + 1)
+    }
+
+    fn retire(&mut self, done: &mut Vec<Completion>) {
+        done.append(&mut self.written);
+        loop {
+            let next = match (self.pending.front(), self.forwarded.front()) {
+                (Some(p), Some(f)) if f.done < p.done => &mut self.forwarded,
+                (None, Some(_)) => &mut self.forwarded,
+                (Some(_), _) => &mut self.pending,
+                (None, None) => return,
+            };
+            match next.front() {
+                Some(c) if c.done <= self.clk => done.push(*c),
+                _ => return,
+            }
+            next.pop_front();
+        }
+    }
+
+    fn next_completion(&self) -> Tick {
+        let front = |queue: &VecDeque<Completion>| queue.front().map_or(NEVER, |c| c.done.max(self.clk + 1));
+        front(&self.pending).min(front(&self.forwarded))
+    }
+}
+
+impl<O: CommandObserver> Controller for Native<O> {
+    fn now(&self) -> Tick {
+        self.clk
+    }
+
+    fn enqueue(&mut self, request: Request) -> Admission {
+        let place = self.map.map(request.address);
+        let bank = self.banks.organisation().flat_bank(&place);
+        let Request { id, address, op } = request;
+        let i = place.pseudo_channel as usize;
+        let pc = &mut self.pseudo_channels[i];
+        if pc.writes.contains(address, bank) {
+            if op == Op::Write {
+                self.counters.merged_writes += 1;
+                return Admission::Merged;
+            }
+            let done = self.clk + 1;
+            self.counters.forwarded_reads += 1;
+            self.breakdown.add_forwarded(1);
+            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done });
+            return Admission::Accepted;
+        }
+        if pc.queue_of(op).is_full() {
+            self.refused = Some((op, i));
+            return Admission::Refused;
+        }
+        let (row, column) = (place.row, place.column);
+        let queued = Queued { id, address, arrive: self.clk, started: NEVER, row, column, bank, op };
+        let key = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
+        self.sequence += 1;
+        pc.entered(op, key, self.clk);
+        pc.look_at_refresh |= pc.refresh.target.is_some();
+        if pc.power.asleep.is_some() {
+            self.row_not_before = 0;
+        }
+        // It may let a slot issue earlier than was thought.
+        let command = match (self.banks.open_row(bank), op) {
+            (CLOSED, _) => Command::Act,
+            (open, _) if open != row => Command::PrePb,
+            (_, Op::Read) => Command::Rd,
+            (_, Op::Write) => Command::Wr,
+        };
+        let ready = self.banks.on_edge(command, self.banks.earliest(command, bank));
+        match command.bus() {
+            Bus::Row => self.row_not_before = self.row_not_before.min(ready),
+            Bus::Column => self.column_not_before = self.column_not_before.min(ready),
+        }
+        Admission::Accepted
+    }
+
+    fn next_event(&self) -> Tick {
+        self.next_action().min(self.next_completion())
+    }
+
+    fn run(&mut self, limit: Tick, until: Until, done: &mut Vec<Completion>) -> Tick {
+        while self.clk < limit {
+            let mut next = self.next_action();
+            if until == Until::Completion {
+                next = next.min(self.next_completion());
+            }
+            if next > limit {
+                self.clk = limit;
+                break;
+            }
+            self.step(next);
+            let stop = match until {
+                Until::Limit => false,
+                Until::Space(op) => match self.refused {
+                    Some((refused, i)) if refused == op => !self.pseudo_channels[i].queue_of(op).is_full(),
+                    _ => true,
+                },
+                Until::Completion => !self.written.is_empty() || self.next_completion() <= self.clk + 1 && {
+                    let due = |queue: &VecDeque<Completion>| queue.front().is_some_and(|c| c.done <= self.clk);
+                    due(&self.pending) || due(&self.forwarded)
+                },
+            };
+            if stop {
+                break;
+            }
+        }
+        self.retire(done);
+        self.clk
+    }
+
+    fn banks(&self) -> &Banks {
+        &self.banks
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}

@@ -1,0 +1,386 @@
+//! The two command slots of the native controller: which command goes out on the column bus and on the row bus.
+//!
+//!   column: overdue hit, else oldest ready hit of both pseudo channels
+//!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, the same for the other
+//!           direction, refresh of an unwanted bank, sleep
+//!
+//! Models: one command a slot and tick, in the order above.
+//! Leaves out: look-ahead beyond the queues.
+//! Numbers: `policy`.
+//! Start reading at [`Native::column_slot`]; the canonical tests are `tests/native.rs`.
+
+use std::cell::Cell;
+
+use super::breakdown::ReadTimes;
+use super::edge::LastRowCommand;
+use super::pseudo_channel::{Overdue, PseudoChannel};
+use super::refresh::Target;
+use super::{Native, PagePolicy};
+use crate::bank::{CLOSED, NEVER, Tick};
+use crate::command::{Bus, Command, Reach};
+use crate::controller::{CommandObserver, IssuedCommand};
+use crate::queue::NO_KEY;
+use crate::request::{Completion, Op};
+use crate::scan::Pick;
+
+impl<O: CommandObserver> Native<O> {
+    pub(super) fn column_slot(&mut self, clk: Tick) {
+        let mut pick = Pick::none();
+        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+            let (queue, command) = pc.queue();
+            let mut barred = (usize::MAX, 0);
+            if let Some(overdue) = pc.overdue {
+                let rank = self.banks.rank_of(overdue.bank);
+                let bit = 1 << (overdue.bank % self.banks.organisation().banks_per_rank());
+                if self.banks.open_row(overdue.bank) != overdue.row {
+                    // Its row must open first: no more hits to the row in its way.
+                    barred = (rank, bit);
+                } else if self.banks.earliest(command, overdue.bank) <= clk && pc.held(rank, &self.banks) & bit == 0 {
+                    return self.issue_column(pc.index as usize, overdue.key, command, clk);
+                }
+            }
+            for rank in pc.ranks.clone() {
+                let mut hits = queue.hit_banks(rank) & !pc.held(rank, &self.banks);
+                if rank == barred.0 {
+                    hits &= !barred.1;
+                }
+                pick.consider(&self.banks, command, rank, hits, clk, |bank| queue.oldest_hit(bank));
+            }
+        }
+        if pick.found() {
+            let pc = pick.bank / self.banks.organisation().banks_per_pseudo_channel();
+            self.issue_column(pc as usize, pick.key, pick.command, clk);
+        } else {
+            self.column_not_before = pick.next;
+        }
+    }
+
+    fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
+        let pc = &mut self.pseudo_channels[i];
+        let op = if plain == Command::Rd { Op::Read } else { Op::Write };
+        let bank = pc.queue_of(op).get(key).bank;
+        let request = pc.queue_of(op).remove(key, self.banks.open_row(bank));
+        pc.left(key, clk);
+        self.last_use[bank as usize] = clk;
+        let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
+        let (wanted, hits) = pc.wanted(rank);
+        let target = pc.refresh.target.is_some_and(|t| t.bank == bank && t.command != Command::RefAb);
+        let close = hits & bit == 0
+            && match self.policy.page {
+                PagePolicy::Open => false,
+                PagePolicy::OpenAuto => wanted & bit != 0 || target,
+                PagePolicy::Closed => true,
+            };
+        let command = match (op, close) {
+            (_, false) => plain,
+            (Op::Read, true) => Command::RdA,
+            (Op::Write, true) => Command::WrA,
+        };
+        if request.started == NEVER {
+            self.counters.row_hits += 1;
+        }
+        let (arrive, done) = (request.arrive, clk + self.read_latency);
+        match op {
+            Op::Read => {
+                self.breakdown.add(&ReadTimes {
+                    arrive,
+                    started: request.started,
+                    bank_ready: self.banks.bank_ready(Command::Rd, bank),
+                    column: clk,
+                    done,
+                    refresh: self.refreshed[bank as usize],
+                });
+                self.pending.push_back(Completion { id: request.id, op, arrive, done });
+            }
+            Op::Write => self.written.push(Completion { id: request.id, op, arrive, done: clk }),
+        }
+        self.issue(i, command, bank, request.row, request.column, clk);
+        if wanted & bit == 0 {
+            self.pseudo_channels[i].look_at_refresh = true;
+        }
+        // The row slot has something new to do only if the row is done with.
+        if hits & bit == 0 {
+            self.row_not_before = self.row_not_before.min(clk);
+        }
+    }
+
+    pub(super) fn row_slot(&mut self, clk: Tick) {
+        if let Err(next) = self.row_command(clk) {
+            self.row_not_before = next;
+        }
+    }
+
+    /// Issues the most urgent row command that may go; the error is the tick at which to look again.
+    fn row_command(&mut self, clk: Tick) -> Result<(), Tick> {
+        let policy = &self.policy;
+        let sleeps = policy.power_down_after_ticks > 0 || policy.self_refresh_after_ticks > 0;
+        let refreshes = self.pseudo_channels.iter().any(|pc| pc.refresh.target.is_some());
+        let overdue = self.pseudo_channels.iter().any(|pc| pc.overdue.is_some());
+        let mut next = NEVER;
+        let mut attempt = |result: Result<(), Tick>| match result {
+            Ok(()) => true,
+            Err(later) => {
+                next = next.min(later);
+                false
+            }
+        };
+        if sleeps && attempt(self.wake(clk))
+            || refreshes && attempt(self.refresh_target(clk, true))
+            || overdue && attempt(self.overdue_row(clk))
+            || attempt(self.oldest_row(clk))
+            || attempt(self.row_ahead(clk))
+            || refreshes && attempt(self.refresh_target(clk, false))
+            || sleeps && attempt(self.sleep(clk))
+        {
+            return Ok(());
+        }
+        Err(next)
+    }
+
+    /// Tries to issue a row command; the error is the tick at which it may be possible.
+    fn try_row(&mut self, i: usize, command: Command, bank: u32, row: u32, clk: Tick) -> Result<(), Tick> {
+        let ready = match command.reach() {
+            Reach::Bank => self.banks.earliest(command, bank),
+            Reach::PseudoChannel => self.banks.earliest_all(command, i as u32),
+        };
+        let ready = self.banks.on_edge(command, ready.max(clk));
+        if ready > clk {
+            return Err(ready);
+        }
+        if !self.edge_allows(command, i as u32, bank, clk) {
+            return Err(clk + 1);
+        }
+        self.issue(i, command, bank, row, 0, clk);
+        Ok(())
+    }
+
+    fn edge_allows(&self, command: Command, pseudo_channel: u32, bank: u32, clk: Tick) -> bool {
+        self.last_row.is_none_or(|last| last.allows(self.banks.generation(), command, pseudo_channel, bank, clk))
+    }
+
+    fn wake(&mut self, clk: Tick) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            let Some(asleep) = pc.power.asleep else { continue };
+            let deeper = match asleep {
+                Command::PdEnter => due(pc, self.policy.self_refresh_after_ticks),
+                _ => NEVER,
+            };
+            if pc.is_idle() && !pc.refresh.is_urgent() && deeper > clk {
+                next = next.min(deeper);
+                continue;
+            }
+            let exit = if asleep == Command::PdEnter { Command::PdExit } else { Command::SrExit };
+            match self.try_row(i, exit, self.first_bank(i), 0, clk) {
+                Ok(()) => {
+                    if exit == Command::SrExit {
+                        self.pseudo_channels[i].refresh.restart(clk);
+                    }
+                    return Ok(());
+                }
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    /// Brings on the targets that are forced, or those that are not.
+    fn refresh_target(&mut self, clk: Tick, forced: bool) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            let Some(target) = pc.refresh.target.filter(|t| t.forced == forced) else { continue };
+            // On the way to self refresh, in which the device refreshes itself, only what is forced is paid.
+            let retiring = !forced && pc.is_idle() && due(pc, self.policy.self_refresh_after_ticks) <= clk;
+            if pc.power.asleep.is_some() || retiring {
+                continue;
+            }
+            let command = pc.refresh.command(&target, &self.banks, i as u32);
+            match self.try_row(i, command, target.bank, 0, clk) {
+                Ok(()) => {
+                    if command == target.command {
+                        self.note_refresh(i, &target, clk);
+                    }
+                    return Ok(());
+                }
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    fn note_refresh(&mut self, i: usize, target: &Target, clk: Tick) {
+        let org = *self.banks.organisation();
+        self.pseudo_channels[i].refresh.refreshed(target, &org);
+        let [all, one, managed] = self.refresh_ticks;
+        let (banks, ticks) = match target.command {
+            Command::RefAb => (target.bank..target.bank + org.banks_per_pseudo_channel(), all),
+            Command::RefPb => (target.bank..target.bank + 1, one),
+            _ => (target.bank..target.bank + 1, managed),
+        };
+        for bank in banks {
+            self.refreshed[bank as usize] = (clk, clk + ticks);
+        }
+    }
+
+    fn overdue_row(&mut self, clk: Tick) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            let Some(Overdue { op, key, bank, row }) = pc.overdue else { continue };
+            let rank = self.banks.rank_of(bank);
+            let held = pc.held(rank, &self.banks) >> (bank % self.banks.organisation().banks_per_rank()) & 1 == 1;
+            let open = self.banks.open_row(bank);
+            if pc.power.asleep.is_some() || held || open == row {
+                continue;
+            }
+            let command = if open == CLOSED { Command::Act } else { Command::PrePb };
+            match self.serve_row(i, op, key, command, clk) {
+                Ok(()) => return Ok(()),
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    fn oldest_row(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.row_of_direction(clk, |pc| pc.write_mode, |_, _| u32::MAX)
+    }
+
+    /// Rows for the direction that is not served now, in banks that the served one does not want: the turn of the data bus
+    /// then finds them open.
+    fn row_ahead(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.row_of_direction(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
+    }
+
+    /// The oldest ready ACT or PRE of one direction of each pseudo channel, in the banks that `allowed` gives.
+    fn row_of_direction(
+        &mut self,
+        clk: Tick,
+        writes: impl Fn(&PseudoChannel) -> bool,
+        allowed: impl Fn(&PseudoChannel, usize) -> u32,
+    ) -> Result<(), Tick> {
+        let mut pick = Pick::none();
+        let barred = Cell::new(false);
+        let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
+        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+            let queue = if writes(pc) { &pc.writes } else { &pc.reads };
+            if queue.is_empty() {
+                continue;
+            }
+            for rank in pc.ranks.clone() {
+                let mut misses = queue.miss_banks(rank);
+                if misses == 0 {
+                    continue;
+                }
+                misses &= !pc.held(rank, &self.banks) & allowed(pc, rank);
+                let open = self.banks.open_banks(rank);
+                let conflicts = misses & open & !queue.hit_banks(rank);
+                pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
+                pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
+                    if falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk) {
+                        barred.set(true);
+                        return NO_KEY;
+                    }
+                    queue.oldest_miss(bank)
+                });
+            }
+        }
+        if !pick.found() {
+            return Err(if barred.get() { pick.next.min(clk + 1) } else { pick.next });
+        }
+        let i = (pick.bank / self.banks.organisation().banks_per_pseudo_channel()) as usize;
+        let op = if writes(&self.pseudo_channels[i]) { Op::Write } else { Op::Read };
+        self.serve_row(i, op, pick.key, pick.command, clk)
+    }
+
+    /// Issues ACT or PRE for a request, and counts what the request met if it is its first command.
+    fn serve_row(&mut self, i: usize, op: Op, key: u64, command: Command, clk: Tick) -> Result<(), Tick> {
+        let request = *self.pseudo_channels[i].queue_of(op).get(key);
+        self.try_row(i, command, request.bank, request.row, clk)?;
+        if request.started == NEVER {
+            self.pseudo_channels[i].queue_of(op).get_mut(key).started = clk;
+            match command {
+                Command::Act => self.counters.row_misses += 1,
+                _ => self.counters.row_conflicts += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn sleep(&mut self, clk: Tick) -> Result<(), Tick> {
+        let mut next = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &self.pseudo_channels[i];
+            let self_refresh = due(pc, self.policy.self_refresh_after_ticks);
+            let owes = pc.refresh.target.is_some_and(|t| t.forced) || pc.refresh.debt > 0 && self_refresh > clk;
+            if pc.power.asleep.is_some() || !pc.is_idle() || owes {
+                continue;
+            }
+            let power_down = due(pc, self.policy.power_down_after_ticks);
+            let command = if self_refresh <= clk {
+                if self.banks.any_open(i as u32) { Command::PreAb } else { Command::SrEnter }
+            } else if power_down <= clk {
+                Command::PdEnter
+            } else {
+                next = next.min(self_refresh).min(power_down);
+                continue;
+            };
+            match self.try_row(i, command, self.first_bank(i), 0, clk) {
+                Ok(()) => return Ok(()),
+                Err(later) => next = next.min(later),
+            }
+        }
+        Err(next)
+    }
+
+    fn first_bank(&self, i: usize) -> u32 {
+        i as u32 * self.banks.organisation().banks_per_pseudo_channel()
+    }
+
+    fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, column: u32, clk: Tick) {
+        self.banks.issue(command, bank, row, clk);
+        let open = self.banks.any_open(i as u32);
+        let pc = &mut self.pseudo_channels[i];
+        // Its bus is busy for the length of the command; a slot need not look before.
+        let free = clk + Tick::from(self.banks.generation().command_ticks(command));
+        match command.bus() {
+            Bus::Row => {
+                self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+                self.row_not_before = free;
+            }
+            Bus::Column => self.column_not_before = self.banks.on_edge(command, free),
+        }
+        pc.power.issued(command, open, clk);
+        match command {
+            Command::Act => {
+                pc.refresh.activated(bank);
+                let ready = self.banks.earliest(Command::Rd, bank).min(self.banks.earliest(Command::Wr, bank));
+                self.column_not_before = self.column_not_before.min(self.banks.on_edge(Command::Rd, ready));
+            }
+            Command::PdExit | Command::SrExit => self.column_not_before = self.column_not_before.min(free),
+            _ => {}
+        }
+        if command.bus() == Bus::Row || self.policy.refresh_management_activates > 0 {
+            pc.look_at_refresh = true;
+        }
+        if command == Command::Act || command.closes() {
+            let changed = match command.reach() {
+                Reach::Bank => bank..bank + 1,
+                Reach::PseudoChannel => bank..bank + self.banks.organisation().banks_per_pseudo_channel(),
+            };
+            for b in changed {
+                let row = self.banks.open_row(b);
+                pc.reads.row_changed(b, row);
+                pc.writes.row_changed(b, row);
+            }
+        }
+        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column });
+    }
+}
+
+/// The tick at which an idle pseudo channel is to sleep; `after_ticks` = 0 means never.
+fn due(pc: &PseudoChannel, after_ticks: u64) -> Tick {
+    if after_ticks == 0 { NEVER } else { pc.power.idle_since + after_ticks }
+}

@@ -1,0 +1,302 @@
+//! A request queue sorted by bank, with the oldest row hit and the oldest non-hit of each bank at hand.
+//!
+//!   push ─▶ bank FIFO (linked slots) ─▶ oldest hit · oldest miss a bank ─▶ bit masks a rank ─▶ scheduler
+//!
+//! Models: order of arrival, look-up by address (for forwarding), which banks want which command.
+//! Leaves out: ready times, which are the banks'. All requests of a bank that want the same command have one ready time,
+//! so that the oldest of each kind is all that first-ready first-come first-served needs.
+//! Start reading at [`RequestQueue::push`]; the canonical tests are below.
+
+use crate::bank::{CLOSED, Tick};
+use crate::request::Op;
+
+/// No request.
+pub const NO_KEY: u64 = u64::MAX;
+const NO_SLOT: u16 = u16::MAX;
+const FILTER: usize = 256;
+/// Sequence number of a free slot; keys have 48 bits of it.
+const GONE: u64 = u64::MAX;
+
+/// A queued request.
+#[derive(Debug, Clone, Copy)]
+pub struct Queued {
+    /// Name given by the source.
+    pub id: u64,
+    /// Byte address, for forwarding and merging.
+    pub address: u64,
+    /// Tick of acceptance.
+    pub arrive: Tick,
+    /// Tick of the first command issued for it; [`crate::bank::NEVER`] if none yet.
+    pub started: Tick,
+    /// Row.
+    pub row: u32,
+    /// Column, in accesses.
+    pub column: u32,
+    /// Flat bank.
+    pub bank: u32,
+    /// Read or write.
+    pub op: Op,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    request: Queued,
+    sequence: u64,
+    next: u16,
+    previous: u16,
+}
+
+/// A queue of one direction. Keys order requests by arrival: a smaller key came earlier.
+#[derive(Debug, Clone)]
+pub struct RequestQueue {
+    capacity: usize,
+    length: usize,
+    banks_per_rank: u32,
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    head: Vec<u16>,
+    tail: Vec<u16>,
+    hit: Vec<u64>,
+    miss: Vec<u64>,
+    hit_banks: Vec<u32>,
+    miss_banks: Vec<u32>,
+    /// Counts of queued addresses by hash: 0 = surely not queued.
+    filter: [u8; FILTER],
+}
+
+impl RequestQueue {
+    /// An empty queue. `capacity` is at most 255, `banks_per_rank` at most 32.
+    pub fn new(capacity: usize, ranks: u32, banks_per_rank: u32) -> Self {
+        debug_assert!(capacity <= MAX_CAPACITY);
+        let banks = (ranks * banks_per_rank) as usize;
+        RequestQueue {
+            capacity,
+            length: 0,
+            banks_per_rank,
+            slots: Vec::with_capacity(capacity),
+            free: Vec::with_capacity(capacity),
+            head: vec![NO_SLOT; banks],
+            tail: vec![NO_SLOT; banks],
+            hit: vec![NO_KEY; banks],
+            miss: vec![NO_KEY; banks],
+            hit_banks: vec![0; ranks as usize],
+            miss_banks: vec![0; ranks as usize],
+            filter: [0; FILTER],
+        }
+    }
+
+    /// Requests in the queue.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether the queue is empty.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether the queue is full.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.length >= self.capacity
+    }
+
+    /// Banks of a rank with a request for the open row.
+    #[inline]
+    pub fn hit_banks(&self, rank: usize) -> u32 {
+        self.hit_banks[rank]
+    }
+
+    /// Banks of a rank with a request for a row that is not open.
+    #[inline]
+    pub fn miss_banks(&self, rank: usize) -> u32 {
+        self.miss_banks[rank]
+    }
+
+    /// Key of the oldest request for the open row of a bank.
+    #[inline]
+    pub fn oldest_hit(&self, bank: u32) -> u64 {
+        self.hit[bank as usize]
+    }
+
+    /// Key of the oldest request of a bank for a row that is not open.
+    #[inline]
+    pub fn oldest_miss(&self, bank: u32) -> u64 {
+        self.miss[bank as usize]
+    }
+
+    /// The request of a key.
+    #[inline]
+    pub fn get(&self, key: u64) -> &Queued {
+        &self.slots[slot_of(key)].request
+    }
+
+    /// The request of a key, to note its first command.
+    #[inline]
+    pub fn get_mut(&mut self, key: u64) -> &mut Queued {
+        &mut self.slots[slot_of(key)].request
+    }
+
+    /// Whether a request to this address waits.
+    #[inline]
+    pub fn contains(&self, address: u64, bank: u32) -> bool {
+        if self.filter[filter_of(address)] == 0 {
+            return false;
+        }
+        let mut at = self.head[bank as usize];
+        while at != NO_SLOT {
+            let slot = &self.slots[usize::from(at)];
+            if slot.request.address == address {
+                return true;
+            }
+            at = slot.next;
+        }
+        false
+    }
+
+    /// Appends a request; the queue must have room. `sequence` grows from request to request, over all queues whose keys
+    /// are compared. `open_row` is the open row of its bank. Returns the request's key.
+    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> u64 {
+        let bank = request.bank as usize;
+        let slot = Slot { request, sequence, next: NO_SLOT, previous: self.tail[bank] };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[usize::from(at)] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u16
+            }
+        };
+        match self.tail[bank] {
+            NO_SLOT => self.head[bank] = at,
+            tail => self.slots[usize::from(tail)].next = at,
+        }
+        self.tail[bank] = at;
+        let key = key_of(sequence, at);
+        self.length += 1;
+        self.filter[filter_of(request.address)] += 1;
+        if request.row == open_row {
+            if self.hit[bank] == NO_KEY {
+                self.set_hit(request.bank, key);
+            }
+        } else if self.miss[bank] == NO_KEY {
+            self.set_miss(request.bank, key);
+        }
+        key
+    }
+
+    /// Whether the request of a key still waits.
+    #[inline]
+    pub fn holds(&self, key: u64) -> bool {
+        self.slots[slot_of(key)].sequence == key >> 16
+    }
+
+    /// Banks of a rank with any request.
+    #[inline]
+    pub fn wanted_banks(&self, rank: usize) -> u32 {
+        self.hit_banks[rank] | self.miss_banks[rank]
+    }
+
+    /// Takes a request out. `open_row` is the open row of its bank as it was when the caches were last true.
+    pub fn remove(&mut self, key: u64, open_row: u32) -> Queued {
+        let at = slot_of(key);
+        let slot = self.slots[at];
+        let bank = slot.request.bank as usize;
+        match slot.previous {
+            NO_SLOT => self.head[bank] = slot.next,
+            p => self.slots[usize::from(p)].next = slot.next,
+        }
+        match slot.next {
+            NO_SLOT => self.tail[bank] = slot.previous,
+            n => self.slots[usize::from(n)].previous = slot.previous,
+        }
+        self.slots[at].sequence = GONE;
+        self.free.push(at as u16);
+        self.length -= 1;
+        self.filter[filter_of(slot.request.address)] -= 1;
+        // Everything of the same kind is younger than the oldest, so the search goes on from here.
+        if self.hit[bank] == key {
+            let next = self.find(slot.next, |row| row == open_row);
+            self.set_hit(slot.request.bank, next);
+        } else if self.miss[bank] == key {
+            let next = self.find(slot.next, |row| row != open_row);
+            self.set_miss(slot.request.bank, next);
+        }
+        slot.request
+    }
+
+    /// Finds the oldest hit and miss of a bank again after its row was opened or closed.
+    pub fn row_changed(&mut self, bank: u32, open_row: u32) {
+        let head = self.head[bank as usize];
+        if head == NO_SLOT {
+            return;
+        }
+        let hit = if open_row == CLOSED { NO_KEY } else { self.find(head, |row| row == open_row) };
+        let miss = self.find(head, |row| row != open_row);
+        self.set_hit(bank, hit);
+        self.set_miss(bank, miss);
+    }
+
+    /// The key of the oldest request of a bank, or [`NO_KEY`].
+    #[inline]
+    pub fn oldest(&self, bank: u32) -> u64 {
+        self.hit[bank as usize].min(self.miss[bank as usize])
+    }
+
+    fn find(&self, mut at: u16, wanted: impl Fn(u32) -> bool) -> u64 {
+        while at != NO_SLOT {
+            let slot = &self.slots[usize::from(at)];
+            if wanted(slot.request.row) {
+                return key_of(slot.sequence, at);
+            }
+            at = slot.next;
+        }
+        NO_KEY
+    }
+
+    #[inline]
+    fn set_hit(&mut self, bank: u32, key: u64) {
+        self.hit[bank as usize] = key;
+        let (rank, bit) = self.bit(bank);
+        set_bit(&mut self.hit_banks[rank], bit, key != NO_KEY);
+    }
+
+    #[inline]
+    fn set_miss(&mut self, bank: u32, key: u64) {
+        self.miss[bank as usize] = key;
+        let (rank, bit) = self.bit(bank);
+        set_bit(&mut self.miss_banks[rank], bit, key != NO_KEY);
+    }
+
+    #[inline]
+    fn bit(&self, bank: u32) -> (usize, u32) {
+        ((bank / self.banks_per_rank) as usize, bank % self.banks_per_rank)
+    }
+}
+
+/// Most entries of one queue: the address filter counts in bytes.
+pub const MAX_CAPACITY: usize = 255;
+
+#[inline]
+fn set_bit(mask: &mut u32, bit: u32, on: bool) {
+    *mask = *mask & !(1 << bit) | u32::from(on) << bit;
+}
+
+#[inline]
+fn key_of(sequence: u64, slot: u16) -> u64 {
+    sequence << 16 | u64::from(slot)
+}
+
+#[inline]
+fn slot_of(key: u64) -> usize {
+    (key & 0xffff) as usize
+}
+
+#[inline]
+fn filter_of(address: u64) -> usize {
+    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+}

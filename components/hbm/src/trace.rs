@@ -1,0 +1,165 @@
+//! Text traces: commands of a channel, and memory requests in our form and in those of Ramulator and DRAMsim3.
+//!
+//!   clk,cmd,pc,sid,bg,ba,row,col    command trace (ours), -1 where a field does not apply
+//!   at,op,address,bytes             request trace (ours), op R or W, address hexadecimal with 0x or decimal
+//!   LD 0x1234 · ST 5678             Ramulator 2, no times
+//!   0x1234 READ 10                  DRAMsim3, tick last
+//!
+//! Models: the forms above, told apart by their first line; comments start with `#`.
+//! Leaves out: binary and compressed traces, which the caller unpacks.
+//! Canonical tests: below.
+
+use crate::bank::Tick;
+use crate::checker::TracedCommand;
+use crate::error::TraceError;
+use crate::generator::Generated;
+use crate::organisation::DramAddress;
+use crate::request::Op;
+
+/// Reads a command trace. `file` is only for messages.
+pub fn read_commands(file: &str, text: &str) -> Result<Vec<TracedCommand>, TraceError> {
+    const FORM: &str = "clk,cmd,pc,sid,bg,ba,row,col";
+    let mut commands = Vec::new();
+    for (line, content) in lines(text).filter(|(_, c)| *c != FORM) {
+        let fail = |message: String, help: &str| TraceError { file: file.into(), line, message, help: help.into() };
+        let fields: Vec<&str> = content.split(',').collect();
+        let [clk, command, rest @ ..] = fields.as_slice() else {
+            return Err(fail(format!("`{content}` is no command"), FORM));
+        };
+        let [pc, sid, bg, ba, row, col] = rest else {
+            return Err(fail(format!("{} fields", fields.len()), FORM));
+        };
+        let number = |name: &str, value: &str| match value.trim() {
+            "-1" => Ok(0),
+            v => v.parse::<u32>().map_err(|_| fail(format!("{name} = `{value}`"), "a whole number, or -1 for none")),
+        };
+        commands.push(TracedCommand {
+            tick: clk.trim().parse().map_err(|_| fail(format!("clk = `{clk}`"), "a whole number of ticks"))?,
+            command: command.trim().parse().map_err(|e: crate::command::UnknownCommand| fail(e.to_string(), FORM))?,
+            place: DramAddress {
+                pseudo_channel: number("pc", pc)?,
+                stack_id: number("sid", sid)?,
+                bank_group: number("bg", bg)?,
+                bank: number("ba", ba)?,
+                row: number("row", row)?,
+                column: number("col", col)?,
+            },
+        });
+    }
+    if commands.is_empty() {
+        return Err(TraceError { file: file.into(), line: 1, message: "no command".into(), help: FORM.into() });
+    }
+    Ok(commands)
+}
+
+/// Limits a request trace must keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Bytes of one access; addresses must be multiples, larger requests are split into accesses.
+    pub access_bytes: u32,
+    /// Bytes of memory; addresses must be below.
+    pub capacity_bytes: u64,
+}
+
+/// Reads a request trace of any of the three forms, split into accesses.
+pub fn read_requests(file: &str, text: &str, limits: &RequestLimits) -> Result<Vec<Generated>, TraceError> {
+    const HELP: &str = "`at,op,address,bytes`, `LD 0x40`, or `0x40 READ 10`";
+    let mut requests: Vec<Generated> = Vec::new();
+    let mut last: Tick = 0;
+    for (line, content) in lines(text).filter(|(_, c)| !c.starts_with("at,op,address")) {
+        let fail = |message: String, help: &str| TraceError { file: file.into(), line, message, help: help.into() };
+        let (due, op, address, bytes) =
+            parse_request(content).ok_or_else(|| fail(format!("`{content}` is no request"), HELP))?;
+        let (due, bytes) = (due.unwrap_or(last), bytes.unwrap_or(u64::from(limits.access_bytes)));
+        let access = u64::from(limits.access_bytes);
+        if due < last {
+            return Err(fail(format!("tick {due} after tick {last}"), "requests in order of time"));
+        }
+        if address % access != 0 || bytes % access != 0 || bytes == 0 {
+            let message = format!("address {address:#x}, {bytes} bytes");
+            return Err(fail(message, &format!("multiples of the access of {access} bytes")));
+        }
+        if address.checked_add(bytes).is_none_or(|end| end > limits.capacity_bytes) {
+            let message = format!("address {address:#x} is out of range");
+            return Err(fail(message, &format!("below the capacity of {:#x} bytes", limits.capacity_bytes)));
+        }
+        last = due;
+        for part in 0..bytes / access {
+            let index = requests.len() as u64;
+            requests.push(Generated { index, address: address + part * access, op, due });
+        }
+    }
+    if requests.is_empty() {
+        return Err(TraceError { file: file.into(), line: 1, message: "no request".into(), help: HELP.into() });
+    }
+    Ok(requests)
+}
+
+/// A request as written: due tick, operation, address, bytes.
+type WrittenRequest = (Option<Tick>, Op, u64, Option<u64>);
+
+fn parse_request(content: &str) -> Option<WrittenRequest> {
+    if content.contains(',') {
+        let fields: Vec<&str> = content.split(',').map(str::trim).collect();
+        let [at, op, address, bytes] = fields.as_slice() else { return None };
+        return Some((Some(at.parse().ok()?), operation(op)?, number(address)?, Some(bytes.parse().ok()?)));
+    }
+    let fields: Vec<&str> = content.split_whitespace().collect();
+    match fields.as_slice() {
+        [op @ ("LD" | "ST"), address] => Some((None, operation(op)?, number(address)?, None)),
+        [address, op, at] => Some((Some(at.parse().ok()?), operation(op)?, hexadecimal(address)?, None)),
+        _ => None,
+    }
+}
+
+fn operation(word: &str) -> Option<Op> {
+    match word {
+        "R" | "LD" | "READ" | "P_MEM_RD" => Some(Op::Read),
+        "W" | "ST" | "WRITE" | "P_MEM_WR" => Some(Op::Write),
+        _ => None,
+    }
+}
+
+fn number(word: &str) -> Option<u64> {
+    if word.starts_with("0x") { hexadecimal(word) } else { word.parse().ok() }
+}
+
+fn hexadecimal(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()
+}
+
+/// Lines that are neither empty nor comments, with their numbers from 1.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().map(|(i, l)| (i + 1, l.trim())).filter(|(_, l)| !l.is_empty() && !l.starts_with('#'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: RequestLimits = RequestLimits { access_bytes: 32, capacity_bytes: 1 << 20 };
+
+    #[test]
+    fn reads_three_forms_alike() {
+        let ours = read_requests("a", "at,op,address,bytes\n5,R,0x40,64\n6,W,128,32\n", &LIMITS).unwrap();
+        assert_eq!(ours.iter().map(|r| r.address).collect::<Vec<_>>(), [0x40, 0x60, 128]);
+        let dramsim3 = read_requests("b", "0x40 READ 5\n0x60 READ 5\n80 WRITE 6\n", &LIMITS).unwrap();
+        assert_eq!(ours, dramsim3);
+        let ramulator = read_requests("c", "LD 0x40\nLD 96\nST 0x80\n", &LIMITS).unwrap();
+        assert_eq!(ramulator.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>(),
+            ours.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = |text: &str| read_requests("t.csv", text, &LIMITS).unwrap_err().to_string();
+        assert!(error("LD 0x41").contains("t.csv:1: address 0x41"));
+        assert!(error("LD 0x40\nLD 0x100000").contains("t.csv:2: address 0x100000 is out of range"));
+        assert!(error("5,R,0x40").contains("is no request"));
+        assert!(error("\u{7f}ELF\u{0}").contains("is no request"));
+        assert!(error("5,R,0x40,32\n4,R,0x40,32").contains("tick 4 after tick 5"));
+        assert!(error("").contains("no request"));
+        assert!(read_commands("x", "1,ACT,0,0,0,0,5").unwrap_err().to_string().contains("7 fields"));
+        assert!(read_commands("x", "1,ACTIVATE,0,0,0,0,5,0").unwrap_err().to_string().contains("ACTIVATE"));
+    }
+}

@@ -1,0 +1,69 @@
+//! Every golden line of Ramulator 2 must be equal in every metric. The short form runs lines up to 20 000 requests and one
+//! of each configuration; the long form (`--ignored`, in release) runs all.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use common::{Case, Suite, preset, suite};
+use hbm::golden::run_case;
+
+/// Metrics that differ: (name, ours, golden).
+fn differences(suite: &Suite, case: &Case) -> Vec<(String, String, String)> {
+    let golden = &suite.policies[&case.policy];
+    assert_eq!(golden.machine, case.machine);
+    let run = run_case(&preset(&case.machine), golden, &case.workload).unwrap();
+    let ours: BTreeMap<String, String> = run.metrics.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+    let zero = "0".to_string();
+    let names: std::collections::BTreeSet<&String> = ours.keys().chain(case.metrics.keys()).collect();
+    let value = |of: &BTreeMap<String, String>, name: &String| of.get(name).unwrap_or(&zero).clone();
+    names
+        .into_iter()
+        .map(|n| (n.clone(), value(&ours, n), plain(value(&case.metrics, n))))
+        .filter(|(_, a, b)| a != b)
+        .collect()
+}
+
+fn check(suite: &Suite, wanted: impl Fn(&Case) -> bool) {
+    let (mut exact, mut off) = (0, Vec::new());
+    for case in suite.cases.iter().filter(|c| wanted(c)) {
+        let start = Instant::now();
+        let differences = differences(suite, case);
+        let rate = case.workload.stream.requests as f64 / start.elapsed().as_secs_f64();
+        println!("{:60} {:9.0} requests/s {:6.1}x", case.name, rate, rate / suite.peer_speed[&case.name]);
+        if differences.is_empty() {
+            exact += 1;
+        } else {
+            println!("    {differences:?}");
+            off.push(case.name.clone());
+        }
+    }
+    println!("{exact} exact, {} not", off.len());
+    assert!(off.is_empty(), "{} of {} lines differ: {off:?}", off.len(), off.len() + exact);
+}
+
+#[test]
+fn a_sample_of_golden_lines_is_exact() {
+    let suite = suite();
+    check(&suite, |case| {
+        let small = case.workload.stream.requests <= 20_000;
+        small || case.workload.stream.requests <= 100_000 && last_of_policy(&case.policy, &case.name, &suite)
+    });
+}
+
+/// Decimals without trailing zeros.
+fn plain(value: String) -> String {
+    if value.contains('.') { value.trim_end_matches('0').trim_end_matches('.').to_string() } else { value }
+}
+
+/// Whether a case is the last one listed of its policy.
+fn last_of_policy(policy: &str, name: &str, suite: &Suite) -> bool {
+    suite.cases.iter().rfind(|c| c.policy == policy).is_some_and(|c| c.name == name)
+}
+
+#[test]
+#[ignore = "the long form: all lines, 20 million requests; run in release"]
+fn all_golden_lines_are_exact() {
+    check(&suite(), |_| true);
+}
