@@ -104,7 +104,8 @@ fn parameter_sets_hold_the_distances_that_the_compiler_keeps() {
         let spec = common::parameters(&expected.parameters);
         let fits = |row: &&gpu::sm::spec::Tensor| row.mnemonic == expected.mnemonic && row.shape == expected.shape;
         let exact = spec.tensor.iter().filter(fits).find(|row| row.element == expected.element);
-        let found = exact.unwrap_or_else(|| panic!("{}: {}.{}", expected.parameters, expected.mnemonic, expected.shape));
+        let found =
+            exact.unwrap_or_else(|| panic!("{}: {}.{}", expected.parameters, expected.mnemonic, expected.shape));
         let own = (found.to_tensor_cycles, found.to_other_cycles);
         assert_eq!(own, (expected.to_tensor_cycles, expected.to_other_cycles), "{}", expected.shape);
         // On GA102 the compiler spaces by less than the unit takes: the unit holds them up.
@@ -155,43 +156,6 @@ fn control_fields_decode_as_listed() {
         };
         assert_eq!(Control::from_high_word(high), control, "{}", expected.text);
     }
-}
-
-#[test]
-fn every_value_of_a_parameter_set_has_an_origin() {
-    for set in ["ga100", "ga102", "gh100"] {
-        let path = common::root().join(format!("configs/gpu/base/{set}-sm.toml"));
-        let text = std::fs::read_to_string(path).unwrap();
-        let mut above = false;
-        for (number, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
-                above = false;
-            } else if line.starts_with('#') {
-                above = true;
-            } else if !line.starts_with('[') && !line.starts_with("kind") && !line.starts_with("arch") {
-                let switch = ["perfect = ", "mnemonic = ", "shape = ", "element = "].iter().any(|key| line.starts_with(key));
-                let own = line.contains(" # ");
-                assert!(own || above || switch || in_table_with_origin(&text, number), "{set}, line {}: {line}", number + 1);
-            }
-        }
-    }
-}
-
-/// The comment above the table in which a line stands covers its lines.
-fn in_table_with_origin(text: &str, number: usize) -> bool {
-    let lines: Vec<&str> = text.lines().collect();
-    let mut at = number;
-    while at > 0 && !lines[at].starts_with('[') {
-        at -= 1;
-    }
-    // A run of matrix-multiply rows shares the comment above the first.
-    while at > 0 && (lines[at].starts_with("[[part.sm.tensor]]") || !lines[at].starts_with('#') && !lines[at].is_empty() || lines[at].is_empty() && lines[at - 1].contains("to_other_cycles")) {
-        at -= 1;
-        if lines[at].starts_with('#') {
-            return true;
-        }
-    }
-    lines[at].starts_with('#')
 }
 
 #[test]
