@@ -90,12 +90,12 @@ impl RegisterFileCache {
         }
         // Hits are those before any entry changes.
         let before = self.entries;
-        for slot in 0..3 {
+        for (slot, before) in before.iter().enumerate() {
             let kept = op.reuse >> slot & 1 == 1;
             for register in registers(op, slot) {
                 let bank = usize::from(register % 2);
                 let own = entry(warp, register);
-                observe(RegisterRead { slot: slot as u8, register, hit: before[slot][bank] == own, kept });
+                observe(RegisterRead { slot: slot as u8, register, hit: before[bank] == own, kept });
                 if kept {
                     self.entries[slot][bank] = own;
                     self.empty = false;
