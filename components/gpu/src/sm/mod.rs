@@ -183,7 +183,7 @@ impl Sm {
         }
     }
 
-    /// Looks for hazards from now on. Costs about 300 kB an SM and some time.
+    /// Looks for hazards from now on. Costs 0.7 MB an SM and some time.
     pub fn check_hazards(&mut self) {
         self.shared.hazards = Some(Box::new(HazardCheck::new(MAX_WARPS * SUBCORES)));
     }
