@@ -154,7 +154,7 @@ fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
     add("warp instructions", thousands(instructions));
     let ipc = instructions as f64 / run.cycles.max(1) as f64;
     add("IPC", format!("{} in all, {} an SM of at most 4", significant(ipc), significant(ipc / sms)));
-    let sectors = |name: &str| run.stats.value(&format!("sm.l1d.{name}")).unwrap_or(0);
+    let sectors = |name: &str| run.stats.value(&format!("sm.l1_{name}")).unwrap_or(0);
     let (hits, misses) = (sectors("sector_hits"), sectors("sector_misses"));
     if hits + misses > 0 {
         let rate = 100.0 * hits as f64 / (hits + misses) as f64;

@@ -8,9 +8,8 @@
 
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, Issued, NEVER, REASONS, Reason, Sm, SmEnv};
+use crate::sm::{CtaHandle, Issued, NEVER, Sm, SmEnv};
 use protocol::{CtaDone, CtaLaunch, MemRequest, MemResponse};
-use sim_core::stats::Breakdown;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::sync::Arc;
 
@@ -63,27 +62,6 @@ impl SmEnv for Ports<'_, '_> {
     }
 }
 
-/// The tree of sub-core-cycles: reasons called `group.leaf` stand below their group.
-fn cycle_breakdown(cycles: &[u64; REASONS]) -> Breakdown {
-    const UNIT: &str = "sub-core-cycles";
-    let mut parts: Vec<Breakdown> = Vec::new();
-    for (reason, &cycles) in Reason::ALL.into_iter().zip(cycles) {
-        let Some((group, leaf)) = reason.name().split_once('.') else {
-            parts.push(Breakdown::leaf(reason.name(), cycles, UNIT));
-            continue;
-        };
-        let leaf = Breakdown::leaf(leaf, cycles, UNIT);
-        match parts.iter_mut().find(|part| part.name == group) {
-            Some(part) => {
-                part.total += cycles;
-                part.parts.push(leaf);
-            }
-            None => parts.push(Breakdown::of(group, UNIT, vec![leaf])),
-        }
-    }
-    Breakdown::of("subcore_cycles", UNIT, parts)
-}
-
 impl Component for SmComponent {
     const KIND: &'static str = "gpu.sm";
     const CHEAP_IDLE_TICK: bool = false;
@@ -120,23 +98,6 @@ impl Component for SmComponent {
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {
-        let counters = self.sm.counters(at.0);
-        out.breakdown(cycle_breakdown(&counters.subcore_cycles));
-        out.counter("cycles", counters.cycles, "SM-cycles");
-        out.counter("instructions_issued", counters.instructions_issued, "warp instructions");
-        out.ratio("instructions_per_cycle", "instructions_issued", "cycles", 1.0, "warp instructions per SM-cycle");
-        out.counter("ctas", counters.ctas_done, "CTAs");
-        let memory = out.child("memory");
-        memory.counter("instructions", counters.memory_instructions, "warp instructions");
-        memory.counter("shared_passes", counters.shared_passes, "passes");
-        memory.counter("requests", counters.memory_requests, "requests");
-        memory.counter("bytes_read", counters.bytes_read, "bytes");
-        memory.counter("bytes_written", counters.bytes_written, "bytes");
-        let l1d = out.child("l1d");
-        l1d.counter("sector_hits", counters.l1_sector_hits, "sectors");
-        l1d.counter("sector_misses", counters.l1_sector_misses, "sectors");
-        let l1i = out.child("l1i");
-        l1i.counter("hits", counters.l1i_hits, "lookups");
-        l1i.counter("misses", counters.l1i_misses, "lookups");
+        self.sm.report(at.0, out);
     }
 }

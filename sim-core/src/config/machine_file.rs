@@ -125,6 +125,8 @@ impl MachineFile {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let mut document = document;
+        document.put("name", Value::String(name.clone()));
         Ok(MachineFile { name, seed, clocks, parts, links, unconnected, document })
     }
 
@@ -138,9 +140,9 @@ impl MachineFile {
         self.document.to_toml()
     }
 
-    /// Hash of the resolved machine.
+    /// Hash of the resolved machine: of all that can change a result, not of its name, description and `info`.
     pub fn hash(&self) -> blake3::Hash {
-        self.document.hash()
+        self.document.without(&["name", "description", "info"]).hash()
     }
 }
 

@@ -66,7 +66,6 @@ pub(crate) struct Rules {
     pub policy: Policy,
     pub reservation: Reservation,
     pub result_queue_entries: u32,
-    pub instruction_buffer_entries: u8,
     pub fetch_to_issue_cycles: u64,
     pub perfect_instruction_cache: bool,
     pub l0_line_bytes: u64,
@@ -94,7 +93,6 @@ impl Rules {
             policy: spec.issue.policy,
             reservation: spec.register_file.reservation,
             result_queue_entries: spec.register_file.result_queue_entries.into(),
-            instruction_buffer_entries: spec.front_end.instruction_buffer_entries,
             fetch_to_issue_cycles: spec.front_end.fetch_to_issue_cycles.into(),
             perfect_instruction_cache: spec.front_end.perfect,
             l0_line_bytes: spec.front_end.l0.line_bytes.into(),
@@ -191,6 +189,12 @@ impl Sm {
         self.shared.hazards.as_ref().map_or(&[], |check| check.found())
     }
 
+    /// Pairs of instructions (producer, consumer) issued exactly as far apart as the result needs; empty without
+    /// [`Sm::check_hazards`].
+    pub fn tight_pairs(&self) -> Vec<(u32, u32)> {
+        self.shared.hazards.as_ref().map_or_else(Vec::new, |check| check.tight().iter().copied().collect())
+    }
+
     pub fn spec(&self) -> &SmSpec {
         &self.spec
     }
@@ -263,10 +267,7 @@ impl Sm {
         match Answer::of_id(response.id) {
             Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
             Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
-            Answer::Instruction => {
-                let line = response.address / self.shared.l1i.line_bytes();
-                self.shared.l1i.filled(now, &mut self.shared.wheel, line);
-            }
+            Answer::Instruction { line } => self.shared.l1i.filled(now, &mut self.shared.wheel, line),
             Answer::Store { subcore, warp, generation } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 let warp = usize::from(warp);
@@ -365,7 +366,7 @@ impl Sm {
                 let missing = self.shared.l1i.lookup(now, &mut self.shared.wheel, (subcore, port, key), line);
                 if let Some(line) = missing {
                     let bytes = self.shared.l1i.line_bytes();
-                    self.shared.memory.l1.fetch(line * bytes, bytes as u32);
+                    self.shared.memory.l1.fetch(line, bytes as u32);
                 }
             }
             Event::CacheReply { subcore, port, key } => {

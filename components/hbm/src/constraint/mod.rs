@@ -112,7 +112,7 @@ impl ConstraintTable {
             Generation::Hbm1 | Generation::Hbm2 | Generation::OneCycle => hbm12::rules(generation, timing),
             Generation::Hbm3 | Generation::Hbm4 => hbm34::rules(generation, timing),
         };
-        rules.extend(power::rules(timing));
+        rules.extend(power::rules(generation, timing));
         let mut pairs = Vec::new();
         for rule in rules.iter().filter(|r| edition == Edition::Full || !r.full_only) {
             for before in rule.before.iter() {

@@ -6,20 +6,23 @@
 //! Canonical tests: `tests/native.rs`.
 
 use super::{Rule, rules};
-use crate::command::Command;
 use crate::command::Command::*;
+use crate::command::{Command, Generation};
 use crate::timing::Timing;
 
 const ALL_BUT_EXIT: [Command; 13] =
     [Act, PrePb, PreAb, Rd, Wr, RdA, WrA, RefAb, RefPb, RfmAb, RfmPb, PdEnter, SrEnter];
+const POWER: [Command; 4] = [PdEnter, PdExit, SrEnter, SrExit];
 const ENTER: [Command; 2] = [PdEnter, SrEnter];
 
 #[rustfmt::skip]
-pub(super) fn rules(t: &Timing) -> Vec<Rule> {
+pub(super) fn rules(generation: Generation, t: &Timing) -> Vec<Rule> {
+    let act_on_bus = generation.command_ticks(Act);
     let read = t.n_read_data() + 1;
     let write = t.n_write_recovery() + 1;
     rules! { t,
     //  level           before               after          at least
+        Channel:        [Act]               => POWER,        Ticks act_on_bus,    full only;
         PseudoChannel:  [Act, PrePb, PreAb, RefAb, RefPb, RfmAb, RfmPb] => ENTER, Nominal 1, full only;
         PseudoChannel:  [Rd, RdA]           => ENTER,        Nominal read,        full only;
         PseudoChannel:  [Wr, WrA]           => ENTER,        Nominal write,       full only;

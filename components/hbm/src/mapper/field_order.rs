@@ -211,14 +211,9 @@ impl FieldOrder {
     fn hash_rows(&self, a: &mut DramAddress) {
         let org = &self.org;
         let (group_bits, bank_bits) = (org.bank_groups.trailing_zeros(), org.banks_per_group.trailing_zeros());
-        let mut row = a.row;
-        let (mut group, mut bank, mut pc) = (0, 0, 0);
-        while row != 0 {
-            group ^= row;
-            bank ^= row >> group_bits;
-            pc ^= row >> (group_bits + bank_bits);
-            row >>= group_bits + bank_bits + 1;
-        }
+        // Fibonacci hashing: the high half of the product depends on all row bits (Knuth, volume 3, section 6.4).
+        let hash = a.row.wrapping_mul(0x9e37_79b1) >> 16;
+        let (bank, group, pc) = (hash, hash >> bank_bits, hash >> (bank_bits + group_bits));
         a.bank_group ^= group & (org.bank_groups - 1);
         a.bank ^= bank & (org.banks_per_group - 1);
         a.pseudo_channel ^= pc & (org.pseudo_channels - 1);

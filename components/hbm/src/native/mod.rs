@@ -25,8 +25,8 @@ pub use breakdown::Breakdown;
 pub use policy::{PagePolicy, Policy, RefreshPolicy};
 pub use power::Background;
 
-use crate::bank::{Banks, NEVER, Tick};
-use crate::command::Command;
+use crate::bank::{Banks, CLOSED, NEVER, Tick};
+use crate::command::{Bus, Command};
 use crate::constraint::{ConstraintTable, Edition};
 use crate::controller::{CommandObserver, Controller};
 use crate::error::ConfigError;
@@ -51,6 +51,8 @@ pub struct Native<O = ()> {
     last_row: Option<LastRowCommand>,
     /// Last refresh of each bank: from, until.
     refreshed: Vec<(Tick, Tick)>,
+    /// Last column command of each bank.
+    last_use: Vec<Tick>,
     refresh_ticks: [Tick; 3],
     column_not_before: Tick,
     row_not_before: Tick,
@@ -90,6 +92,7 @@ impl<O: CommandObserver> Native<O> {
             read_latency: ticks(t.n_read_data()),
             last_row: None,
             refreshed: vec![(0, 0); org.banks() as usize],
+            last_use: vec![0; org.banks() as usize],
             refresh_ticks: [ticks(t.n_rfc), ticks(t.n_rfc_pb), ticks(t.n_rfm_pb)],
             column_not_before: 0,
             row_not_before: 0,
@@ -140,15 +143,18 @@ impl<O: CommandObserver> Native<O> {
         let pc = &mut self.pseudo_channels[i];
         let self_refresh = pc.power.asleep == Some(Command::SrEnter);
         let mut changed = !self_refresh && pc.refresh.accrue(clk);
+        pc.look_at_refresh |= changed;
         changed |= pc.decide(&self.policy, clk);
-        if pc.refresh.debt > 0 || self.policy.refresh_management_activates > 0 {
+        let managed = self.policy.refresh_management_activates > 0;
+        if pc.look_at_refresh && (pc.refresh.debt > 0 || managed) {
+            pc.look_at_refresh = false;
             let (target, idle) = (pc.refresh.target, pc.is_idle());
             let PseudoChannel { refresh, reads, writes, .. } = pc;
             let wanted = |rank: usize| {
                 let hits = reads.hit_banks(rank) | writes.hit_banks(rank);
                 (reads.wanted_banks(rank) | writes.wanted_banks(rank), hits)
             };
-            refresh.choose(&self.banks, wanted, idle);
+            refresh.choose(&self.banks, wanted, &self.last_use, idle);
             changed |= refresh.target != target;
         }
         changed
@@ -161,22 +167,8 @@ impl<O: CommandObserver> Native<O> {
             if pc.power.asleep != Some(Command::SrEnter) {
                 next = next.min(pc.refresh.next_due());
             }
-            if pc.is_idle() {
-                next = next.min(self.next_power_change(pc));
-            }
         }
         next.max(self.clk + 1)
-    }
-
-    /// When an idle pseudo channel goes to its next power state.
-    fn next_power_change(&self, pc: &PseudoChannel) -> Tick {
-        let after = |ticks: u64| if ticks == 0 { NEVER } else { pc.power.idle_since + ticks };
-        match pc.power.asleep {
-            None => after(self.policy.power_down_after_ticks).min(after(self.policy.self_refresh_after_ticks)),
-            Some(Command::PdEnter) => after(self.policy.self_refresh_after_ticks),
-            Some(_) => NEVER,
-        }
-        .max(self.clk + 1)
     }
 
     fn retire(&mut self, done: &mut Vec<Completion>) {
@@ -233,8 +225,22 @@ impl<O: CommandObserver> Controller for Native<O> {
         let key = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
         pc.entered(op, key, self.clk);
-        self.column_not_before = 0;
-        self.row_not_before = 0;
+        pc.look_at_refresh |= pc.refresh.target.is_some();
+        if pc.power.asleep.is_some() {
+            self.row_not_before = 0;
+        }
+        // It may let a slot issue earlier than was thought.
+        let command = match (self.banks.open_row(bank), op) {
+            (CLOSED, _) => Command::Act,
+            (open, _) if open != row => Command::PrePb,
+            (_, Op::Read) => Command::Rd,
+            (_, Op::Write) => Command::Wr,
+        };
+        let ready = self.banks.on_edge(command, self.banks.earliest(command, bank));
+        match command.bus() {
+            Bus::Row => self.row_not_before = self.row_not_before.min(ready),
+            Bus::Column => self.column_not_before = self.column_not_before.min(ready),
+        }
         Admission::Accepted
     }
 

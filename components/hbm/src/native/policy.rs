@@ -73,11 +73,12 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Policy {
-            // Two full rows of each direction: enough to keep four bank groups busy over nRC.
-            read_queue: 64,
-            write_queue: 64,
-            // Drain in batches of half the queue, so that a turnaround is paid once in 32 bursts.
-            write_high: 48,
+            // One row of each of four bank groups: a stream's rows open before the ones in use are done. A cache in front
+            // of the channel keeps written lines, so that as many writes can wait.
+            read_queue: 128,
+            write_queue: 128,
+            // Drain most of the queue at once, so that a turnaround is paid once in about 100 bursts.
+            write_high: 112,
             write_low: 16,
             // About a row cycle.
             write_idle_ticks: 64,
@@ -125,6 +126,12 @@ impl Policy {
         if !(0.25..=4.0).contains(&self.refresh_interval_scale) {
             let message = format!("a factor of {}", self.refresh_interval_scale);
             fail("refresh_interval_scale", message, "0.25 to 4 (Intel HBM2 IP guide 683189, table 29)");
+        }
+        let interval = f64::from(preset.timing.n_refi) * self.refresh_interval_scale
+            / f64::from(preset.organisation.banks_per_pseudo_channel());
+        if self.refresh == RefreshPolicy::PerBank && interval < f64::from(preset.timing.n_rc) {
+            let message = format!("a bank to refresh every {interval:.0} clocks, in less than a row cycle");
+            fail("refresh_interval_scale", message, "a larger factor, or refresh = \"all_bank\"");
         }
         if self.refresh_management_activates > 0 && preset.timing.n_rfm_pb == 0 {
             let message = format!("{} has no refresh management", preset.name);

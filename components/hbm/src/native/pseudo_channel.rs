@@ -40,8 +40,12 @@ pub(super) struct PseudoChannel {
     pub overdue: Option<Overdue>,
     pub refresh: Refresh,
     pub power: Power,
+    /// Something changed that may choose another bank to refresh.
+    pub look_at_refresh: bool,
     last_read: Tick,
     next_decision: Tick,
+    write_high: usize,
+    write_low: usize,
 }
 
 impl PseudoChannel {
@@ -59,8 +63,11 @@ impl PseudoChannel {
             overdue: None,
             refresh: Refresh::new(policy, org, refi_ticks, index),
             power: Power::new(),
+            look_at_refresh: false,
             last_read: 0,
             next_decision: NEVER,
+            write_high: policy.write_high,
+            write_low: policy.write_low,
         }
     }
 
@@ -102,22 +109,33 @@ impl PseudoChannel {
         }
     }
 
-    /// A request entered its queue.
+    /// A request entered its queue. Direction changes only when a queue fills up or was empty.
     pub fn entered(&mut self, op: Op, key: u64, clk: Tick) {
-        match op {
-            Op::Read => self.read_order.push_back(key),
-            Op::Write => self.write_order.push_back(key),
+        let decisive = match op {
+            Op::Read => {
+                self.read_order.push_back(key);
+                self.reads.len() == 1
+            }
+            Op::Write => {
+                self.write_order.push_back(key);
+                self.writes.len() == 1 || self.writes.len() >= self.write_high
+            }
+        };
+        if decisive {
+            self.next_decision = clk;
         }
-        self.next_decision = clk;
     }
 
-    /// A request left its queue.
-    pub fn left(&mut self, clk: Tick) {
-        self.next_decision = clk;
-        if self.reads.is_empty() {
+    /// A request left its queue. Direction changes only at the low watermark or when a queue is empty.
+    pub fn left(&mut self, key: u64, clk: Tick) {
+        let (reads, writes) = (self.reads.len(), self.writes.len());
+        if reads == 0 || writes == 0 || writes <= self.write_low || self.overdue.is_some_and(|o| o.key == key) {
+            self.next_decision = clk;
+        }
+        if reads == 0 {
             self.last_read = self.last_read.max(clk);
         }
-        if self.is_idle() {
+        if reads + writes == 0 {
             self.power.idle_since = clk;
         }
     }

@@ -35,6 +35,7 @@ pub(super) struct Refresh {
     elapsed: u64,
     epoch: Tick,
     refi_ticks: f64,
+    next_due: Tick,
     intervals_per_refi: u32,
     /// Banks of each rank refreshed in this round.
     done: Vec<u32>,
@@ -52,29 +53,38 @@ impl Refresh {
             RefreshPolicy::PerBank => org.banks_per_pseudo_channel(),
             _ => 1,
         };
-        Refresh {
+        let mut refresh = Refresh {
             policy: policy.refresh,
             max_debt: policy.refresh_debt,
             debt: 0,
             elapsed: 0,
             epoch: 0,
             refi_ticks: refi_ticks as f64 * policy.refresh_interval_scale,
+            next_due: NEVER,
             intervals_per_refi,
             done: vec![0; org.stack_ids as usize],
             target: None,
             activates: vec![0; org.banks_per_pseudo_channel() as usize],
             management_at: policy.refresh_management_activates,
             first_bank: pseudo_channel * org.banks_per_pseudo_channel(),
-        }
+        };
+        refresh.schedule();
+        refresh
     }
 
     /// When the next refresh becomes due.
+    #[inline]
     pub fn next_due(&self) -> Tick {
-        if self.policy == RefreshPolicy::None {
-            return NEVER;
-        }
+        self.next_due
+    }
+
+    /// Intervals are counted from the epoch, so that their rounding does not add up.
+    fn schedule(&mut self) {
         let intervals = (self.elapsed + 1) as f64 * self.refi_ticks / f64::from(self.intervals_per_refi);
-        self.epoch + intervals as Tick
+        self.next_due = match self.policy {
+            RefreshPolicy::None => NEVER,
+            _ => self.epoch + intervals as Tick,
+        };
     }
 
     /// Whether the debt must be paid before anything else.
@@ -84,37 +94,40 @@ impl Refresh {
 
     /// Notes that time has come to `clk`. Returns whether the debt grew.
     pub fn accrue(&mut self, clk: Tick) -> bool {
-        let before = self.elapsed;
-        while self.next_due() <= clk {
+        let grows = self.next_due <= clk;
+        while self.next_due <= clk {
             self.elapsed += 1;
             self.debt += 1;
+            self.schedule();
         }
-        self.elapsed != before
+        grows
     }
 
     /// Self refresh ended at `clk`: the device has refreshed itself.
     pub fn restart(&mut self, clk: Tick) {
-        (self.epoch, self.elapsed, self.debt) = (clk, 0, 0);
+        (self.epoch, self.elapsed, self.debt, self.target) = (clk, 0, 0, None);
         self.done.fill(0);
+        self.schedule();
     }
 
-    /// Notes an activate; a bank over its count becomes the target.
+    /// Notes an activate, for refresh management.
     pub fn activated(&mut self, bank: u32) {
         if self.management_at == 0 {
             return;
         }
-        let count = &mut self.activates[(bank - self.first_bank) as usize];
-        *count += 1;
-        let forced = self.target.is_some_and(|t| t.forced);
-        if *count >= self.management_at && !forced {
-            self.target = Some(Target { command: Command::RfmPb, bank, forced: true });
-        }
+        self.activates[(bank - self.first_bank) as usize] += 1;
     }
 
     /// Chooses a target. `wanted` and `wanted_hits` are the banks of each rank with queued requests, and with requests
     /// for the open row.
-    pub fn choose(&mut self, banks: &Banks, wanted: impl Fn(usize) -> (u32, u32), idle: bool) {
+    pub fn choose(&mut self, banks: &Banks, wanted: impl Fn(usize) -> (u32, u32), last_use: &[Tick], idle: bool) {
         let urgent = self.is_urgent();
+        if self.target.is_none_or(|t| !t.forced)
+            && let Some(bank) = self.management_due(banks)
+        {
+            self.target = Some(Target { command: Command::RfmPb, bank, forced: true });
+            return;
+        }
         if let Some(target) = &mut self.target {
             // Once the debt is full, nobody may push the target aside any more.
             target.forced |= urgent;
@@ -131,10 +144,6 @@ impl Refresh {
             }
             self.target = None;
         }
-        if let Some(bank) = self.overdue_management() {
-            self.target = Some(Target { command: Command::RfmPb, bank, forced: true });
-            return;
-        }
         if self.debt == 0 {
             return;
         }
@@ -145,40 +154,51 @@ impl Refresh {
                 bank: self.first_bank,
                 forced: urgent,
             }),
-            RefreshPolicy::PerBank => self.choose_bank(banks, wanted, urgent),
+            RefreshPolicy::PerBank => self.choose_bank(banks, wanted, last_use, urgent),
         };
     }
 
-    fn overdue_management(&self) -> Option<u32> {
+    /// A closed bank whose activates call for refresh management. An open one is let alone until its row is done with.
+    fn management_due(&self, banks: &Banks) -> Option<u32> {
         if self.management_at == 0 {
             return None;
         }
-        let at = self.activates.iter().position(|n| *n >= self.management_at)?;
-        Some(self.first_bank + at as u32)
+        let due = |(at, n): (usize, &u32)| {
+            let bank = self.first_bank + at as u32;
+            (*n >= self.management_at && banks.open_row(bank) == CLOSED).then_some(bank)
+        };
+        self.activates.iter().enumerate().find_map(due)
     }
 
-    /// The first bank of the round that is, in this order of preference: unwanted and closed; unwanted; and when the debt
-    /// is full, wanted but without hits; any.
-    fn choose_bank(&self, banks: &Banks, wanted: impl Fn(usize) -> (u32, u32), urgent: bool) -> Option<Target> {
-        let org = banks.organisation();
-        let all = u32::MAX >> (32 - org.banks_per_rank());
+    /// A bank of the round that no request wants. When the debt is full, in this order: one that is also closed, since it
+    /// is refreshed soonest; unwanted; wanted but without hits; any. Among equals the one used last: a stream comes back to it latest.
+    fn choose_bank(
+        &self,
+        banks: &Banks,
+        wanted: impl Fn(usize) -> (u32, u32),
+        last_use: &[Tick],
+        urgent: bool,
+    ) -> Option<Target> {
+        let per_rank = banks.organisation().banks_per_rank();
+        let all = u32::MAX >> (32 - per_rank);
         let first_rank = banks.rank_of(self.first_bank);
-        let levels = if urgent { 4 } else { 2 };
-        for level in 0..levels {
+        for level in if urgent { 0..4 } else { 1..2 } {
+            let mut best: Option<(Tick, u32)> = None;
             for (i, done) in self.done.iter().enumerate() {
-                let rank = first_rank + i;
-                let (wanted, hits) = wanted(rank);
-                let left = all & !done;
-                let candidates = match level {
-                    0 => left & !wanted & !banks.open_banks(rank),
-                    1 => left & !wanted,
-                    2 => left & !hits,
-                    _ => left,
-                };
-                if candidates != 0 {
-                    let bank = rank as u32 * org.banks_per_rank() + candidates.trailing_zeros();
-                    return Some(Target { command: Command::RefPb, bank, forced: urgent });
+                let (wanted, hits) = wanted(first_rank + i);
+                let closed = !banks.open_banks(first_rank + i);
+                let mut candidates = all & !done & [!wanted & closed, !wanted, !hits, all][level];
+                while candidates != 0 {
+                    let bank = (first_rank + i) as u32 * per_rank + candidates.trailing_zeros();
+                    candidates &= candidates - 1;
+                    let used = last_use[bank as usize];
+                    if best.is_none_or(|(b, _)| used > b) {
+                        best = Some((used, bank));
+                    }
                 }
+            }
+            if let Some((_, bank)) = best {
+                return Some(Target { command: Command::RefPb, bank, forced: urgent });
             }
         }
         None

@@ -1,12 +1,15 @@
 //! The two command slots of the native controller: which command goes out on the column bus and on the row bus.
 //!
 //!   column: overdue hit, else oldest ready hit of both pseudo channels
-//!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, refresh of an unwanted bank, sleep
+//!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, the same for the other
+//!           direction, refresh of an unwanted bank, sleep
 //!
 //! Models: one command a slot and tick, in the order above.
 //! Leaves out: look-ahead beyond the queues.
 //! Numbers: `policy`.
 //! Start reading at [`Native::column_slot`]; the canonical tests are `tests/native.rs`.
+
+use std::cell::Cell;
 
 use super::breakdown::ReadTimes;
 use super::edge::LastRowCommand;
@@ -57,7 +60,8 @@ impl<O: CommandObserver> Native<O> {
         let op = if plain == Command::Rd { Op::Read } else { Op::Write };
         let bank = pc.queue_of(op).get(key).bank;
         let request = pc.queue_of(op).remove(key, self.banks.open_row(bank));
-        pc.left(clk);
+        pc.left(key, clk);
+        self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
         let (wanted, hits) = pc.wanted(rank);
         let target = pc.refresh.target.is_some_and(|t| t.bank == bank && t.command != Command::RefAb);
@@ -91,24 +95,46 @@ impl<O: CommandObserver> Native<O> {
             Op::Write => self.written.push(Completion { id: request.id, op, arrive, done: clk }),
         }
         self.issue(i, command, bank, request.row, request.column, clk);
-        self.column_not_before = clk + 1;
-        self.row_not_before = self.row_not_before.min(clk);
+        if wanted & bit == 0 {
+            self.pseudo_channels[i].look_at_refresh = true;
+        }
+        // The row slot has something new to do only if the row is done with.
+        if hits & bit == 0 {
+            self.row_not_before = self.row_not_before.min(clk);
+        }
     }
 
     pub(super) fn row_slot(&mut self, clk: Tick) {
-        let mut next = NEVER;
-        for urgency in [Self::wake, Self::forced_refresh, Self::overdue_row, Self::oldest_row, Self::idle_refresh, Self::sleep]
-        {
-            match urgency(self, clk) {
-                Ok(()) => {
-                    self.row_not_before = clk + 1;
-                    self.column_not_before = self.column_not_before.min(clk + 1);
-                    return;
-                }
-                Err(later) => next = next.min(later),
-            }
+        if let Err(next) = self.row_command(clk) {
+            self.row_not_before = next;
         }
-        self.row_not_before = next;
+    }
+
+    /// Issues the most urgent row command that may go; the error is the tick at which to look again.
+    fn row_command(&mut self, clk: Tick) -> Result<(), Tick> {
+        let policy = &self.policy;
+        let sleeps = policy.power_down_after_ticks > 0 || policy.self_refresh_after_ticks > 0;
+        let refreshes = self.pseudo_channels.iter().any(|pc| pc.refresh.target.is_some());
+        let overdue = self.pseudo_channels.iter().any(|pc| pc.overdue.is_some());
+        let mut next = NEVER;
+        let mut attempt = |result: Result<(), Tick>| match result {
+            Ok(()) => true,
+            Err(later) => {
+                next = next.min(later);
+                false
+            }
+        };
+        if sleeps && attempt(self.wake(clk))
+            || refreshes && attempt(self.refresh_target(clk, true))
+            || overdue && attempt(self.overdue_row(clk))
+            || attempt(self.oldest_row(clk))
+            || attempt(self.row_ahead(clk))
+            || refreshes && attempt(self.refresh_target(clk, false))
+            || sleeps && attempt(self.sleep(clk))
+        {
+            return Ok(());
+        }
+        Err(next)
     }
 
     /// Tries to issue a row command; the error is the tick at which it may be possible.
@@ -137,8 +163,12 @@ impl<O: CommandObserver> Native<O> {
         for i in 0..self.pseudo_channels.len() {
             let pc = &self.pseudo_channels[i];
             let Some(asleep) = pc.power.asleep else { continue };
-            let deeper = asleep == Command::PdEnter && self.due(pc, self.policy.self_refresh_after_ticks, clk);
-            if pc.is_idle() && !pc.refresh.is_urgent() && !deeper {
+            let deeper = match asleep {
+                Command::PdEnter => due(pc, self.policy.self_refresh_after_ticks),
+                _ => NEVER,
+            };
+            if pc.is_idle() && !pc.refresh.is_urgent() && deeper > clk {
+                next = next.min(deeper);
                 continue;
             }
             let exit = if asleep == Command::PdEnter { Command::PdExit } else { Command::SrExit };
@@ -155,20 +185,15 @@ impl<O: CommandObserver> Native<O> {
         Err(next)
     }
 
-    fn forced_refresh(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.refresh_target(clk, true)
-    }
-
-    fn idle_refresh(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.refresh_target(clk, false)
-    }
-
+    /// Brings on the targets that are forced, or those that are not.
     fn refresh_target(&mut self, clk: Tick, forced: bool) -> Result<(), Tick> {
         let mut next = NEVER;
         for i in 0..self.pseudo_channels.len() {
             let pc = &self.pseudo_channels[i];
             let Some(target) = pc.refresh.target.filter(|t| t.forced == forced) else { continue };
-            if pc.power.asleep.is_some() {
+            // On the way to self refresh, in which the device refreshes itself, only what is forced is paid.
+            let retiring = !forced && pc.is_idle() && due(pc, self.policy.self_refresh_after_ticks) <= clk;
+            if pc.power.asleep.is_some() || retiring {
                 continue;
             }
             let command = pc.refresh.command(&target, &self.banks, i as u32);
@@ -220,26 +245,53 @@ impl<O: CommandObserver> Native<O> {
     }
 
     fn oldest_row(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.row_of_direction(clk, |pc| pc.write_mode, |_, _| u32::MAX)
+    }
+
+    /// Rows for the direction that is not served now, in banks that the served one does not want: the turn of the data bus
+    /// then finds them open.
+    fn row_ahead(&mut self, clk: Tick) -> Result<(), Tick> {
+        self.row_of_direction(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
+    }
+
+    /// The oldest ready ACT or PRE of one direction of each pseudo channel, in the banks that `allowed` gives.
+    fn row_of_direction(
+        &mut self,
+        clk: Tick,
+        writes: impl Fn(&PseudoChannel) -> bool,
+        allowed: impl Fn(&PseudoChannel, usize) -> u32,
+    ) -> Result<(), Tick> {
         let mut pick = Pick::none();
+        let barred = Cell::new(false);
         let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
         for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
-            let (queue, _) = pc.queue();
+            let queue = if writes(pc) { &pc.writes } else { &pc.reads };
+            if queue.is_empty() {
+                continue;
+            }
             for rank in pc.ranks.clone() {
-                let misses = queue.miss_banks(rank) & !pc.held(rank, &self.banks);
+                let mut misses = queue.miss_banks(rank);
+                if misses == 0 {
+                    continue;
+                }
+                misses &= !pc.held(rank, &self.banks) & allowed(pc, rank);
                 let open = self.banks.open_banks(rank);
                 let conflicts = misses & open & !queue.hit_banks(rank);
                 pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
                 pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
-                    let allowed = !falling || self.edge_allows(Command::PrePb, pc.index, bank, clk);
-                    if allowed { queue.oldest_miss(bank) } else { NO_KEY }
+                    if falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk) {
+                        barred.set(true);
+                        return NO_KEY;
+                    }
+                    queue.oldest_miss(bank)
                 });
             }
         }
         if !pick.found() {
-            return Err(if falling { pick.next.min(clk + 1) } else { pick.next });
+            return Err(if barred.get() { pick.next.min(clk + 1) } else { pick.next });
         }
         let i = (pick.bank / self.banks.organisation().banks_per_pseudo_channel()) as usize;
-        let op = if self.pseudo_channels[i].write_mode { Op::Write } else { Op::Read };
+        let op = if writes(&self.pseudo_channels[i]) { Op::Write } else { Op::Read };
         self.serve_row(i, op, pick.key, pick.command, clk)
     }
 
@@ -261,14 +313,18 @@ impl<O: CommandObserver> Native<O> {
         let mut next = NEVER;
         for i in 0..self.pseudo_channels.len() {
             let pc = &self.pseudo_channels[i];
-            if pc.power.asleep.is_some() || !pc.is_idle() || pc.refresh.debt > 0 || pc.refresh.target.is_some() {
+            let self_refresh = due(pc, self.policy.self_refresh_after_ticks);
+            let owes = pc.refresh.target.is_some_and(|t| t.forced) || pc.refresh.debt > 0 && self_refresh > clk;
+            if pc.power.asleep.is_some() || !pc.is_idle() || owes {
                 continue;
             }
-            let command = if self.due(pc, self.policy.self_refresh_after_ticks, clk) {
+            let power_down = due(pc, self.policy.power_down_after_ticks);
+            let command = if self_refresh <= clk {
                 if self.banks.any_open(i as u32) { Command::PreAb } else { Command::SrEnter }
-            } else if self.due(pc, self.policy.power_down_after_ticks, clk) {
+            } else if power_down <= clk {
                 Command::PdEnter
             } else {
+                next = next.min(self_refresh).min(power_down);
                 continue;
             };
             match self.try_row(i, command, self.first_bank(i), 0, clk) {
@@ -279,10 +335,6 @@ impl<O: CommandObserver> Native<O> {
         Err(next)
     }
 
-    fn due(&self, pc: &PseudoChannel, after_ticks: u64, clk: Tick) -> bool {
-        after_ticks > 0 && clk >= pc.power.idle_since + after_ticks
-    }
-
     fn first_bank(&self, i: usize) -> u32 {
         i as u32 * self.banks.organisation().banks_per_pseudo_channel()
     }
@@ -291,12 +343,27 @@ impl<O: CommandObserver> Native<O> {
         self.banks.issue(command, bank, row, clk);
         let open = self.banks.any_open(i as u32);
         let pc = &mut self.pseudo_channels[i];
-        if command.bus() == Bus::Row {
-            self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+        // Its bus is busy for the length of the command; a slot need not look before.
+        let free = clk + Tick::from(self.banks.generation().command_ticks(command));
+        match command.bus() {
+            Bus::Row => {
+                self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+                self.row_not_before = free;
+            }
+            Bus::Column => self.column_not_before = self.banks.on_edge(command, free),
         }
         pc.power.issued(command, open, clk);
-        if command == Command::Act {
-            pc.refresh.activated(bank);
+        match command {
+            Command::Act => {
+                pc.refresh.activated(bank);
+                let ready = self.banks.earliest(Command::Rd, bank).min(self.banks.earliest(Command::Wr, bank));
+                self.column_not_before = self.column_not_before.min(self.banks.on_edge(Command::Rd, ready));
+            }
+            Command::PdExit | Command::SrExit => self.column_not_before = self.column_not_before.min(free),
+            _ => {}
+        }
+        if command.bus() == Bus::Row || self.policy.refresh_management_activates > 0 {
+            pc.look_at_refresh = true;
         }
         if command == Command::Act || command.closes() {
             let changed = match command.reach() {
@@ -311,4 +378,9 @@ impl<O: CommandObserver> Native<O> {
         }
         self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column });
     }
+}
+
+/// The tick at which an idle pseudo channel is to sleep; `after_ticks` = 0 means never.
+fn due(pc: &PseudoChannel, after_ticks: u64) -> Tick {
+    if after_ticks == 0 { NEVER } else { pc.power.idle_since + after_ticks }
 }

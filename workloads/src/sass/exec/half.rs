@@ -41,7 +41,21 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
         "HADD2" => HalfOp::Add { to, from: [source(cx)?, source(cx)?], mode },
         "HMUL2" => HalfOp::Multiply { to, from: [source(cx)?, source(cx)?], mode },
-        _ => HalfOp::Fused { to, from: [source(cx)?, source(cx)?, source(cx)?], mode },
+        _ => {
+            let from = [source(cx)?, source(cx)?, source(cx)?];
+            // −0·0 + c is c: the compiler's way to load a constant through an idle unit.
+            let [a, b, c] = from.map(|source| source.source);
+            let factors_are_zero = a.slot == cx.zero() && b.slot == cx.zero() && a.negate != b.negate;
+            if let (true, Some(value), true) = (factors_are_zero, cx.immediate_value(c), from[2].shifts == BOTH)
+                && !mode.flush
+                && !mode.saturate
+                && !mode.relu
+                && [value & 0x7fff, value >> 16 & 0x7fff].iter().all(|half| *half <= 0x7c00)
+            {
+                return Ok(Some(Op::Logic(super::logic::LogicOp::Move { to, from: c.slot })));
+            }
+            HalfOp::Fused { to, from, mode }
+        }
     };
     Ok(Some(Op::Half(op)))
 }
@@ -122,7 +136,7 @@ pub fn narrow(value: f64) -> u16 {
     // 1024 to 2048 units of a normal number; 2048 carries into the exponent by itself.
     let units = units as u16;
     let biased = (exponent + 14) as u16;
-    sign | (biased << 10) + units
+    sign | ((biased << 10) + units)
 }
 
 impl HalfMode {

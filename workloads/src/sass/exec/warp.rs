@@ -99,7 +99,7 @@ impl Warp {
                 Op::Float(op) => float::execute(op, frame, mask),
                 Op::Integer(op) => integer::execute(op, frame, mask),
                 Op::Memory(op) => {
-                    access = memory::execute(op, frame, &mut self.local, self.local_base, mask, memories)?;
+                    access = memory::execute(op, frame, &mut self.local, self.local_base, mask, position, memories)?;
                 }
                 Op::Logic(op) => logic::execute(op, frame, mask),
                 Op::Control(op) => {
@@ -126,7 +126,7 @@ impl Warp {
                 Op::Double(op) => double::execute(op, frame, mask),
                 Op::Mufu(op) => mufu::execute(op, frame, mask),
                 Op::Convert(op) => convert::execute(op, frame, mask),
-                Op::Atomic(op) => access = atomic::execute(op, frame, mask, memories)?,
+                Op::Atomic(op) => access = atomic::execute(op, frame, mask, position, memories)?,
                 Op::CrossLane(op) => {
                     if lanes != 0 {
                         crosslane::execute(op, frame, lanes);

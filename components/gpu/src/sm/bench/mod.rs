@@ -66,6 +66,8 @@ pub struct Outcome {
     pub counters: SmCounters,
     /// False if the run was given up.
     pub finished: bool,
+    /// Producers and consumers without a cycle to spare ([`Sm::tight_pairs`]).
+    pub tight_pairs: Vec<(u32, u32)>,
     /// Warp slots, as in [`Bench::warps`].
     pub slots: Vec<u16>,
 }
@@ -93,7 +95,8 @@ impl SmEnv for Outside<'_> {
     }
 
     fn send(&mut self, request: MemRequest) {
-        self.answers.push_back((self.now + self.latency, MemResponse::to(&request, Stations::default())));
+        let answer = MemResponse::to(&request, Stations::default());
+        self.answers.push_back((self.now + self.latency, answer));
     }
 
     fn cta_done(&mut self, _cta: CtaHandle) {
@@ -186,6 +189,7 @@ impl Bench {
         }
         Outcome {
             hazards: sm.hazards().to_vec(),
+            tight_pairs: sm.tight_pairs(),
             counters: sm.counters(now + 1),
             issues: outside.issues,
             reads: outside.reads,

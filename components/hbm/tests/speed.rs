@@ -1,0 +1,99 @@
+//! Simulation speed on the golden points against the recorded figures of Ramulator 2, in CPU time of one thread.
+//!
+//! `cargo test --release -p hbm --test speed -- --ignored --nocapture` prints the table; with `ORRERY_SPEED_TABLE=FILE` it is
+//! written as csv.
+
+mod common;
+
+use std::fmt::Write as _;
+
+use common::{preset, suite};
+use hbm::bank::Tick;
+use hbm::controller::Controller;
+use hbm::generator::RequestStream;
+use hbm::golden::run_case;
+use hbm::mapper::{FieldMap, FieldOrder};
+use hbm::native::{Native, Policy};
+use hbm::request::{Admission, Request, Until};
+use hbm::workload::Workload;
+
+/// CPU seconds of this thread so far, from the scheduler's own count.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+#[test]
+#[ignore = "measures speed; run in release on a quiet machine"]
+fn golden_points_against_ramulator2() {
+    let suite = suite();
+    let mut table = String::from("case,requests_per_cpu_second,ramulator2_requests_per_cpu_second,ratio\n");
+    let mut ratios = Vec::new();
+    for case in &suite.cases {
+        let (golden, preset) = (&suite.policies[&case.policy], preset(&case.machine));
+        // The best of three runs: the other tenants of the machine only ever take time.
+        let seconds = (0..3).map(|_| {
+            let start = cpu_seconds();
+            run_case(&preset, golden, &case.workload).unwrap();
+            cpu_seconds() - start
+        });
+        let rate = case.workload.stream.requests as f64 / seconds.fold(f64::INFINITY, f64::min);
+        let peer = suite.peer_speed[&case.name];
+        writeln!(table, "{},{rate:.0},{peer:.0},{:.2}", case.name, rate / peer).unwrap();
+        ratios.push((rate / peer, case.name.clone()));
+    }
+    print!("{table}");
+    if let Ok(path) = std::env::var("ORRERY_SPEED_TABLE") {
+        std::fs::write(path, &table).unwrap();
+    }
+    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let median = ratios[ratios.len() / 2].0;
+    println!("median {median:.1}x, lowest {:?}", &ratios[..5]);
+    assert!(median >= 10.0 && ratios[0].0 >= 5.0);
+}
+
+/// 80 channels of HBM3 kept full, one thread: ticks of the whole stack a CPU second.
+#[test]
+#[ignore = "measures speed; run in release on a quiet machine"]
+fn eighty_saturated_channels() {
+    let preset = preset("stacks/h100-sxm");
+    for name in ["seq_read", "rand_read", "line128_rw21"] {
+        let mut channels: Vec<_> = (0..80).map(|seed| channel(&preset, name, seed)).collect();
+        let start = cpu_seconds();
+        let ticks: Tick = 40_000;
+        let mut done = Vec::new();
+        for (controller, stream) in &mut channels {
+            saturate(controller, stream, ticks, &mut done);
+        }
+        let rate = ticks as f64 / (cpu_seconds() - start);
+        println!("{name}: {rate:.0} ticks of 80 channels a CPU second");
+        assert!(rate >= 100_000.0);
+    }
+}
+
+fn channel(preset: &hbm::preset::Preset, name: &str, seed: u64) -> (Native, RequestStream) {
+    let workload: Workload = format!("{name} requests=1000000000 seed={}", seed + 1).parse().unwrap();
+    let order = FieldOrder::named(FieldMap::RoBaRaCoCh, &preset.organisation);
+    let stream = RequestStream::new(workload.stream, order, preset.organisation.access_bytes);
+    (Native::new(preset, &Policy::default(), ()).unwrap(), stream)
+}
+
+/// Offers requests as fast as they are taken, up to a tick.
+fn saturate(
+    controller: &mut Native,
+    stream: &mut RequestStream,
+    ticks: Tick,
+    done: &mut Vec<hbm::request::Completion>,
+) {
+    let mut next = stream.next().unwrap();
+    while controller.now() < ticks {
+        let request = Request { id: next.index, address: next.address, op: next.op };
+        match controller.enqueue(request) {
+            Admission::Refused => {
+                controller.run(ticks, Until::Space(next.op), done);
+                done.clear();
+            }
+            _ => next = stream.next().unwrap(),
+        }
+    }
+}
