@@ -48,7 +48,7 @@ pub fn machine(word: &str, sets: &[String]) -> Result<MachineFile, Failure> {
         return Ok(MachineFile::load(&machine.path, &mut embedded, sets)?);
     }
     if Path::new(word).is_file() {
-        return Ok(MachineFile::load(word, &mut Document::from_disk, sets)?);
+        return Ok(MachineFile::load(word, &mut from_disk, sets)?);
     }
     let help = did_you_mean(word, shipped.iter().map(|machine| machine.name.as_str()));
     let complaint = Complaint::new(format!("there is no machine `{word}`: it is neither shipped nor a file"));
@@ -65,6 +65,18 @@ pub fn check_machine(word: &str) -> Result<(), Failure> {
     let kernel = kernel(&launch, &shape.sm.arch)?;
     GpuSimulation::new(&file, &kernel, &launch, Plan::serial()).map_err(crate::simulate::failure)?;
     Ok(())
+}
+
+/// Finds a file on disk or, as the base of another, a shipped machine by name.
+fn from_disk(asked: &str, from: Option<&str>) -> Result<(String, String), String> {
+    if from.is_some_and(|from| from.starts_with(SHOWN)) {
+        return embedded(asked, from);
+    }
+    let shipped = || machines().into_iter().find(|machine| machine.name == asked);
+    match (Document::from_disk(asked, from), from) {
+        (Err(_), Some(_)) if shipped().is_some() => embedded(&shipped().expect("just seen").path, None),
+        (found, _) => found,
+    }
 }
 
 /// Finds an embedded file; names are relative to the file that names them.
@@ -114,6 +126,16 @@ mod tests {
             assert_eq!(file.name, name, "the file is called as the machine");
             assert!(!text_of(&file, "description").is_empty(), "{name} has a description");
         }
+    }
+
+    #[test]
+    fn a_file_may_inherit_from_a_shipped_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "base = \"h100-pcie\"\nname = \"mine\"\n[part.sm]\ncount = 3\n").unwrap();
+        let file = machine(path.to_str().unwrap(), &[]).unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert_eq!(file.name, "mine");
+        assert_eq!(GpuShape::of(&file).unwrap().sms, 3);
     }
 
     #[test]

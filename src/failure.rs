@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use validation::suite::SuiteError;
 
 /// A file larger than this is not shown in a message.
 const SHOWN_FILE_BYTES: u64 = 4 << 20;
@@ -121,9 +122,17 @@ impl From<Complaint> for Failure {
     }
 }
 
-impl From<validation::suite::SuiteError> for Failure {
-    fn from(error: validation::suite::SuiteError) -> Self {
-        Complaint::new(error.to_string()).into()
+impl From<SuiteError> for Failure {
+    fn from(error: SuiteError) -> Self {
+        match &error {
+            SuiteError::Unknown { name, known } => {
+                let help = sim_core::config::did_you_mean(name, known.iter().map(String::as_str));
+                Complaint::new(format!("there is no suite `{name}`: it is neither shipped nor a folder"))
+                    .help(help.unwrap_or_default())
+                    .into()
+            }
+            _ => Complaint::new(error.to_string()).into(),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Every number of a shipped machine has an origin (I-6): a key `origin` beside it, or a comment on its line
-//! or on top of its paragraph.
+//! or above it in its paragraph.
 
 mod common;
 
@@ -37,14 +37,25 @@ fn unsourced_value(value: &toml::Value, path: &str, covered: bool, found: &mut V
     }
 }
 
-/// The text without values that have their source as a comment: behind them, or on top of their paragraph.
+/// The text without values that have their source as a comment: behind them, or above them in their paragraph.
 fn without_commented(text: &str) -> String {
-    let commented = |line: &&str| line.split_once('=').is_some_and(|(_, value)| value.contains('#'));
-    let paragraph = |text: &str| match text.trim_start().starts_with('#') {
-        true => text.lines().filter(|line| line.starts_with('[')).collect::<Vec<_>>().join("\n"),
-        false => text.lines().filter(|line| !commented(line)).collect::<Vec<_>>().join("\n"),
-    };
-    text.split("\n\n").map(paragraph).collect::<Vec<_>>().join("\n\n")
+    let mut kept = String::new();
+    let mut below_comment = false;
+    let mut series = ("", false);
+    for line in text.lines() {
+        below_comment = (below_comment || line.starts_with('#')) && !line.trim().is_empty();
+        // A comment on the first table of an array speaks of all of them.
+        if line.starts_with("[[") {
+            below_comment |= series == (line, true);
+            series = (line, below_comment);
+        }
+        let commented = below_comment || line.split_once('=').is_some_and(|(_, value)| value.contains('#'));
+        if line.starts_with('[') || !commented {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 #[test]

@@ -62,8 +62,15 @@ message!(timeline_window, run(&["--timeline=9..3"]));
 message!(
     unknown_key_in_a_machine_file,
     with_files(
-        &[("mine.toml", "name = \"mine\"\n\n[clock.core]\nmhz = 1000\n\n[part.memory]\nkind = \"memory.fixed\"\nclock = \"core\"\nlatency = 3\n".into())],
+        &[("mine.toml", "base = \"h100-pcie\"\nname = \"mine\"\n\n[part.memory]\nlatency_cycle = 3\n".into())],
         &["run", "mine.toml", "sgemm", "--out", "none"]
+    )
+);
+message!(
+    two_wrong_values_in_a_machine_file,
+    with_files(
+        &[("mine.toml", "base = \"h100-pcie\"\n\n[part.sm]\ncount = -1\n\n[part.memory]\ncount = \"many\"\n".into())],
+        &["check", "mine.toml", "--quiet"]
     )
 );
 message!(
@@ -71,9 +78,8 @@ message!(
     with_files(
         &[("mine.toml", {
             let text = shipped("workloads/launches/vectoradd.toml");
-            let at = text.find("[[arg]]").unwrap();
-            let next = at + 7 + text[at + 7..].find("[[arg]]").unwrap();
-            format!("{}{}", &text[..at], &text[next..])
+            let (last, check) = (text.rfind("[[arg]]").unwrap(), text.find("[check]").unwrap());
+            format!("{}{}", &text[..last], &text[check..])
         })],
         &["run", "h100-pcie", "mine.toml", "--out", "none"]
     )
@@ -89,7 +95,7 @@ message!(
         &["run", "h100-pcie", "mine.toml", "--out", "none"]
     )
 );
-message!(malformed_listing, with_kernel("FADD", "FA DD"));
+message!(malformed_listing, with_kernel("FADD R9, R4, R3", "FADD R9, R4, ?3"));
 message!(unknown_opcode, with_kernel("FADD", "FROB"));
 message!(
     unknown_key_in_a_launch,

@@ -61,7 +61,7 @@ fn hints(request: &Request, result: &RunResult) -> String {
         (format!("orrery run {machine} {workload} --set part.sm.count=66"), "change anything"),
         (format!("orrery run {machine} {workload} --timeline"), "every warp over time, for ui.perfetto.dev"),
         ("orrery list".to_string(), "all machines and workloads"),
-        ("orrery validate".to_string(), "how far to trust these numbers"),
+        ("orrery validate sm-examples".to_string(), "how far to trust these numbers"),
     ];
     let width = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
     let shards = match wall.ticks_per_shard.len() {

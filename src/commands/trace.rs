@@ -129,7 +129,7 @@ impl FunctionInfo {
     }
 
     fn text(&self) -> String {
-        let mut out = format!("{}", self.name);
+        let mut out = self.name.clone();
         if let Some(arch) = &self.arch {
             let _ = write!(out, " ({arch})");
         }

@@ -131,8 +131,10 @@ impl GpuSimulation {
             return Err(GpuError::Execution(Box::new(failure)));
         }
         let outcome = outcome?;
-        let cycles =
-            u64::try_from(u128::from(outcome.time.0) * u128::from(self.shape.clock_hz) / 1_000_000_000_000_000);
+        // An edge is rounded down to femtoseconds, so its number is rounded up.
+        let cycles = u64::try_from(
+            (u128::from(outcome.time.0) * u128::from(self.shape.clock_hz)).div_ceil(1_000_000_000_000_000),
+        );
         let check = self.store.with_grid(|grid| check(&self.launch, grid.memory()))?;
         Ok(GpuResult {
             cycles: cycles.unwrap_or(u64::MAX),
