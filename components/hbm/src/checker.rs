@@ -119,16 +119,11 @@ struct RuleHistory {
 impl Checker {
     /// A checker for a channel that starts with all banks closed. `check_falling_edges` adds the rule of half-clock
     /// precharges, which Ramulator 2 does not have.
-    pub fn new(
-        generation: Generation,
-        org: Organisation,
-        table: &ConstraintTable,
-        check_falling_edges: bool,
-    ) -> Self {
-        let rules = table.pairs.iter().map(|rule| RuleHistory {
-            rule: *rule,
-            nodes: vec![Vec::new(); nodes(&org, rule.level) as usize],
-        });
+    pub fn new(generation: Generation, org: Organisation, table: &ConstraintTable, check_falling_edges: bool) -> Self {
+        let rules = table
+            .pairs
+            .iter()
+            .map(|rule| RuleHistory { rule: *rule, nodes: vec![Vec::new(); nodes(&org, rule.level) as usize] });
         Checker {
             rules: rules.collect(),
             open: vec![None; org.banks() as usize],

@@ -159,7 +159,9 @@ impl FromStr for Command {
 
 /// A name that no command has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a DRAM command (ACT, PREpb, PREab, RD, WR, RDA, WRA, REFab, REFpb, RFMab, RFMpb, PDE, PDX, SRE, SRX)")]
+#[error(
+    "`{0}` is not a DRAM command (ACT, PREpb, PREab, RD, WR, RDA, WRA, REFab, REFpb, RFMab, RFMpb, PDE, PDX, SRE, SRX)"
+)]
 pub struct UnknownCommand(pub String);
 
 /// A set of commands, one bit each.

@@ -38,7 +38,13 @@ impl ConfigFile {
         depth: usize,
     ) -> Result<(), ConfigError> {
         if depth > 8 {
-            return Err(ConfigError::one(name, 0, "base", "more than 8 files deep", "does a file name itself as its base?"));
+            return Err(ConfigError::one(
+                name,
+                0,
+                "base",
+                "more than 8 files deep",
+                "does a file name itself as its base?",
+            ));
         }
         let text = read(name)
             .map_err(|e| ConfigError::one(name, 0, "", format!("cannot be read: {e}"), "a readable TOML file"))?;

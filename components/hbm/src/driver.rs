@@ -123,8 +123,7 @@ struct Run {
 impl Run {
     fn offer(&mut self, controller: &mut dyn Controller, request: &Generated) -> Admission {
         let now = controller.now();
-        let admission =
-            controller.enqueue(Request { id: request.index, address: request.address, op: request.op });
+        let admission = controller.enqueue(Request { id: request.index, address: request.address, op: request.op });
         match admission {
             Admission::Accepted => self.outstanding += 1,
             // A merged write is acknowledged one tick after it was offered.

@@ -130,7 +130,8 @@ impl Preset {
             fail("organisation.stack_ids", format!("{} stack IDs", org.stack_ids), "1 to 4");
         }
         if org.banks_per_rank() > MAX_BANKS_PER_RANK {
-            let message = format!("{} groups x {} banks = {}", org.bank_groups, org.banks_per_group, org.banks_per_rank());
+            let message =
+                format!("{} groups x {} banks = {}", org.bank_groups, org.banks_per_group, org.banks_per_rank());
             fail("organisation.bank_groups", message, "at most 32 banks a stack ID");
         }
     }

@@ -146,8 +146,10 @@ mod tests {
         let dramsim3 = read_requests("b", "0x40 READ 5\n0x60 READ 5\n80 WRITE 6\n", &LIMITS).unwrap();
         assert_eq!(ours, dramsim3);
         let ramulator = read_requests("c", "LD 0x40\nLD 96\nST 0x80\n", &LIMITS).unwrap();
-        assert_eq!(ramulator.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>(),
-            ours.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>());
+        assert_eq!(
+            ramulator.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>(),
+            ours.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -30,7 +30,9 @@ pub enum WorkloadError {
     #[error(transparent)]
     Stream(#[from] crate::generator::UnknownStream),
     /// A word that is not understood.
-    #[error("`{word}`: {why} (requests=N, seed=N, outstanding=N, per_tick=N, pace=TICKS/REQUESTS, burst=LENGTH/GAP, footprint=BYTES)")]
+    #[error(
+        "`{word}`: {why} (requests=N, seed=N, outstanding=N, per_tick=N, pace=TICKS/REQUESTS, burst=LENGTH/GAP, footprint=BYTES)"
+    )]
     Word {
         /// The word.
         word: String,

@@ -73,7 +73,7 @@ fn unloaded_latencies_are_the_sums_on_paper() {
         let act_to_read = u64::from(t.n_rcd_rd) * ck + length(Command::Act) - length(Command::Rd);
         let pre_to_act = u64::from(t.n_rp) * ck + length(Command::PrePb) - length(Command::Act);
         // Every wait between edges rounds up to the next tick on which the command may start.
-        let edge = |tick: u64| if ck == 2 && tick % 2 == 0 { tick + 1 } else { tick };
+        let edge = |tick: u64| if ck == 2 && tick.is_multiple_of(2) { tick + 1 } else { tick };
         let closed = edge(edge(1) + act_to_read) + data;
         let hit = edge(1) + data;
         let conflict = edge(edge(1 + pre_to_act) + act_to_read) + data;
@@ -135,9 +135,13 @@ fn closed_pages_trade_hits_for_conflicts() {
 #[test]
 fn every_write_is_drained_and_every_tick_of_a_read_accounted_for() {
     let preset = preset("hbm2-2000");
-    for stream in ["rand_rw11 requests=20000", "rand_rw11 requests=20000 footprint=1024",
-        "rand_rw11 requests=20000 footprint=65536", "rand_rw21 requests=3 pace=100/1", "wr_then_rd requests=20000"]
-    {
+    for stream in [
+        "rand_rw11 requests=20000",
+        "rand_rw11 requests=20000 footprint=1024",
+        "rand_rw11 requests=20000 footprint=65536",
+        "rand_rw21 requests=3 pace=100/1",
+        "wr_then_rd requests=20000",
+    ] {
         let run = run(&preset, &Policy::default(), stream);
         assert!(!run.outcome.deadlock);
         assert_eq!(run.violations, [], "{stream}");

@@ -33,7 +33,7 @@ use crate::error::ConfigError;
 use crate::mapper::FieldOrder;
 use crate::preset::Preset;
 use crate::queue::Queued;
-use crate::request::{Admission, Completion, Op, Request, Until};
+use crate::request::{Admission, Completion, Op, Parts, Request, Until};
 use crate::stats::Counters;
 use edge::LastRowCommand;
 use pseudo_channel::PseudoChannel;
@@ -79,9 +79,8 @@ impl<O: CommandObserver> Native<O> {
         let banks = Banks::new(preset.generation, org, &table);
         let ticks = |ck: u32| Tick::from(ck * preset.generation.ticks_per_ck());
         let t = &preset.timing;
-        let pseudo_channels = (0..org.pseudo_channels)
-            .map(|index| PseudoChannel::new(index, policy, &banks, ticks(t.n_refi)))
-            .collect();
+        let pseudo_channels =
+            (0..org.pseudo_channels).map(|index| PseudoChannel::new(index, policy, &banks, ticks(t.n_refi))).collect();
         Ok(Native {
             banks,
             map: FieldOrder::named(policy.map, &org),
@@ -212,8 +211,9 @@ impl<O: CommandObserver> Controller for Native<O> {
             }
             let done = self.clk + 1;
             self.counters.forwarded_reads += 1;
-            self.breakdown.add_forwarded(1);
-            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done });
+            let parts = Parts { data_ticks: 1, ..Parts::default() };
+            self.breakdown.add(&parts);
+            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done, parts });
             return Admission::Accepted;
         }
         if pc.queue_of(op).is_full() {
@@ -265,10 +265,13 @@ impl<O: CommandObserver> Controller for Native<O> {
                     Some((refused, i)) if refused == op => !self.pseudo_channels[i].queue_of(op).is_full(),
                     _ => true,
                 },
-                Until::Completion => !self.written.is_empty() || self.next_completion() <= self.clk + 1 && {
-                    let due = |queue: &VecDeque<Completion>| queue.front().is_some_and(|c| c.done <= self.clk);
-                    due(&self.pending) || due(&self.forwarded)
-                },
+                Until::Completion => {
+                    !self.written.is_empty()
+                        || self.next_completion() <= self.clk + 1 && {
+                            let due = |queue: &VecDeque<Completion>| queue.front().is_some_and(|c| c.done <= self.clk);
+                            due(&self.pending) || due(&self.forwarded)
+                        }
+                }
             };
             if stop {
                 break;

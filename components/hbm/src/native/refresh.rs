@@ -149,11 +149,9 @@ impl Refresh {
         }
         self.target = match self.policy {
             RefreshPolicy::None => None,
-            RefreshPolicy::AllBank => (idle || urgent).then_some(Target {
-                command: Command::RefAb,
-                bank: self.first_bank,
-                forced: urgent,
-            }),
+            RefreshPolicy::AllBank => {
+                (idle || urgent).then_some(Target { command: Command::RefAb, bank: self.first_bank, forced: urgent })
+            }
             RefreshPolicy::PerBank => self.choose_bank(banks, wanted, last_use, urgent),
         };
     }

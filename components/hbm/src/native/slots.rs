@@ -20,7 +20,7 @@ use crate::bank::{CLOSED, NEVER, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
 use crate::queue::NO_KEY;
-use crate::request::{Completion, Op};
+use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
 impl<O: CommandObserver> Native<O> {
@@ -82,17 +82,22 @@ impl<O: CommandObserver> Native<O> {
         let (arrive, done) = (request.arrive, clk + self.read_latency);
         match op {
             Op::Read => {
-                self.breakdown.add(&ReadTimes {
+                let times = ReadTimes {
                     arrive,
                     started: request.started,
                     bank_ready: self.banks.bank_ready(Command::Rd, bank),
                     column: clk,
                     done,
                     refresh: self.refreshed[bank as usize],
-                });
-                self.pending.push_back(Completion { id: request.id, op, arrive, done });
+                };
+                let parts = times.parts();
+                self.breakdown.add(&parts);
+                self.pending.push_back(Completion { id: request.id, op, arrive, done, parts });
             }
-            Op::Write => self.written.push(Completion { id: request.id, op, arrive, done: clk }),
+            Op::Write => {
+                let parts = Parts::default();
+                self.written.push(Completion { id: request.id, op, arrive, done: clk, parts });
+            }
         }
         self.issue(i, command, bank, request.row, request.column, clk);
         if wanted & bit == 0 {

@@ -26,7 +26,7 @@ use crate::controller::{CommandObserver, Controller, IssuedCommand};
 use crate::mapper::{FieldMap, FieldOrder};
 use crate::preset::Preset;
 use crate::queue::{NO_KEY, Queued, RequestQueue};
-use crate::request::{Admission, Completion, Op, Request, Until};
+use crate::request::{Admission, Completion, Op, Parts, Request, Until};
 use crate::scan::Pick;
 use crate::stats::Counters;
 use closed_cap::ClosedCap;
@@ -170,7 +170,7 @@ impl<O: CommandObserver> Ramulator2<O> {
         }
         self.sizes_changed = false;
         let mode = if self.write_mode {
-            !(self.write_end.is_some_and(|end| self.writes.len() <= end) && !self.reads.is_empty())
+            self.write_end.is_none_or(|end| self.writes.len() > end) || self.reads.is_empty()
         } else {
             self.writes.len() >= self.write_begin || self.reads.is_empty()
         };
@@ -363,9 +363,13 @@ impl<O: CommandObserver> Ramulator2<O> {
                 arrive: request.arrive,
                 depart: clk + self.read_latency,
             }),
-            Op::Write => {
-                self.written.push(Completion { id: request.id, op: Op::Write, arrive: request.arrive, done: clk })
-            }
+            Op::Write => self.written.push(Completion {
+                id: request.id,
+                op: Op::Write,
+                arrive: request.arrive,
+                done: clk,
+                parts: Parts::default(),
+            }),
         }
         let closed = command.closes();
         if closed {
@@ -429,7 +433,7 @@ impl<O: CommandObserver> Ramulator2<O> {
     fn retire(&mut self, done: &mut Vec<Completion>) {
         done.append(&mut self.written);
         while let Some(p) = self.pending.front().filter(|p| p.depart <= self.clk) {
-            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart });
+            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart, parts: Parts::default() });
             self.pending.pop_front();
         }
     }
