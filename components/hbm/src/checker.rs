@@ -1,6 +1,8 @@
 //! The protocol checker: is a stream of commands legal?
 //!
+//! ```text
 //!   command trace ─▶ state · pairwise rules · buses · clock edges · power ─▶ violations
+//! ```
 //!
 //! Models: every rule of a [`ConstraintTable`], recomputed from the times of the commands themselves; bank states; one
 //! command a bus at a time; the edges of half-clock commands; nothing to a sleeping pseudo channel.
@@ -215,7 +217,7 @@ impl Checker {
         let row = || self.open[self.org.flat_bank(&c.place) as usize];
         match c.command {
             Act | RefPb | RfmPb => row().map(|_| Breach::RowOpen),
-            Rd | Wr | RdA | WrA => (row() != Some(c.place.row)).then_some(Breach::RowNotOpen),
+            Rd | Wr | RdA | WrA | Upd => (row() != Some(c.place.row)).then_some(Breach::RowNotOpen),
             RefAb | RfmAb | SrEnter => self.banks_of(pc).any(|b| self.open[b].is_some()).then_some(Breach::RowOpen),
             PrePb | PreAb | PdEnter | PdExit | SrExit => None,
         }

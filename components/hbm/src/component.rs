@@ -1,10 +1,12 @@
 //! One channel as a component of a machine: `kind = "hbm.channel"`.
 //!
+//! ```text
 //!   req[..] ─▶ split into accesses ─▶ [native controller] ─▶ collect accesses ─▶ resp[..]
+//! ```
 //!
 //! Models: requests of any length (whole accesses, by sector mask), backpressure when a queue is full, one response a
 //! request when its last access is done, with the time it spent in queue, bank, refresh and data. Atomics read and then
-//! write; updates and prefetches count as writes and reads.
+//! write; updates are op-and-store commands; prefetches are reads.
 //! Leaves out: the path to and from the channel, which is the links'. PIM commands are refused when they arrive.
 //! Numbers: the preset by name, and the policy.
 //! Start reading at [`Channel::tick`]; the canonical tests are below.
@@ -223,7 +225,8 @@ impl Channel {
     fn begin(&mut self, request: MemRequest, port: u16) {
         let op = match request.op {
             MemOp::Read | MemOp::Prefetch | MemOp::Atomic => Op::Read,
-            MemOp::Write | MemOp::Update => Op::Write,
+            MemOp::Write => Op::Write,
+            MemOp::Update => Op::Update,
             // The banks have no such commands; the answer comes at once, so that the sender does not hang, and is counted.
             MemOp::Pim(_) => {
                 self.refused_pim_commands += 1;
@@ -270,13 +273,13 @@ impl Channel {
         let latency = c.done - c.arrive;
         match c.op {
             Op::Read => self.read_latency.record(latency),
-            Op::Write => self.write_latency.record(latency),
+            Op::Write | Op::Update => self.write_latency.record(latency),
         }
         let ps = |ticks: u32| (f64::from(ticks) * self.tick_ps) as u64;
         let p = c.parts;
         let parts = match c.op {
             Op::Read => [p.queue_ticks + p.bus_ticks, p.bank_ticks, p.refresh_ticks, p.data_ticks].map(ps),
-            Op::Write => [ps(latency as u32), 0, 0, 0],
+            Op::Write | Op::Update => [ps(latency as u32), 0, 0, 0],
         };
         let flight = &mut self.in_flight[c.id as usize];
         // The last access to be done decides; its times stand for the request's.

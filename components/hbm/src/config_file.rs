@@ -1,7 +1,9 @@
 //! Reading a configuration file with a base, and remembering where every key stands.
 //!
+//! ```text
 //!   file ─▶ base of the base … ─▶ merged table ─▶ typed spec
 //!             └ each key: (file, line) of its last writer
+//! ```
 //!
 //! Models: `base = "other.toml"` (relative to the file), tables merged key by key, the later writer wins.
 //! Leaves out: lists of tables are replaced, not merged.

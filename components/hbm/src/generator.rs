@@ -1,6 +1,8 @@
 //! Synthetic request streams.
 //!
+//! ```text
 //!   [`StreamSpec`] (kind, seed, rate) ─▶ [`RequestStream`]: (address, read or write, due tick) in order
+//! ```
 //!
 //! Models: the streams with which the golden runs were taken, bit for bit; saturating, paced and bursty arrival.
 //! Leaves out: dependence between requests other than a limit on those outstanding (the driver's).

@@ -1,8 +1,10 @@
 #![forbid(unsafe_code)]
 //! High-bandwidth memory: the DRAM channel as data, its controllers, and the protocol checker.
 //!
+//! ```text
 //!   preset (TOML) ─▶ constraint table ─▶ banks ─▶ controller ─▶ completions
 //!                                  └───────────▶ checker  ◀── command trace
+//! ```
 //!
 //! Models: HBM1 to HBM4 channels command by command, event driven; a mode that gives the answers of Ramulator 2 exactly.
 //! Leaves out: data values, on-die error correction, training and temperature sensors.

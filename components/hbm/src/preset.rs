@@ -1,6 +1,8 @@
 //! A DRAM preset: the organisation, clock and timing of a channel, and how many channels a product has of it.
 //!
+//! ```text
 //!   configs/memory/*.toml ─▶ [`ConfigFile`] ─▶ [`Preset`] ─▶ checked ─▶ device, controller, energy
+//! ```
 //!
 //! Models: one preset a file; a product (`configs/memory/stacks/`) is a preset with a `base` and a number of stacks.
 //! Leaves out: controller policy, which is `native::Policy` and `compat`.

@@ -12,6 +12,8 @@ pub enum Op {
     Read,
     /// Write one access.
     Write,
+    /// Combine one access with what is stored (op-and-store); answered like a write.
+    Update,
 }
 
 /// One request, as a source gives it.

@@ -1,6 +1,8 @@
 //! One scheduling decision: the oldest request whose command may issue now, over banks given as bit masks.
 //!
+//! ```text
 //!   candidate banks of a rank ─▶ rank gate ─▶ bank ready times ─▶ smallest key, or when to look again
+//! ```
 //!
 //! Models: first-ready first-come first-served as one pass, shared by all controllers.
 //! Leaves out: which banks are candidates.

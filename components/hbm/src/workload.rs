@@ -1,6 +1,8 @@
 //! A synthetic workload in one line of text: `rand_rw21 requests=50000 seed=1 outstanding=16 pace=400/1`.
 //!
+//! ```text
 //!   text ─▶ stream, arrival, limit ─▶ `generator`, `driver`
+//! ```
 //!
 //! Models: stream name first, then `key=value` words in any order.
 //! Leaves out: trace files (`trace`).

@@ -207,3 +207,42 @@ fn bad_policies_name_their_keys() {
     let keys: Vec<&str> = error.problems.iter().map(|p| p.key.as_str()).collect();
     assert_eq!(keys, ["read_queue", "write_low", "refresh_debt"]);
 }
+
+/// An op-and-store holds its bank group n_ccd_l + n_update: with four groups and 4 + 6 clocks, one every 2.5 clocks and pseudo
+/// channel where a write takes 2. In one bank group nothing hides it.
+#[test]
+fn updates_hold_their_bank_group() {
+    let mut preset = preset("hbm2-2000");
+    preset.timing.n_update = 6;
+    let order = FieldOrder::named(FieldMap::RoBaRaCoCh, &preset.organisation);
+    let by = |line: &str, map| {
+        let workload: Workload = line.parse().unwrap();
+        let stream = RequestStream::new(workload.stream, order.clone(), preset.organisation.access_bytes);
+        let mut updates = stream.map(|r| Generated { op: Op::Update, ..r });
+        let policy = Policy { map, ..Policy::default() };
+        let run = run_stream(&preset, &policy, &mut updates, &workload);
+        assert_eq!(run.violations, []);
+        assert_eq!(count(&run, Command::Upd), workload.stream.requests);
+        run
+    };
+    let spread = share_of_peak(&preset, &by("seq_write requests=40000", FieldMap::Gpu));
+    assert!((0.76..=0.80).contains(&spread), "{spread}");
+    let one_bank = by("one_bank_seq requests=640", FieldMap::RoBaRaCoCh);
+    let row_of_32 = one_bank.outcome.cycles as f64 / 20.0;
+    let t = preset.timing;
+    let least = f64::from(31 * (t.n_ccd_l + t.n_update));
+    let between = f64::from(t.n_rcd_wr + t.n_write_recovery() + t.n_rp + t.n_update + 10);
+    assert!(row_of_32 > least && row_of_32 < least + between, "{row_of_32}: {least} {between}");
+}
+
+/// Two updates of the same address are two operations; two writes are one.
+#[test]
+fn updates_are_not_merged() {
+    let preset = preset("hbm2-2000");
+    let requests = |op| (0..10).map(move |index| Generated { index, address: 64, op, due: 0 });
+    let w: Workload = "rand_write".parse().unwrap();
+    let updates = run_stream(&preset, &Policy::default(), &mut requests(Op::Update), &w);
+    let writes = run_stream(&preset, &Policy::default(), &mut requests(Op::Write), &w);
+    assert_eq!((count(&updates, Command::Upd), updates.controller.counters().merged_writes), (10, 0));
+    assert_eq!((count(&writes, Command::Wr), writes.controller.counters().merged_writes), (1, 9));
+}

@@ -1,6 +1,8 @@
 //! Where the latency of a read went, in parts that sum to it.
 //!
+//! ```text
 //!   accepted ── refresh ── queue ── bank (PRE, ACT, tRCD) ── bus ── RD ── data ── done
+//! ```
 //!
 //! Models: five stations; a tick belongs to one of them.
 //! Leaves out: the path outside the channel.

@@ -1,15 +1,18 @@
 //! The native controller of one channel: what real HBM controllers do, by the full rules.
 //!
+//! ```text
 //!   enqueue ─▶ [pseudo channel: read queue · write queue · refresh debt · power] x 1..2
 //!                        └─▶ column slot, row slot (shared buses) ─▶ banks ─▶ completions
+//! ```
 //!
 //! Models: command buses shared by two pseudo channels with their edge rules; every constraint of `Edition::Full`; oldest
 //! ready first with an age limit; write drain that always drains; auto-precharge; refresh with debt that touches only the
 //! bank it refreshes; power-down and self refresh; refresh management.
-//! Leaves out: reordering hazards between a queued read and a later write of the same address (sources order them),
+//! Leaves out: reordering hazards between a queued read and a later write of the same address, and between a queued
+//! update and a later read (sources order them, as they wait for the answers),
 //! error correction, training.
 //! Numbers: the preset and `policy`.
-//! Start reading at [`Native::step`]; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
+//! Start reading at `Native::step`; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
 
 mod breakdown;
 mod edge;
@@ -204,11 +207,13 @@ impl<O: CommandObserver> Controller for Native<O> {
         let Request { id, address, op } = request;
         let i = place.pseudo_channel as usize;
         let pc = &mut self.pseudo_channels[i];
-        if pc.writes.contains(address, bank) {
-            if op == Op::Write {
-                self.counters.merged_writes += 1;
-                return Admission::Merged;
-            }
+        // A waiting write answers reads and takes in later writes; an update cannot, since its result is not known here.
+        let waiting = pc.writes.find_address(address, bank);
+        if (waiting, op) == (Some(Op::Write), Op::Write) {
+            self.counters.merged_writes += 1;
+            return Admission::Merged;
+        }
+        if (waiting, op) == (Some(Op::Write), Op::Read) {
             let done = self.clk + 1;
             self.counters.forwarded_reads += 1;
             let parts = Parts { data_ticks: 1, ..Parts::default() };
@@ -234,7 +239,7 @@ impl<O: CommandObserver> Controller for Native<O> {
             (CLOSED, _) => Command::Act,
             (open, _) if open != row => Command::PrePb,
             (_, Op::Read) => Command::Rd,
-            (_, Op::Write) => Command::Wr,
+            (_, Op::Write | Op::Update) => Command::Wr,
         };
         let ready = self.banks.on_edge(command, self.banks.earliest(command, bank));
         match command.bus() {

@@ -1,8 +1,10 @@
 //! The two command slots of the native controller: which command goes out on the column bus and on the row bus.
 //!
+//! ```text
 //!   column: overdue hit, else oldest ready hit of both pseudo channels
 //!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, the same for the other
 //!           direction, refresh of an unwanted bank, sleep
+//! ```
 //!
 //! Models: one command a slot and tick, in the order above.
 //! Leaves out: look-ahead beyond the queues.
@@ -57,9 +59,10 @@ impl<O: CommandObserver> Native<O> {
 
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
         let pc = &mut self.pseudo_channels[i];
-        let op = if plain == Command::Rd { Op::Read } else { Op::Write };
-        let bank = pc.queue_of(op).get(key).bank;
-        let request = pc.queue_of(op).remove(key, self.banks.open_row(bank));
+        let direction = if plain == Command::Rd { Op::Read } else { Op::Write };
+        let bank = pc.queue_of(direction).get(key).bank;
+        let request = pc.queue_of(direction).remove(key, self.banks.open_row(bank));
+        let op = request.op;
         pc.left(key, clk);
         self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
@@ -72,6 +75,7 @@ impl<O: CommandObserver> Native<O> {
                 PagePolicy::Closed => true,
             };
         let command = match (op, close) {
+            (Op::Update, _) => Command::Upd,
             (_, false) => plain,
             (Op::Read, true) => Command::RdA,
             (Op::Write, true) => Command::WrA,
@@ -94,7 +98,7 @@ impl<O: CommandObserver> Native<O> {
                 self.breakdown.add(&parts);
                 self.pending.push_back(Completion { id: request.id, op, arrive, done, parts });
             }
-            Op::Write => {
+            Op::Write | Op::Update => {
                 let parts = Parts::default();
                 self.written.push(Completion { id: request.id, op, arrive, done: clk, parts });
             }

@@ -1,14 +1,16 @@
 //! The controller of Ramulator 2.1 (CMU-SAFARI/ramulator2, commit c5b1c3a), event driven, with its exact answers.
 //!
+//! ```text
 //!   enqueue ─▶ [read queue] [write queue] ─┐
 //!   refresh, row policy ─▶ [maintenance] ──┼─▶ column slot, row slot ─▶ banks ─▶ [pending reads] ─▶ completions
 //!                            [active] ◀─ACT┘
+//! ```
 //!
 //! Models: every rule of that controller: forwarding and merging by the write queue, active requests first, maintenance
 //! blocking both pseudo channels, write mode by watermarks in binary32, completions through one FIFO.
-//! Leaves out: what it leaves out (age limit, power states, refresh debt); see `native`.
+//! Leaves out: what it leaves out (age limit, power states, refresh debt); see `native`. Updates count as writes.
 //! Numbers: none of its own.
-//! Start reading at [`Ramulator2::step`]; the canonical test is the golden suite `hbm-ramulator2`.
+//! Start reading at `Ramulator2::step`; the canonical test is the golden suite `hbm-ramulator2`.
 
 mod closed_cap;
 mod refresh;
@@ -363,7 +365,7 @@ impl<O: CommandObserver> Ramulator2<O> {
                 arrive: request.arrive,
                 depart: clk + self.read_latency,
             }),
-            Op::Write => self.written.push(Completion {
+            Op::Write | Op::Update => self.written.push(Completion {
                 id: request.id,
                 op: Op::Write,
                 arrive: request.arrive,
@@ -419,7 +421,7 @@ impl<O: CommandObserver> Ramulator2<O> {
 
     /// A new request may let a slot issue earlier than was thought.
     fn look_at_arrival(&mut self, request: &Queued) {
-        if (request.op == Op::Write) != self.write_mode {
+        if (request.op != Op::Read) != self.write_mode {
             return;
         }
         let command = self.current_command(request);
@@ -449,7 +451,7 @@ impl<O: CommandObserver> Ramulator2<O> {
 fn column_command(op: Op) -> Command {
     match op {
         Op::Read => Command::Rd,
-        Op::Write => Command::Wr,
+        Op::Write | Op::Update => Command::Wr,
     }
 }
 
@@ -461,7 +463,7 @@ impl<O: CommandObserver> Controller for Ramulator2<O> {
     fn enqueue(&mut self, request: Request) -> Admission {
         let place = self.map.map(request.address);
         let bank = self.banks.organisation().flat_bank(&place);
-        if self.writes.contains(request.address, bank) {
+        if self.writes.find_address(request.address, bank).is_some() {
             let (id, arrive) = (request.id, self.clk);
             if request.op == Op::Read {
                 self.counters.forwarded_reads += 1;
@@ -471,7 +473,7 @@ impl<O: CommandObserver> Controller for Ramulator2<O> {
             self.counters.merged_writes += 1;
             return Admission::Merged;
         }
-        let queue = if request.op == Op::Write { &mut self.writes } else { &mut self.reads };
+        let queue = if request.op == Op::Read { &mut self.reads } else { &mut self.writes };
         if queue.is_full() {
             return Admission::Refused;
         }
@@ -510,7 +512,7 @@ impl<O: CommandObserver> Controller for Ramulator2<O> {
             let stop = match until {
                 Until::Limit => false,
                 Until::Space(Op::Read) => !self.reads.is_full(),
-                Until::Space(Op::Write) => !self.writes.is_full(),
+                Until::Space(Op::Write | Op::Update) => !self.writes.is_full(),
                 Until::Completion => {
                     !self.written.is_empty() || self.pending.front().is_some_and(|p| p.depart <= self.clk)
                 }
