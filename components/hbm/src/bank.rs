@@ -153,6 +153,13 @@ impl Banks {
         self.bank_ready[bank as usize][bank_class(c)]
     }
 
+    /// The ready times of a command in the banks of a rank: a line a bank, and the place in each line.
+    #[inline]
+    pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> (&[[Tick; BANK_CLASSES]], usize) {
+        let per_rank = self.org.banks_per_rank() as usize;
+        (&self.bank_ready[rank * per_rank..(rank + 1) * per_rank], bank_class(c) & (BANK_CLASSES - 1))
+    }
+
     /// The part of a command's ready time that rank, pseudo channel and channel set.
     #[inline]
     pub fn rank_ready(&self, c: Command, rank: usize) -> Tick {

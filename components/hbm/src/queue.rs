@@ -117,6 +117,20 @@ impl RequestQueue {
         self.miss_banks[rank]
     }
 
+    /// Keys of the oldest hit of each bank of a rank.
+    #[inline]
+    pub fn hits_of(&self, rank: usize) -> &[u64] {
+        let per_rank = self.banks_per_rank as usize;
+        &self.hit[rank * per_rank..(rank + 1) * per_rank]
+    }
+
+    /// Keys of the oldest miss of each bank of a rank.
+    #[inline]
+    pub fn misses_of(&self, rank: usize) -> &[u64] {
+        let per_rank = self.banks_per_rank as usize;
+        &self.miss[rank * per_rank..(rank + 1) * per_rank]
+    }
+
     /// Key of the oldest request for the open row of a bank.
     #[inline]
     pub fn oldest_hit(&self, bank: u32) -> u64 {

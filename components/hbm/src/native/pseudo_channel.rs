@@ -129,9 +129,13 @@ impl PseudoChannel {
     }
 
     /// A request left its queue. Direction changes only at the low watermark or when a queue is empty.
-    pub fn left(&mut self, key: u64, clk: Tick) {
+    pub fn left(&mut self, op: Op, key: u64, clk: Tick) {
         let (reads, writes) = (self.reads.len(), self.writes.len());
-        if reads == 0 || writes == 0 || writes <= self.write_low || self.overdue.is_some_and(|o| o.key == key) {
+        let decisive = match op {
+            Op::Read => reads == 0,
+            Op::Write | Op::Update => writes <= self.write_low,
+        };
+        if decisive || self.overdue.is_some_and(|o| o.key == key) {
             self.next_decision = clk;
         }
         if reads == 0 {

@@ -21,7 +21,6 @@ use super::{Native, PagePolicy};
 use crate::bank::{CLOSED, NEVER, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
-use crate::queue::NO_KEY;
 use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
@@ -46,7 +45,7 @@ impl<O: CommandObserver> Native<O> {
                 if rank == barred.0 {
                     hits &= !barred.1;
                 }
-                pick.consider(&self.banks, command, rank, hits, clk, |bank| queue.oldest_hit(bank));
+                pick.consider(&self.banks, command, rank, hits, clk, queue.hits_of(rank));
             }
         }
         if pick.found() {
@@ -63,7 +62,7 @@ impl<O: CommandObserver> Native<O> {
         let bank = pc.queue_of(direction).get(key).bank;
         let request = pc.queue_of(direction).remove(key, self.banks.open_row(bank));
         let op = request.op;
-        pc.left(key, clk);
+        pc.left(op, key, clk);
         self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
         let (wanted, hits) = pc.wanted(rank);
@@ -286,13 +285,11 @@ impl<O: CommandObserver> Native<O> {
                 misses &= !pc.held(rank, &self.banks) & allowed(pc, rank);
                 let open = self.banks.open_banks(rank);
                 let conflicts = misses & open & !queue.hit_banks(rank);
-                pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
-                pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
-                    if falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk) {
-                        barred.set(true);
-                        return NO_KEY;
-                    }
-                    queue.oldest_miss(bank)
+                pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, queue.misses_of(rank));
+                pick.consider_if(&self.banks, Command::PrePb, rank, conflicts, clk, queue.misses_of(rank), |bank| {
+                    let bars = falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk);
+                    barred.set(barred.get() || bars);
+                    !bars
                 });
             }
         }

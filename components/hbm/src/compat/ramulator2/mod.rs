@@ -213,7 +213,7 @@ impl<O: CommandObserver> Ramulator2<O> {
         let (queue, command) = self.queue();
         let mut pick = Pick::none();
         for rank in 0..self.active_banks.len() {
-            pick.consider(&self.banks, command, rank, queue.hit_banks(rank), clk, |bank| queue.oldest_hit(bank));
+            pick.consider(&self.banks, command, rank, queue.hit_banks(rank), clk, queue.hits_of(rank));
         }
         pick
     }
@@ -282,9 +282,9 @@ impl<O: CommandObserver> Ramulator2<O> {
         for rank in 0..self.active_banks.len() {
             let (misses, open) = (queue.miss_banks(rank), self.banks.open_banks(rank));
             let conflicts = misses & open & !self.active_banks[rank];
-            pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
-            pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
-                if self.row_is_kept(queue, bank) { NO_KEY } else { queue.oldest_miss(bank) }
+            pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, queue.misses_of(rank));
+            pick.consider_if(&self.banks, Command::PrePb, rank, conflicts, clk, queue.misses_of(rank), |bank| {
+                !self.row_is_kept(queue, bank)
             });
         }
         pick
