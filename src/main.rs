@@ -1,1 +1,37 @@
-fn main() {}
+//! The `orrery` command line: parse, resolve, call, print. No model lives here.
+
+#![forbid(unsafe_code)]
+
+mod catalog;
+mod cli;
+mod commands;
+mod failure;
+mod issue_timeline;
+mod output;
+mod report;
+mod result;
+mod simulate;
+mod timeline;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    failure::install_panic_message();
+    failure::install_diagnostics();
+    // Prints help and version itself (code 0) and answers wrong options with code 2.
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or_else(|| Command::Run(cli::RunArgs::default())) {
+        Command::Validate(args) => commands::validate::run(&args, &cli.common),
+        Command::Run(args) => commands::run::run(&args, &cli.common),
+        Command::Check(args) => commands::check::run(&args, &cli.common),
+        Command::List(args) => commands::list::run(&args, &cli.common),
+        Command::Trace(cli::TraceCommand::Info { file }) => commands::trace::info(&file, &cli.common),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -58,7 +58,7 @@ fn mesh_pair(rate: f64, cycles: u64) -> (f64, f64) {
 
 fn ratios() {
     println!("bench,kernel_per_cpu_second,boxed_per_cpu_second,unit,ratio,required");
-    let (ours, theirs, events) = graph_pair(2_000);
+    let (ours, theirs, events) = graph_pair(6_000);
     let (a, b) = (events as f64 / ours / 1e6, events as f64 / theirs / 1e6);
     println!("graph_10k,{a:.1},{b:.1},million events,{:.2},3", theirs / ours);
     for (rate, cycles, required) in [(0.0001, 20_000, 5), (0.01, 600, 8), (0.06, 300, 8)] {

@@ -99,13 +99,13 @@ impl Cx<'_> {
     /// The oldest message of an input.
     #[inline]
     pub fn peek<P: Payload>(&self, from: In<P>) -> Option<&P> {
-        self.fabric.lane::<P>(from.lane).peek(from.fifo, 0)
+        self.fabric.lane::<P>(from.lane).peek(from.fifo)
     }
 
     /// The `nth` oldest message of an input; 0 is the oldest.
     #[inline]
     pub fn peek_nth<P: Payload>(&self, from: In<P>, nth: u16) -> Option<&P> {
-        self.fabric.lane::<P>(from.lane).peek(from.fifo, nth)
+        self.fabric.lane::<P>(from.lane).peek_nth(from.fifo, nth)
     }
 
     /// Removes the oldest message of an input; its credit goes back to the sender.
@@ -135,7 +135,7 @@ impl Cx<'_> {
     /// Whether nothing waits at an input.
     #[inline]
     pub fn is_empty<P: Payload>(&self, from: In<P>) -> bool {
-        self.len(from) == 0
+        self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
     }
 
     /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.

@@ -2,6 +2,7 @@
 
 use crate::clock::ClockDomain;
 use crate::lane::{Lane, LaneSlot, Payload};
+use crate::prefetch::prefetch;
 use crate::probe::Probes;
 use crate::time::{Cycle, Femtos};
 use crate::wake::Wake;
@@ -160,6 +161,16 @@ impl Fabric {
         self.after[d].1.0 + u64::from(latency) - 1
     }
 
+    /// Asks for the outputs of a component that will be ticked next.
+    #[inline]
+    pub fn prefetch_outs(&self, id: u32) {
+        let first = self.outs_of[id as usize].start as usize;
+        if let Some(ports) = self.outs.get(first..first + 4) {
+            prefetch(&ports[0]);
+            prefetch(&ports[2]);
+        }
+    }
+
     /// Credits in hand at `now`.
     #[inline]
     pub fn room(&mut self, out: u32, now: u64) -> u16 {
@@ -198,6 +209,9 @@ impl Fabric {
     /// the sender's clock that it has reached for certain: what was due then may be added up without being seen.
     #[inline]
     pub fn return_credit(&mut self, out: u32, due: u64, reached: u64) {
+        if self.outs[out as usize].pending > 0 && reached > 0 {
+            self.collect(out, reached);
+        }
         let o = &mut self.outs[out as usize];
         if o.tail != 0 {
             debug_assert!(o.tail >> COUNT_BITS <= due, "credits overtake each other");

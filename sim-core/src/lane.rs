@@ -2,6 +2,8 @@
 //!
 //! A FIFO has exactly one writer, so the order in which a cycle's messages are delivered cannot be seen.
 
+use crate::fabric::OutPort;
+use crate::prefetch::prefetch;
 use crate::wake::Wake;
 use crate::wheel::Wheel;
 use std::any::{Any, TypeId};
@@ -12,18 +14,19 @@ pub trait Payload: Copy + Send + Sync + 'static {
     const NAME: &'static str;
 }
 
-/// One FIFO's ring within the slots of its lane, and its writer: half a cache line.
-#[derive(Clone, Copy)]
-#[repr(align(32))]
-pub(crate) struct Fifo {
+/// One FIFO. Its oldest message lies right here, so that looking at an input touches nothing else; the others wait in a
+/// ring within the slots of the lane.
+struct Fifo<P> {
+    oldest: Option<P>,
+    writer: Writer,
+    owner: u32,
     base: u32,
-    pub owner: u32,
+    /// First of the ring, and messages in all, the oldest included.
     head: u16,
     len: u16,
     mask: u16,
-    /// What the component declared; the ring is the next power of two.
-    pub capacity: u16,
-    pub writer: Writer,
+    #[cfg(debug_assertions)]
+    capacity: u16,
 }
 
 /// Where the credits of a FIFO go.
@@ -47,7 +50,9 @@ struct Crossing<P> {
 }
 
 pub(crate) struct Lane<P> {
-    pub fifos: Vec<Fifo>,
+    fifos: Vec<Fifo<P>>,
+    /// One bit a FIFO that holds anything: looking at an empty one touches nothing else.
+    occupied: Vec<u64>,
     slots: Vec<Option<P>>,
     in_flight: Vec<Wheel<(u32, P)>>,
     outbox: Vec<Vec<Crossing<P>>>,
@@ -58,6 +63,7 @@ impl<P: Payload> Lane<P> {
     pub fn new(domains: usize, shards: usize) -> Lane<P> {
         Lane {
             fifos: Vec::new(),
+            occupied: Vec::new(),
             slots: Vec::new(),
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
             outbox: (0..shards).map(|_| Vec::new()).collect(),
@@ -66,12 +72,22 @@ impl<P: Payload> Lane<P> {
     }
 
     pub fn add_fifo(&mut self, owner: u32, capacity: u16) -> u32 {
-        let ring = usize::from(capacity).next_power_of_two();
-        let base = self.slots.len();
-        self.slots.resize(base + ring, None);
-        let mask = (ring - 1) as u16;
+        let ring = usize::from(capacity - 1).next_power_of_two();
+        let base = self.slots.len() as u32;
+        self.slots.resize(self.slots.len() + ring, None);
         let writer = Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false };
-        self.fifos.push(Fifo { base: base as u32, owner, head: 0, len: 0, mask, capacity, writer });
+        self.fifos.push(Fifo {
+            oldest: None,
+            writer,
+            owner,
+            base,
+            head: 0,
+            len: 0,
+            mask: (ring - 1) as u16,
+            #[cfg(debug_assertions)]
+            capacity,
+        });
+        self.occupied.resize(self.fifos.len().div_ceil(64), 0);
         (self.fifos.len() - 1) as u32
     }
 
@@ -81,25 +97,43 @@ impl<P: Payload> Lane<P> {
     }
 
     #[inline]
-    pub fn peek(&self, fifo: u32, nth: u16) -> Option<&P> {
-        let f = &self.fifos[fifo as usize];
-        if nth >= f.len {
+    pub fn peek(&self, fifo: u32) -> Option<&P> {
+        if self.is_empty(fifo) {
             return None;
         }
-        self.slots[f.base as usize + usize::from(f.head.wrapping_add(nth) & f.mask)].as_ref()
+        self.fifos[fifo as usize].oldest.as_ref()
+    }
+
+    #[inline]
+    pub fn is_empty(&self, fifo: u32) -> bool {
+        self.occupied[(fifo >> 6) as usize] >> (fifo & 63) & 1 == 0
+    }
+
+    pub fn peek_nth(&self, fifo: u32, nth: u16) -> Option<&P> {
+        let f = &self.fifos[fifo as usize];
+        match nth {
+            0 => f.oldest.as_ref(),
+            nth if nth >= f.len => None,
+            nth => self.slots[f.base as usize + usize::from(f.head.wrapping_add(nth - 1) & f.mask)].as_ref(),
+        }
     }
 
     #[inline]
     pub fn take(&mut self, fifo: u32) -> Option<(P, Writer)> {
-        let f = &mut self.fifos[fifo as usize];
-        if f.len == 0 {
+        if self.is_empty(fifo) {
             return None;
         }
-        let slot = f.base as usize + usize::from(f.head);
+        let f = &mut self.fifos[fifo as usize];
+        let message = f.oldest.take()?;
         f.len -= 1;
-        // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
-        f.head = if f.len == 0 { 0 } else { (f.head + 1) & f.mask };
-        self.slots[slot].map(|message| (message, f.writer))
+        if f.len == 0 {
+            self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
+        } else {
+            f.oldest = self.slots[f.base as usize + usize::from(f.head)];
+            // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
+            f.head = if f.len == 1 { 0 } else { (f.head + 1) & f.mask };
+        }
+        Some((message, f.writer))
     }
 
     #[inline]
@@ -115,7 +149,7 @@ impl<P: Payload> Lane<P> {
 /// What a shard does with a lane without knowing its protocol.
 pub(crate) trait AnyLane: Send + Sync + Any {
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize;
     fn next_due(&mut self, domain: u8) -> Option<u64>;
     /// Cycle up to `limit` at which the first message in flight for a FIFO arrives.
     fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64>;
@@ -129,14 +163,24 @@ pub(crate) trait AnyLane: Send + Sync + Any {
 }
 
 impl<P: Payload> AnyLane for Lane<P> {
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize {
-        let Lane { fifos, slots, in_flight, delivered, .. } = self;
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize {
+        let Lane { fifos, occupied, slots, in_flight, delivered, .. } = self;
         let count = in_flight[domain as usize].drain(cycle, |(fifo, message)| {
             let f = &mut fifos[fifo as usize];
-            debug_assert!(f.len < f.capacity, "a message without a credit");
-            slots[f.base as usize + usize::from(f.head.wrapping_add(f.len) & f.mask)] = Some(message);
+            #[cfg(debug_assertions)]
+            assert!(f.len < f.capacity, "a message without a credit");
+            if f.len == 0 {
+                f.oldest = Some(message);
+                occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
+            } else {
+                slots[f.base as usize + usize::from(f.head.wrapping_add(f.len - 1) & f.mask)] = Some(message);
+            }
             f.len += 1;
             wake.mark_if(f.owner, crate::activity::INPUT);
+            // Taking the message will return a credit to this port of who knows which component.
+            if let Some(out) = outs.get(f.writer.out as usize) {
+                prefetch(out);
+            }
         });
         *delivered += count as u64;
         count

@@ -29,6 +29,7 @@ mod error;
 mod fabric;
 mod lane;
 mod machine;
+mod prefetch;
 pub mod probe;
 pub mod quantity;
 pub mod reasons;

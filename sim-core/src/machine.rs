@@ -278,7 +278,7 @@ impl Machine {
             }
         }
         let report = self.report(Detail::Components);
-        hasher.update(format!("{report:?}").as_bytes());
+        hasher.update(format!("{:?}", report.children()).as_bytes());
         hasher.finalize()
     }
 }

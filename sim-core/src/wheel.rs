@@ -304,3 +304,76 @@ impl<T> Wheel<T> {
         self.near_used.set(slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(u64),
+        /// Move on to the next due cycle, or by some cycles if nothing is due before.
+        Advance(u64),
+        /// From now on the items of this remainder by seven count no more.
+        Kill(u64),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let delay = prop_oneof![4 => 1_u64..64, 2 => 200_u64..600, 2 => 1_u64..70_000, 1 => 60_000_u64..10_000_000];
+        prop_oneof![
+            6 => delay.prop_map(Op::Push),
+            4 => prop_oneof![Just(1_u64), 1_u64..300, 1_u64..100_000].prop_map(Op::Advance),
+            1 => (0_u64..7).prop_map(Op::Kill),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_wheel_is_a_heap_that_keeps_the_order_of_pushing(ops in prop::collection::vec(op(), 1..400)) {
+            let mut wheel = Wheel::new();
+            let mut heap: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
+            let (mut now, mut number) = (0, 0);
+            let mut dead = std::collections::BTreeSet::new();
+            for op in ops {
+                match op {
+                    Op::Push(delay) => {
+                        number += 1;
+                        wheel.push(now + delay, number);
+                        heap.push(Reverse((now + delay, number)));
+                    }
+                    Op::Kill(class) => dead.extend(heap.iter().map(|r| r.0.1).filter(|n| n % 7 == class)),
+                    Op::Advance(by) => {
+                        let due = wheel.next_due_where(|_, n| !dead.contains(n));
+                        heap.retain(|Reverse((_, n))| !dead.contains(n));
+                        prop_assert_eq!(due, heap.peek().map(|Reverse((due, _))| *due));
+                        now = due.map_or(now + by, |due| due.min(now + by));
+                        let mut got = Vec::new();
+                        wheel.drain(now, |n| got.push(n));
+                        got.retain(|n| !dead.contains(n));
+                        let mut expected = Vec::new();
+                        while heap.peek().is_some_and(|Reverse((due, _))| *due == now) {
+                            expected.push(heap.pop().expect("just seen").0.1);
+                        }
+                        prop_assert_eq!(got, expected);
+                        prop_assert!(wheel.len() >= heap.len());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_earliest_wanted_item_is_found_near_and_far() {
+        let mut wheel = Wheel::new();
+        for due in [5, 300, 70_000, 20_000_000] {
+            wheel.push(due, due);
+        }
+        assert_eq!(wheel.earliest_where(u64::MAX, |d| *d > 5), Some(300));
+        assert_eq!(wheel.earliest_where(u64::MAX, |d| *d > 300), Some(70_000));
+        assert_eq!(wheel.earliest_where(u64::MAX, |d| *d > 70_000), Some(20_000_000));
+        assert_eq!(wheel.earliest_where(299, |d| *d > 5), None);
+    }
+}

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Models: launch overhead, one CTA every `cta_interval_cycles`, residency by occupancy, breadth-first placement: each
-//! CTA goes to the SM with the most room, the lowest number first.
-//! Leaves out: GPC and TPC numbering, several kernels at once, priorities.
+//! CTA goes to the SM with the most room; among equals the GPCs take turns.
+//! Leaves out: GPCs of different sizes, TPCs, several kernels at once, priorities.
 //! Numbers: from the machine file; the H100 values are fits over a sweep of empty kernels.
 //! Start reading at `tick`; the canonical tests are in `tests/command_processor.rs`.
 
@@ -28,6 +28,16 @@ pub struct CommandProcessorSpec {
     pub launch_overhead_cycles: u32,
     /// Between two CTAs.
     pub cta_interval_cycles: u32,
+    /// Graphics processing clusters, which the SMs are divided among in runs of (nearly) equal length.
+    pub gpcs: u32,
+}
+
+/// The SMs in the order of placement: the first of each GPC, then the second of each ….
+fn placement_order(sms: usize, gpcs: usize) -> Vec<usize> {
+    let first_of = |gpc: usize| gpc * sms / gpcs;
+    let longest = (0..gpcs).map(|gpc| first_of(gpc + 1) - first_of(gpc)).max().unwrap_or(0);
+    let place = |nth: usize, gpc: usize| Some(first_of(gpc) + nth).filter(|&sm| sm < first_of(gpc + 1));
+    (0..longest).flat_map(|nth| (0..gpcs).filter_map(move |gpc| place(nth, gpc))).collect()
 }
 
 /// The parameters of the SMs, which the builder of the machine hands to the command processor.
@@ -41,6 +51,7 @@ pub struct CommandProcessor {
     done: Vec<In<CtaDone>>,
     /// CTAs that each SM still has room for.
     room: Vec<u32>,
+    order: Vec<usize>,
     next_cta: u32,
     unfinished: u32,
     /// Earliest cycle of the next dispatch.
@@ -58,6 +69,9 @@ impl Component for CommandProcessor {
         if spec.cta_interval_cycles == 0 {
             return Err(BuildError::key("cta_interval_cycles", "should be at least 1"));
         }
+        if spec.gpcs == 0 {
+            return Err(BuildError::key("gpcs", "should be at least 1"));
+        }
         let missing = || BuildError::part("a command processor needs a kernel launch as its workload");
         let store = site.resource::<LaunchStore>().ok_or_else(missing)?;
         let sm = site.resource::<SmParameters>().ok_or_else(missing)?;
@@ -72,6 +86,7 @@ impl Component for CommandProcessor {
             launch: site.outputs("launch", sms),
             done: site.inputs("done", sms, DONE_CAPACITY),
             room: vec![room.ctas; sms],
+            order: placement_order(sms, spec.gpcs as usize),
             next_cta: 0,
             unfinished: store.ctas(),
             dispatch_from: u64::from(spec.launch_overhead_cycles),
@@ -124,7 +139,7 @@ impl CommandProcessor {
             return Activity::input().or_until(Cycle(self.dispatch_from));
         }
         let most = self.room.iter().copied().max().unwrap_or(0);
-        let Some(sm) = self.room.iter().position(|&room| room == most && most > 0) else {
+        let Some(sm) = self.order.iter().copied().find(|&sm| self.room[sm] == most && most > 0) else {
             return Activity::input();
         };
         // An SM's input has a slot for every CTA that it has room for.
@@ -140,5 +155,26 @@ impl CommandProcessor {
         self.last_dispatch = now;
         self.dispatch_from = now + u64::from(self.spec.cta_interval_cycles);
         Activity::input().or_until(Cycle(self.dispatch_from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::placement_order;
+
+    #[test]
+    fn the_gpcs_take_turns() {
+        assert_eq!(placement_order(7, 3), vec![0, 2, 4, 1, 3, 5, 6]);
+        assert_eq!(placement_order(4, 1), vec![0, 1, 2, 3]);
+        assert_eq!(placement_order(2, 8), vec![0, 1]);
+    }
+
+    #[test]
+    fn every_sm_has_one_place() {
+        for (sms, gpcs) in [(114, 8), (132, 8), (46, 6), (84, 7), (1, 1), (3, 2)] {
+            let mut order = placement_order(sms, gpcs);
+            order.sort_unstable();
+            assert_eq!(order, (0..sms).collect::<Vec<_>>());
+        }
     }
 }

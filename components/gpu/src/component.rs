@@ -8,10 +8,9 @@
 
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, NEVER, REASONS, Reason, Sm, SmEnv};
+use crate::sm::{CtaHandle, Issued, NEVER, Sm, SmEnv};
 use protocol::{CtaDone, CtaLaunch, MemRequest, MemResponse};
-use sim_core::stats::Breakdown;
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::sync::Arc;
 
 /// CTAs on their way to one SM; no SM has room for more.
@@ -29,6 +28,8 @@ pub struct SmComponent {
     request: Out<MemRequest>,
     response: In<MemResponse>,
 }
+
+impl Fact for Issued {}
 
 /// The ports in one tick.
 struct Ports<'t, 'c> {
@@ -51,27 +52,14 @@ impl SmEnv for Ports<'_, '_> {
     fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
         self.cx.send(self.done, CtaDone { cta });
     }
-}
 
-/// The tree of sub-core-cycles: reasons called `group.leaf` stand below their group.
-fn cycle_breakdown(cycles: &[u64; REASONS]) -> Breakdown {
-    const UNIT: &str = "sub-core-cycles";
-    let mut parts: Vec<Breakdown> = Vec::new();
-    for (reason, &cycles) in Reason::ALL.into_iter().zip(cycles) {
-        let Some((group, leaf)) = reason.name().split_once('.') else {
-            parts.push(Breakdown::leaf(reason.name(), cycles, UNIT));
-            continue;
-        };
-        let leaf = Breakdown::leaf(leaf, cycles, UNIT);
-        match parts.iter_mut().find(|part| part.name == group) {
-            Some(part) => {
-                part.total += cycles;
-                part.parts.push(leaf);
-            }
-            None => parts.push(Breakdown::of(group, UNIT, vec![leaf])),
-        }
+    fn listening(&self) -> bool {
+        self.cx.is_probed()
     }
-    Breakdown::of("subcore_cycles", UNIT, parts)
+
+    fn issued(&mut self, fact: Issued) {
+        self.cx.emit(fact);
+    }
 }
 
 impl Component for SmComponent {
@@ -110,23 +98,6 @@ impl Component for SmComponent {
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {
-        let counters = self.sm.counters(at.0);
-        out.breakdown(cycle_breakdown(&counters.subcore_cycles));
-        out.counter("cycles", counters.cycles, "SM-cycles");
-        out.counter("instructions_issued", counters.instructions_issued, "warp instructions");
-        out.ratio("instructions_per_cycle", "instructions_issued", "cycles", 1.0, "warp instructions per SM-cycle");
-        out.counter("ctas", counters.ctas_done, "CTAs");
-        let memory = out.child("memory");
-        memory.counter("instructions", counters.memory_instructions, "warp instructions");
-        memory.counter("shared_passes", counters.shared_passes, "passes");
-        memory.counter("requests", counters.memory_requests, "requests");
-        memory.counter("bytes_read", counters.bytes_read, "bytes");
-        memory.counter("bytes_written", counters.bytes_written, "bytes");
-        let l1d = out.child("l1d");
-        l1d.counter("sector_hits", counters.l1_sector_hits, "sectors");
-        l1d.counter("sector_misses", counters.l1_sector_misses, "sectors");
-        let l1i = out.child("l1i");
-        l1i.counter("hits", counters.l1i_hits, "lookups");
-        l1i.counter("misses", counters.l1i_misses, "lookups");
+        self.sm.report(at.0, out);
     }
 }

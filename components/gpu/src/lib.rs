@@ -1,4 +1,8 @@
 //! The streaming multiprocessor and what drives it.
+//!
+//! * [`sm`]: one SM as a plain struct, cycle by cycle, with its test bench.
+//! * [`component`]: the SM behind ports.
+//! * [`command_processor`]: takes a grid apart into CTAs; [`launch_store`] holds what they execute.
 #![forbid(unsafe_code)]
 
 pub mod command_processor;

@@ -1,1 +1,16 @@
+//! Puts machines together: knows every kind of component, and what each kind of workload needs beside the machine.
+//!
+//! * [`kinds`]: all kinds that a machine file may name.
+//! * [`gpu`]: a GPU that executes a kernel launch.
 #![forbid(unsafe_code)]
+
+pub mod gpu;
+
+use sim_core::Registry;
+
+/// Every kind of component.
+pub fn kinds() -> Registry {
+    let mut kinds = Registry::new();
+    kinds.add::<::gpu::CommandProcessor>().add::<::gpu::SmComponent>().add::<cache::fixed::FixedMemory>();
+    kinds
+}

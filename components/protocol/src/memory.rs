@@ -102,7 +102,6 @@ pub struct MemResponse {
     pub id: u64,
     pub source: u32,
     /// As in the request.
-    pub address: u64,
     pub sectors: u8,
     pub op: MemOp,
     pub stations: Stations,
@@ -115,8 +114,7 @@ impl Payload for MemResponse {
 impl MemResponse {
     /// The answer to `request`, with the time it spent.
     pub fn to(request: &MemRequest, stations: Stations) -> Self {
-        let MemRequest { id, source, address, sectors, op, .. } = *request;
-        Self { id, source, address, sectors, op, stations }
+        Self { id: request.id, source: request.source, sectors: request.sectors, op: request.op, stations }
     }
 }
 

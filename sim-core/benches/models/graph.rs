@@ -7,7 +7,8 @@ use sim_core::{
 use std::sync::Arc;
 
 pub const FAN: usize = 4;
-/// More than ever meet on one link in the benchmark: nothing blocks, as in the variant without credits.
+/// More than ever meet on one link in the benchmark: nothing blocks. The variant has no credits at all; the nearest to
+/// that are credits that are back in the next cycle.
 const SLOTS: u16 = 16;
 
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +113,7 @@ pub fn machine(wiring: &Arc<Wiring>, plan: Plan) -> Machine {
     for (i, links) in wiring.links.iter().enumerate() {
         for (k, (to, latency)) in links.iter().enumerate() {
             text += &format!(
-                "[[link]]\nfrom = \"node[{i}].out{k}\"\nto = \"node[{to}].in{k}\"\nlatency_cycles = {latency}\n"
+                "[[link]]\nfrom = \"node[{i}].out{k}\"\nto = \"node[{to}].in{k}\"\nlatency_cycles = {latency}\ncredit_latency_cycles = 1\n"
             );
         }
     }

@@ -120,8 +120,8 @@ impl Router {
             }
         }
         let (mut moved, mut stuck) = (false, false);
-        for to in 0..5 {
-            if wanted[to] == 0 {
+        for (to, &wanted) in wanted.iter().enumerate() {
+            if wanted == 0 {
                 continue;
             }
             if to != LOCAL && !ports.room(to) {
@@ -129,7 +129,7 @@ impl Router {
                 continue;
             }
             let turn = self.turn[to];
-            let rotated = (u16::from(wanted[to]) | u16::from(wanted[to]) << 5) >> turn;
+            let rotated = (u16::from(wanted) | u16::from(wanted) << 5) >> turn;
             let from = (usize::from(turn) + rotated.trailing_zeros() as usize) % 5;
             self.turn[to] = ((from + 1) % 5) as u8;
             let flit = if from == LOCAL {

@@ -9,38 +9,49 @@ use std::fmt;
 
 /// An error on its way up; the innermost value that it passes gives it its place.
 #[derive(Debug)]
-pub struct NodeError {
+pub struct NodeError(Box<Fault>);
+
+#[derive(Debug)]
+struct Fault {
     problem: Problem,
     help: Option<String>,
     place: Option<Place>,
     key: String,
     /// Path, from the node that was read, of a key that nobody knows.
-    pub(crate) unknown_key: Option<String>,
+    unknown_key: Option<String>,
 }
 
 impl NodeError {
+    fn new(problem: Problem, help: Option<String>) -> NodeError {
+        NodeError(Box::new(Fault { problem, help, place: None, key: String::new(), unknown_key: None }))
+    }
+
     fn bad(message: String) -> NodeError {
-        let problem = Problem::BadValue { message };
-        NodeError { problem, help: None, place: None, key: String::new(), unknown_key: None }
+        NodeError::new(Problem::BadValue { message }, None)
     }
 
     fn at(mut self, place: &Place, key: &str) -> NodeError {
-        if self.place.is_none() {
-            self.place = Some(place.clone());
-            self.key = key.to_string();
+        if self.0.place.is_none() {
+            self.0.place = Some(place.clone());
+            self.0.key = key.to_string();
         }
         self
     }
 
+    pub(crate) fn unknown_key(&self) -> Option<&str> {
+        self.0.unknown_key.as_deref()
+    }
+
     pub(crate) fn into_config_error(self, otherwise: Place, path: &str) -> ConfigError {
-        let key = if self.key.is_empty() { path.to_string() } else { self.key };
-        ConfigError { place: self.place.unwrap_or(otherwise), key, problem: self.problem, help: self.help }
+        let Fault { problem, help, place, key, .. } = *self.0;
+        let key = if key.is_empty() { path.to_string() } else { key };
+        ConfigError { place: place.unwrap_or(otherwise), key, problem, help }
     }
 }
 
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problem.fmt(f)
+        self.0.problem.fmt(f)
     }
 }
 
@@ -52,21 +63,19 @@ impl de::Error for NodeError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        NodeError {
-            problem: Problem::UnknownKey { key: field.to_string() },
-            help: did_you_mean(field, expected.iter().copied()),
-            unknown_key: Some(field.to_string()),
-            ..NodeError::bad(String::new())
-        }
+        let help = did_you_mean(field, expected.iter().copied());
+        let mut error = NodeError::new(Problem::UnknownKey { key: field.to_string() }, help);
+        error.0.unknown_key = Some(field.to_string());
+        error
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let help = did_you_mean(variant, expected.iter().copied());
-        NodeError { help, ..NodeError::bad(format!("`{variant}` is none of the choices")) }
+        NodeError::new(Problem::BadValue { message: format!("`{variant}` is none of the choices") }, help)
     }
 
     fn missing_field(field: &'static str) -> Self {
-        NodeError { problem: Problem::MissingKey { key: field.to_string() }, ..NodeError::bad(String::new()) }
+        NodeError::new(Problem::MissingKey { key: field.to_string() }, None)
     }
 }
 
@@ -194,7 +203,7 @@ impl<'de> de::MapAccess<'de> for TableAccess<'_> {
         let (node, key) = self.value.take().expect("a key comes before its value");
         seed.deserialize(NodeDeserializer { node, path: self.path_of(key) }).map_err(|mut e| {
             // An unknown key below is named from here on.
-            e.unknown_key = e.unknown_key.map(|k| format!("{key}.{k}"));
+            e.0.unknown_key = e.0.unknown_key.map(|k| format!("{key}.{k}"));
             e
         })
     }

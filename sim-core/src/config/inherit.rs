@@ -73,10 +73,9 @@ pub(crate) fn apply_sets(root: &mut Node, sets: &[String], errors: &mut Vec<Conf
     let exchanged: Vec<&str> =
         sets.iter().filter_map(|s| s.split_once('=')?.0.trim().strip_prefix("part.")?.strip_suffix(".kind")).collect();
     for name in &exchanged {
-        if let Some(part) = root.table_mut().and_then(|t| t.get_mut("part")).and_then(|e| e.node.table_mut()) {
-            if let Some(e) = part.get_mut(*name) {
-                soften(&mut e.node);
-            }
+        let parts = root.table_mut().and_then(|t| t.get_mut("part")).and_then(|e| e.node.table_mut());
+        if let Some(part) = parts.and_then(|parts| parts.get_mut(*name)) {
+            soften(&mut part.node);
         }
     }
     for set in sets {

@@ -53,6 +53,25 @@ impl Document {
         &self.root
     }
 
+    /// Sets a value at the top if there is none.
+    pub(crate) fn put(&mut self, key: &str, value: Value) {
+        let place = Place::start_of(&self.source);
+        if let Some(table) = self.root.table_mut() {
+            let node = Node::new(value, place.clone());
+            table.entry(key.to_string()).or_insert(super::tree::Entry { key: place, node });
+        }
+    }
+
+    /// The same without some keys at the top.
+    #[must_use]
+    pub fn without(&self, keys: &[&str]) -> Document {
+        let mut rest = self.clone();
+        if let Some(table) = rest.root.table_mut() {
+            table.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+        rest
+    }
+
     /// The file asked for.
     pub fn source(&self) -> &Arc<Source> {
         &self.source
@@ -94,7 +113,7 @@ pub fn read_node<T: DeserializeOwned>(node: &Node, path: &str) -> Result<T, Vec<
             Ok(value) if errors.is_empty() => return Ok(value),
             Ok(_) => return Err(errors),
             Err(e) => {
-                let unknown = e.unknown_key.clone();
+                let unknown = e.unknown_key().map(str::to_owned);
                 let soft = unknown.as_ref().and_then(|k| node.at(k)).is_some_and(|n| n.soft);
                 if !soft {
                     errors.push(e.into_config_error(node.place.clone(), path));

@@ -38,6 +38,11 @@ impl PartSpec {
     pub fn components(&self) -> usize {
         self.count.iter().product()
     }
+
+    /// The parameters as the specification of a kind. Unknown keys are all collected if `T` denies unknown fields.
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, Vec<ConfigError>> {
+        super::load::read_node(&self.parameters, &format!("part.{}", self.name))
+    }
 }
 
 /// `[[link]]`: two ends and a latency.
@@ -120,6 +125,8 @@ impl MachineFile {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let mut document = document;
+        document.put("name", Value::String(name.clone()));
         Ok(MachineFile { name, seed, clocks, parts, links, unconnected, document })
     }
 
@@ -133,9 +140,9 @@ impl MachineFile {
         self.document.to_toml()
     }
 
-    /// Hash of the resolved machine.
+    /// Hash of the resolved machine: of all that can change a result, not of its name, description and `info`.
     pub fn hash(&self) -> blake3::Hash {
-        self.document.hash()
+        self.document.without(&["name", "description", "info"]).hash()
     }
 }
 

@@ -76,8 +76,8 @@ impl Comparison {
             let same = got == want || got.is_nan() && want.is_nan();
             let error = if same { 0.0 } else { (got - want).abs() };
             let allowed = check.tolerance_abs + check.tolerance_rel * want.abs();
-            // Not `error > allowed`: a NaN on one side only is a failure.
-            if !(error <= allowed) {
+            // A NaN on one side only is a failure.
+            if error.is_nan() || error > allowed {
                 self.failures += 1;
                 let element = element as u64;
                 self.first_failure.get_or_insert_with(|| Failure { buffer: buffer.to_owned(), element, got, want });

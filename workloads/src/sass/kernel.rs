@@ -72,8 +72,7 @@ struct File {
     arch: Spanned<String>,
     registers: Spanned<u32>,
     static_shared_bytes: Spanned<u32>,
-    #[serde(default)]
-    shared_base_bytes: u32,
+    shared_base_bytes: Option<Spanned<u32>>,
     local_bytes: Option<Spanned<u32>>,
     #[serde(default)]
     barriers: u32,
@@ -196,6 +195,7 @@ fn metadata(file: &str, text: &str, read: &File) -> Result<Metadata, SassError> 
     }
     for (key, value, most) in [
         ("static_shared_bytes", Some(&read.static_shared_bytes), 228 * 1024),
+        ("shared_base_bytes", read.shared_base_bytes.as_ref(), 64 * 1024),
         ("local_bytes", read.local_bytes.as_ref(), MAX_LOCAL_BYTES),
         ("constant_bank_0_bytes", Some(&read.constant_bank_0_bytes), MAX_BANK_BYTES),
     ] {
@@ -241,7 +241,7 @@ fn metadata(file: &str, text: &str, read: &File) -> Result<Metadata, SassError> 
     Ok(Metadata {
         registers: *read.registers.get_ref(),
         static_shared_bytes: *read.static_shared_bytes.get_ref(),
-        shared_base_bytes: read.shared_base_bytes,
+        shared_base_bytes: read.shared_base_bytes.as_ref().map_or(0, |bytes| *bytes.get_ref()),
         local_bytes: read.local_bytes.as_ref().map_or(0, |bytes| *bytes.get_ref()),
         barriers: read.barriers,
         max_threads: read.max_threads,

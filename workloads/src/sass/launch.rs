@@ -304,13 +304,14 @@ impl Launch {
 
     /// Blocks of the grid.
     pub fn blocks(&self) -> u64 {
-        self.grid.iter().map(|&side| u64::from(side)).product()
+        self.grid.iter().fold(1, |product, &side| product.saturating_mul(u64::from(side)))
     }
 
     /// Shared memory of a block, with what the system keeps below the kernel's own.
     pub fn shared_bytes(&self, kernel: &Kernel) -> u32 {
         let metadata = &kernel.metadata;
-        metadata.shared_base_bytes + metadata.static_shared_bytes + self.dynamic_shared_bytes
+        let fixed = metadata.shared_base_bytes + metadata.static_shared_bytes;
+        fixed.saturating_add(self.dynamic_shared_bytes)
     }
 
     /// Whether the kernel can be launched like this: geometry, resources, arguments.
@@ -557,10 +558,20 @@ impl Init {
                         _ => (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64,
                     };
                     let value = low + (high - low) * unit;
-                    if element.is_float() {
-                        bytes.extend(element.encode_float(value));
-                    } else {
-                        bytes.extend(element.encode_integer(value.floor() as i128));
+                    // Rounding must not reach the upper bound, which is excluded.
+                    match element {
+                        ElementType::F32 => {
+                            let value = value as f32;
+                            let below = if f64::from(value) < *high { value } else { value.next_down() };
+                            bytes.extend(below.to_le_bytes());
+                        }
+                        ElementType::F64 => {
+                            bytes.extend(if value < *high { value } else { value.next_down() }.to_le_bytes())
+                        }
+                        _ => {
+                            let last = element.integer_range().end - 1;
+                            bytes.extend(element.encode_integer((value.floor() as i128).min(last)));
+                        }
                     }
                 }
             }

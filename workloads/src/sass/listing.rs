@@ -1,7 +1,7 @@
 //! Reads listings: what `cuobjdump -sass` prints, or test programs with the control field in text form.
 //!
 //! ```text
-//! 		Function : saxpy
+//!    Function : saxpy
 //!         /*0010*/                   S2R R0, SR_TID.X ;            /* 0x0000000000007919 */   low word
 //!                                                                  /* 0x000e220000002100 */   high word
 //! ```
@@ -113,7 +113,7 @@ pub(crate) fn text_of(file: &str, bytes: &[u8]) -> Result<String, SassError> {
     if contents.len() as u64 > MAX_LISTING_BYTES {
         return Err(SassError::new(file, 0, "expands to more than 256 MiB", "a listing is smaller"));
     }
-    String::from_utf8(contents).map_err(|error| not_text(error))
+    String::from_utf8(contents).map_err(not_text)
 }
 
 const HIGH_WORD: &str = "expected a line with the upper 64 bits, as in `/* 0x000e220000002100 */`";

@@ -54,7 +54,7 @@ pub enum OpClass {
     Alu,
     /// FADD, FMUL, FFMA.
     Fp32,
-    /// IMAD with a 32-bit result, IDP.
+    /// IMAD with a 32-bit result, IDP, VIADD.
     Imad,
     /// IMAD.WIDE, IMAD.HI.
     ImadWide,
@@ -70,7 +70,7 @@ pub enum OpClass {
     Tensor,
     /// Uniform datapath.
     Uniform,
-    /// ULDC: a constant into a uniform register.
+    /// ULDC, UMOV: a constant into a uniform register.
     UniformLoad,
     /// VOTE, VOTEU: predicates of all lanes into a register.
     Vote,

@@ -6,6 +6,7 @@
 
 use super::spec::{Consumers, Fp64, SmSpec};
 use super::timing::tensor_row;
+use std::collections::BTreeSet;
 use workloads::sass::{Instruction, OpClass, Span, Uses};
 
 /// How a source operand is read, as far as distances tell ways apart.
@@ -22,11 +23,12 @@ enum Column {
     Memory,
     Fp64,
     Tensor,
+    Branch,
     /// Anything that no row tells apart: the distance of the slowest reader.
     Other,
 }
 
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 12;
 
 /// When the registers of a result may be read, by the reader's column.
 type Distances = [u8; COLUMNS];
@@ -55,6 +57,8 @@ pub(crate) struct HazardUse {
     uniform_reader: bool,
     votes: bool,
     vote_distance: u8,
+    /// IMAD.WIDE: distance from another to its addend, and by how much later the addend's upper half is read.
+    addend: Option<[u8; 2]>,
 }
 
 impl HazardUse {
@@ -95,12 +99,31 @@ impl HazardUse {
                     distance.uniform_to_vector_cycles,
                     distance.to_uniform_register_cycles,
                 ]),
+                Vote => uniform_to(distance.vote_to_uniform_cycles),
+                UniformLoad => {
+                    let cycles = distance.uniform_load_to_reader_cycles;
+                    Some([cycles, cycles, distance.uniform_to_descriptor_cycles])
+                }
                 _ => uniform_to(distance.uniform_to_uniform_cycles),
             },
             uniform_reader: matches!(uses.class, Uniform | UniformLoad),
             votes: uses.class == Vote,
             vote_distance: distance.predicate_to_vote_cycles,
+            addend: (uses.class == ImadWide)
+                .then_some([distance.imad_wide_to_addend_cycles, distance.addend_upper_half_later_cycles]),
         })
+    }
+}
+
+impl HazardUse {
+    /// Distance of a vector result to the `half`-th register of operand `slot` of `reader`; `None`: a counter protects it.
+    fn distance_to(&self, reader: &Self, slot: usize, half: usize) -> Option<u8> {
+        let general = self.distances?[reader.column as usize];
+        let Some([to_addend, later]) = reader.addend.filter(|_| slot == 2) else { return Some(general) };
+        if self.column == Column::ImadWide {
+            return Some(to_addend);
+        }
+        Some(if half == 1 { general.saturating_sub(later) } else { general })
     }
 }
 
@@ -116,6 +139,7 @@ fn column(class: OpClass) -> Column {
         Xu => Column::Xu,
         OpClass::Fp64 => Column::Fp64,
         Tensor => Column::Tensor,
+        Branch => Column::Branch,
         class if class.is_memory() => Column::Memory,
         _ => Column::Other,
     }
@@ -139,18 +163,19 @@ fn distances(uses: &Uses, spec: &SmSpec) -> Result<Option<Distances>, String> {
             // Readers that nobody measured: as a reader of another pipe.
             slowest,
             slowest,
+            // RET and BRX: 4 from IMAD.MOV in the shipped listings.
+            row.alu.min(row.fma),
             slowest,
         ]
     };
     let same = |cycles: u8| [cycles; COLUMNS];
     Ok(match uses.class {
-        Alu => Some(row(&latency.alu)),
+        Alu | Vote => Some(row(&latency.alu)),
         Fp32 | Imad => Some(row(&latency.fma)),
         ImadWide => Some(row(&latency.imad_wide)),
         Half => Some(row(&latency.half)),
         HalfMinMax => Some(row(&latency.half_min_max)),
         HalfMma => latency.half_mma.as_ref().map(row),
-        Vote => Some(same(spec.distance.vote_to_vector_cycles)),
         OpClass::Fp64 => match spec.fp64 {
             self::Fp64::Fixed { to_fp64_cycles, to_memory_cycles, to_other_cycles, .. } => {
                 let mut distances = same(to_other_cycles);
@@ -244,6 +269,8 @@ impl WarpWriters {
 pub(crate) struct HazardCheck {
     warps: Vec<WarpWriters>,
     found: Vec<Hazard>,
+    /// Fixed-latency producers and consumers without a cycle to spare.
+    tight: BTreeSet<(u32, u32)>,
     /// Recording stops here; one hazard in a loop is enough.
     most: usize,
 }
@@ -271,11 +298,21 @@ fn bits64(mut mask: u64) -> impl Iterator<Item = u8> {
 
 impl HazardCheck {
     pub fn new(warps: usize) -> Self {
-        Self { warps: (0..warps).map(|_| WarpWriters::new()).collect(), found: Vec::new(), most: 1000 }
+        Self {
+            warps: (0..warps).map(|_| WarpWriters::new()).collect(),
+            found: Vec::new(),
+            tight: BTreeSet::new(),
+            most: 1000,
+        }
     }
 
     pub fn found(&self) -> &[Hazard] {
         &self.found
+    }
+
+    /// Pairs of instructions, producer first, that were issued exactly as far apart as the result needs.
+    pub fn tight(&self) -> &BTreeSet<(u32, u32)> {
+        &self.tight
     }
 
     /// A new warp in slot `warp`: its registers wait for nothing.
@@ -288,6 +325,7 @@ impl HazardCheck {
         let reader = &uses[op as usize];
         let writers = &self.warps[warp];
         let found = &mut self.found;
+        let tight = &mut self.tight;
         let mut check = |writer: &Writer, needed: Option<u8>, register: HazardRegister| {
             // A writer of other lanes only (the other side of a branch) does not concern this reader. An instruction
             // whose guard is false everywhere still reads its guard.
@@ -299,6 +337,9 @@ impl HazardCheck {
                 (true, None) => return,
                 (false, _) => writer.ready,
             };
+            if writer.fixed && now == earliest {
+                tight.insert((writer.op, op));
+            }
             if now < earliest && found.len() < self.most {
                 found.push(Hazard {
                     warp: warp as u16,
@@ -326,10 +367,12 @@ impl HazardCheck {
         }
         // Operands of an instruction that no lane executes are not used.
         if lanes != 0 {
-            for number in reader.slots.iter().flat_map(|span| span.registers()) {
-                let writer = &writers.vector[usize::from(number)];
-                let needed = uses[writer.op as usize].distances.map(|row| row[reader.column as usize]);
-                check(writer, needed, HazardRegister::Vector(number));
+            for (slot, span) in reader.slots.iter().enumerate() {
+                for (half, number) in span.registers().enumerate() {
+                    let writer = &writers.vector[usize::from(number)];
+                    let needed = uses[writer.op as usize].distance_to(reader, slot, half);
+                    check(writer, needed, HazardRegister::Vector(number));
+                }
             }
             for number in bits64(u64::from(reader.predicates_read)) {
                 let writer = &writers.predicate[usize::from(number)];

@@ -15,9 +15,9 @@
 //! Leaves out: texture, surfaces, asynchronous tensor and bulk copies, clusters; variable-latency units read their operands
 //! without read ports.
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
-//! `tests/hazards.rs`. Start reading at [`Sm::step`], then [`subcore`].
+//! `tests/hazards.rs`. Start reading at [`Sm::step`], then `subcore`.
 //!
-//! The SM is a plain struct: [`SmEnv`] is the outside, so that it can be run alone ([`bench`]).
+//! The SM is a plain struct: [`SmEnv`] is the outside, so that it can be run alone ([`mod@bench`]).
 
 pub mod bench;
 mod constant;
@@ -57,6 +57,7 @@ use memory::l1d::{Answer, WaitingLoad};
 use memory::{MemoryPipeline, Queued};
 use protocol::MemResponse;
 use spec::{Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
+use std::sync::Arc;
 use subcore::SubCore;
 use wheel::EventWheel;
 
@@ -66,7 +67,6 @@ pub(crate) struct Rules {
     pub policy: Policy,
     pub reservation: Reservation,
     pub result_queue_entries: u32,
-    pub instruction_buffer_entries: u8,
     pub fetch_to_issue_cycles: u64,
     pub perfect_instruction_cache: bool,
     pub l0_line_bytes: u64,
@@ -94,7 +94,6 @@ impl Rules {
             policy: spec.issue.policy,
             reservation: spec.register_file.reservation,
             result_queue_entries: spec.register_file.result_queue_entries.into(),
-            instruction_buffer_entries: spec.front_end.instruction_buffer_entries,
             fetch_to_issue_cycles: spec.front_end.fetch_to_issue_cycles.into(),
             perfect_instruction_cache: spec.front_end.perfect,
             l0_line_bytes: spec.front_end.l0.line_bytes.into(),
@@ -139,6 +138,8 @@ pub struct Sm {
     free_slots: u64,
     free_registers: u32,
     free_shared_bytes: u32,
+    /// The kernel for which the L1D was given its size.
+    carved_for: Option<Arc<KernelTiming>>,
     events: Vec<Event>,
     complete: Vec<WaitingLoad>,
     start: u64,
@@ -173,6 +174,7 @@ impl Sm {
             free_slots: (u64::MAX) >> (64 - u32::from(spec.limits.warps)),
             free_registers: spec.limits.registers,
             free_shared_bytes: spec.shared_capacity_bytes(),
+            carved_for: None,
             events: Vec::new(),
             complete: Vec::new(),
             start,
@@ -181,7 +183,7 @@ impl Sm {
         }
     }
 
-    /// Looks for hazards from now on. Costs about 300 kB an SM and some time.
+    /// Looks for hazards from now on. Costs 0.7 MB an SM and some time.
     pub fn check_hazards(&mut self) {
         self.shared.hazards = Some(Box::new(HazardCheck::new(MAX_WARPS * SUBCORES)));
     }
@@ -189,6 +191,12 @@ impl Sm {
     /// Hazards found so far, at most 1000; empty without [`Sm::check_hazards`].
     pub fn hazards(&self) -> &[Hazard] {
         self.shared.hazards.as_ref().map_or(&[], |check| check.found())
+    }
+
+    /// Pairs of instructions (producer, consumer) issued exactly as far apart as the result needs; empty without
+    /// [`Sm::check_hazards`].
+    pub fn tight_pairs(&self) -> Vec<(u32, u32)> {
+        self.shared.hazards.as_ref().map_or_else(Vec::new, |check| check.tight().iter().copied().collect())
     }
 
     pub fn spec(&self) -> &SmSpec {
@@ -216,12 +224,14 @@ impl Sm {
     /// If there is no room.
     pub fn launch(&mut self, now: u64, first: u64, mut cta: Cta) {
         assert!(self.has_room(&cta.resources), "CTA {:?} was launched at cycle {now} without room", cta.handle);
-        if self.shared.ctas.iter().all(Option::is_none) {
-            // The split of L1D and shared memory changes between kernels.
+        // The split of L1D and shared memory changes between kernels, when nothing resides.
+        let same = self.carved_for.as_ref().is_some_and(|kernel| Arc::ptr_eq(kernel, &cta.kernel));
+        if !same && self.shared.ctas.iter().all(Option::is_none) {
             let occupancy = self.spec.occupancy(&cta.resources).ctas;
             let each = cta.resources.allocated_shared_bytes(&self.spec.limits);
             let takes_any = cta.resources.shared_bytes > 0;
             self.shared.memory.l1.carve(if takes_any { each * occupancy } else { 0 });
+            self.carved_for = Some(cta.kernel.clone());
         }
         let place = self.shared.ctas.iter().position(Option::is_none).unwrap_or(0);
         let registers = self.registers(&cta.resources);
@@ -263,10 +273,7 @@ impl Sm {
         match Answer::of_id(response.id) {
             Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
             Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
-            Answer::Instruction => {
-                let line = response.address / self.shared.l1i.line_bytes();
-                self.shared.l1i.filled(now, &mut self.shared.wheel, line);
-            }
+            Answer::Instruction { line } => self.shared.l1i.filled(now, &mut self.shared.wheel, line),
             Answer::Store { subcore, warp, generation } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 let warp = usize::from(warp);
@@ -365,7 +372,7 @@ impl Sm {
                 let missing = self.shared.l1i.lookup(now, &mut self.shared.wheel, (subcore, port, key), line);
                 if let Some(line) = missing {
                     let bytes = self.shared.l1i.line_bytes();
-                    self.shared.memory.l1.fetch(line * bytes, bytes as u32);
+                    self.shared.memory.l1.fetch(line, bytes as u32);
                 }
             }
             Event::CacheReply { subcore, port, key } => {

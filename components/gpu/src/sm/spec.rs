@@ -227,7 +227,14 @@ pub struct Distance {
     pub uniform_to_vector_cycles: u8,
     /// Uniform register as memory descriptor.
     pub uniform_to_descriptor_cycles: u8,
-    pub vote_to_vector_cycles: u8,
+    /// VOTEU to a uniform reader.
+    pub vote_to_uniform_cycles: u8,
+    /// ULDC and UMOV to a uniform or vector reader.
+    pub uniform_load_to_reader_cycles: u8,
+    /// IMAD.WIDE and IMAD.HI to the addend of another.
+    pub imad_wide_to_addend_cycles: u8,
+    /// By how much later the upper half of that addend may be written.
+    pub addend_upper_half_later_cycles: u8,
     pub to_uniform_register_cycles: u8,
 }
 

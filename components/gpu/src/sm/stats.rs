@@ -2,6 +2,8 @@
 
 use super::reason::{REASONS, Reason};
 use super::{SUBCORES, Sm};
+use sim_core::StatsNode;
+use sim_core::stats::Breakdown;
 
 /// Counters of one SM over its run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,28 @@ pub struct SmCounters {
     pub bytes_written: u64,
     /// Sub-core-cycles by [`Reason`]; they sum to 4 × `cycles`.
     pub subcore_cycles: [u64; REASONS],
+}
+
+impl SmCounters {
+    /// The tree of sub-core-cycles: `issued`, and `stall`, `wait`, `barrier`, `idle` with their reasons.
+    pub fn breakdown(&self) -> Breakdown {
+        const UNIT: &str = "sub-core-cycles";
+        let mut groups: Vec<(&str, Vec<Breakdown>)> = Vec::new();
+        for reason in Reason::ALL {
+            let cycles = self.subcore_cycles[reason as usize];
+            let (group, leaf) = reason.name().split_once('.').unwrap_or((reason.name(), ""));
+            let leaves = match groups.iter_mut().find(|(name, _)| *name == group) {
+                Some((_, leaves)) => leaves,
+                None => &mut groups.push_mut((group, Vec::new())).1,
+            };
+            leaves.push(Breakdown::leaf(if leaf.is_empty() { group } else { leaf }, cycles, UNIT));
+        }
+        let parts = groups.into_iter().map(|(name, leaves)| match leaves.as_slice() {
+            [one] if one.name == name => one.clone(),
+            _ => Breakdown::of(name, UNIT, leaves),
+        });
+        Breakdown::of("subcore_cycles", UNIT, parts.collect())
+    }
 }
 
 impl Sm {
@@ -50,6 +74,29 @@ impl Sm {
             bytes_written: memory.l1.bytes_written,
             subcore_cycles,
         }
+    }
+
+    /// Counters and the cycle breakdown up to, not including, cycle `end`.
+    pub fn report(&self, end: u64, out: &mut StatsNode) {
+        let counters = self.counters(end);
+        out.counter("cycles", counters.cycles, "SM-cycles");
+        for (name, value, unit) in [
+            ("instructions_issued", counters.instructions_issued, "warp instructions"),
+            ("ctas_done", counters.ctas_done, "CTAs"),
+            ("memory_instructions", counters.memory_instructions, "warp instructions"),
+            ("shared_passes", counters.shared_passes, "passes"),
+            ("l1_sector_hits", counters.l1_sector_hits, "sectors"),
+            ("l1_sector_misses", counters.l1_sector_misses, "sectors"),
+            ("l1i_hits", counters.l1i_hits, "lines"),
+            ("l1i_misses", counters.l1i_misses, "lines"),
+            ("memory_requests", counters.memory_requests, "requests"),
+            ("bytes_read", counters.bytes_read, "bytes"),
+            ("bytes_written", counters.bytes_written, "bytes"),
+        ] {
+            out.counter(name, value, unit);
+        }
+        out.ratio("instructions_per_cycle", "instructions_issued", "cycles", 1.0, "warp instructions per SM-cycle");
+        out.breakdown(counters.breakdown());
     }
 
     /// Why each sub-core did not issue in the last evaluated cycle.

@@ -1,6 +1,6 @@
 //! A kernel as an SM of one parameter set sees it: a compact record for each static instruction, made once.
 
-use super::hazard::HazardUse;
+use super::hazard::{Hazard, HazardUse};
 use super::spec::{Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
 use workloads::sass::control::{Control, NO_COUNTER};
 use workloads::sass::{Instruction, OpClass, Operand, Uses, UsesError};
@@ -190,6 +190,26 @@ impl KernelTiming {
     }
 }
 
+impl KernelTiming {
+    /// A sentence about a hazard, with both instructions.
+    pub fn describe(&self, hazard: &Hazard) -> String {
+        let text = |index: u32| self.texts.get(index as usize).map_or("?", String::as_str);
+        let earliest = match hazard.earliest {
+            Some(earliest) => format!("{} cycles are needed", earliest - hazard.produced),
+            None => "the result is not waited for".to_owned(),
+        };
+        format!(
+            "`{}` at {:#06x} reads {} {} cycles after `{}` at {:#06x}; {earliest}",
+            text(hazard.consumer),
+            hazard.consumer * 16,
+            hazard.register,
+            hazard.issued - hazard.produced,
+            text(hazard.producer),
+            hazard.producer * 16,
+        )
+    }
+}
+
 /// The issue distance that stall count and yield ask for.
 fn effective_stall(control: Control, spec: &SmSpec) -> u8 {
     match (control.stall, control.yield_next) {
@@ -286,8 +306,7 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
     match uses.class {
         Nop | Exit | Barrier | MemoryBarrier | CounterBarrier | CopyBarrier => {}
         Branch => fixed(op, execution.branch, 0),
-        Alu => fixed(op, execution.alu, own(&latency.alu)),
-        Vote => fixed(op, execution.alu, spec.distance.vote_to_vector_cycles),
+        Alu | Vote => fixed(op, execution.alu, own(&latency.alu)),
         Fp32 => fixed(op, execution.fp32, own(&latency.fma)),
         Imad => fixed(op, execution.imad, own(&latency.fma)),
         ImadWide => fixed(op, execution.imad, own(&latency.imad_wide)),

@@ -3,6 +3,7 @@
 //! Lanes act in ascending order, CTAs in dispatch order, so that results are deterministic (also those of floating-point
 //! additions, whose order hardware leaves open).
 
+use super::coalesce::Pattern;
 use super::fault::{Cause, Fault};
 use super::frame::{Frame, Slot, lanes_of};
 use super::ieee::{self, Mode, Rounding};
@@ -196,6 +197,7 @@ pub fn execute<const RECORD: bool>(
     op: &AtomicOp,
     frame: &mut Frame,
     mask: u32,
+    position: u32,
     memories: &mut Memories<'_, RECORD>,
 ) -> Result<u32, Fault> {
     let kind = if op.to.is_some() { AccessKind::Atomic } else { AccessKind::Reduction };
@@ -210,7 +212,10 @@ pub fn execute<const RECORD: bool>(
             };
             old[lane] = op.update(bytes, frame, lane);
         }
-        memories.recorder.banks(kind, op.bytes.into(), mask, &addresses)
+        {
+            let pattern = Pattern::of_narrow(op.bytes.into(), mask, &addresses);
+            memories.recorder.banks(position, kind, op.bytes.into(), mask, &addresses, pattern)
+        }
     } else {
         let addresses = op.address.wide(frame);
         for lane in lanes_of(mask) {
@@ -231,7 +236,10 @@ pub fn execute<const RECORD: bool>(
             };
             old[lane] = op.update(bytes, frame, lane);
         }
-        memories.recorder.lines(Space::Global, kind, op.bytes.into(), mask, &addresses)
+        {
+            let pattern = Pattern::of_wide(op.bytes.into(), mask, &addresses);
+            memories.recorder.lines(Space::Global, kind, op.bytes.into(), mask, &addresses, pattern)
+        }
     };
     if let Some(to) = op.to {
         if op.bytes == 8 {

@@ -9,40 +9,126 @@
 use super::frame::{FULL, lanes_of};
 use crate::stream::{Access, AccessKind, LINE_BYTES, Line, NO_ACCESS, SECTOR_BYTES, Space};
 
+/// How the addresses of the lanes that execute lie to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// All the same.
+    Broadcast,
+    /// All 32 lanes, side by side in order.
+    Contiguous,
+    Other,
+}
+
+impl Pattern {
+    #[inline(always)]
+    pub fn of_wide(bytes: u32, mask: u32, addresses: &[u64; 32]) -> Self {
+        let first = addresses[mask.trailing_zeros() as usize % 32];
+        let (mut apart, mut strayed) = (0, 0);
+        for lane in 0..32 {
+            let taken = if mask >> lane & 1 == 1 { u64::MAX } else { 0 };
+            apart |= (addresses[lane] ^ first) & taken;
+            strayed |= addresses[lane] ^ first.wrapping_add(lane as u64 * u64::from(bytes));
+        }
+        Self::from(mask, apart == 0, strayed == 0)
+    }
+
+    #[inline(always)]
+    pub fn of_narrow(bytes: u32, mask: u32, addresses: &[u32; 32]) -> Self {
+        let first = addresses[mask.trailing_zeros() as usize % 32];
+        let (mut apart, mut strayed) = (0, 0);
+        for lane in 0..32 {
+            let taken = if mask >> lane & 1 == 1 { u32::MAX } else { 0 };
+            apart |= (addresses[lane] ^ first) & taken;
+            strayed |= addresses[lane] ^ first.wrapping_add(lane as u32 * bytes);
+        }
+        Self::from(mask, apart == 0, strayed == 0)
+    }
+
+    #[inline(always)]
+    fn from(mask: u32, same: bool, side_by_side: bool) -> Self {
+        match (same, side_by_side && mask == FULL) {
+            (true, _) => Self::Broadcast,
+            (_, true) => Self::Contiguous,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The passes of the last access of one instruction. They depend only on the lanes and on the distances between their
+/// addresses: moving all addresses by as much only turns the banks round.
+#[derive(Clone, Copy, Debug)]
+struct KnownPasses {
+    mask: u32,
+    distances: [u32; 32],
+    passes: u32,
+}
+
 /// Collects accesses. With `ON` false nothing is computed or kept.
 #[derive(Debug, Default)]
 pub struct Recorder<const ON: bool> {
     pub accesses: Vec<Access>,
     pub lines: Vec<Line>,
+    /// By instruction.
+    known: Vec<KnownPasses>,
 }
 
 impl<const ON: bool> Recorder<ON> {
+    /// Begins a CTA with the buffers of the last one.
+    pub fn begin(&mut self, code_len: usize, accesses: Vec<Access>, lines: Vec<Line>) {
+        (self.accesses, self.lines) = (accesses, lines);
+        self.known.resize(code_len, KnownPasses { mask: 0, distances: [0; 32], passes: 0 });
+    }
+
     /// An access to lines. `bytes` a lane, a power of two up to 16, addresses aligned to it. Returns its index.
     #[inline(always)]
-    pub fn lines(&mut self, space: Space, kind: AccessKind, bytes: u32, mask: u32, addresses: &[u64; 32]) -> u32 {
+    pub fn lines(
+        &mut self,
+        space: Space,
+        kind: AccessKind,
+        bytes: u32,
+        mask: u32,
+        addresses: &[u64; 32],
+        pattern: Pattern,
+    ) -> u32 {
         if !ON || mask == 0 {
             return NO_ACCESS;
         }
         let first_line = self.lines.len();
         let first = addresses[mask.trailing_zeros() as usize];
-        let mut one_address = true;
-        let mut contiguous = mask == FULL;
-        for lane in 0..32 {
-            contiguous &= addresses[lane] == first.wrapping_add(lane as u64 * u64::from(bytes));
-            one_address &= addresses[lane] == first || mask >> lane & 1 == 0;
-        }
-        if one_address {
-            self.touch(first_line, first);
-        } else if contiguous {
-            self.range(first, first + 32 * u64::from(bytes));
-        } else {
-            lanes_of(mask).for_each(|lane| self.touch(first_line, addresses[lane]));
+        match pattern {
+            Pattern::Broadcast => self.touch(first_line, first),
+            Pattern::Contiguous => self.range(first, first + 32 * u64::from(bytes)),
+            Pattern::Other => lanes_of(mask).for_each(|lane| self.touch(first_line, addresses[lane])),
         }
         self.push(Access {
             space,
             kind,
             width_bytes: bytes as u8,
-            one_address,
+            one_address: pattern == Pattern::Broadcast,
+            passes: 1,
+            bytes: (mask.count_ones() * bytes) as u16,
+            first_line: first_line as u32,
+            line_count: (self.lines.len() - first_line) as u16,
+        })
+    }
+
+    /// An access to local memory: word i of all lanes lies in one line, so a lane's words lie in as many lines.
+    pub fn local(&mut self, kind: AccessKind, bytes: u32, mask: u32, base: u64, addresses: &[u32; 32]) -> u32 {
+        if !ON || mask == 0 {
+            return NO_ACCESS;
+        }
+        let first_line = self.lines.len();
+        for lane in lanes_of(mask) {
+            let first_word = u64::from(addresses[lane] / 4);
+            for word in first_word..first_word + u64::from(bytes.div_ceil(4)) {
+                self.touch(first_line, base + word * LINE_BYTES + 4 * lane as u64);
+            }
+        }
+        self.push(Access {
+            space: Space::Local,
+            kind,
+            width_bytes: bytes as u8,
+            one_address: false,
             passes: 1,
             bytes: (mask.count_ones() * bytes) as u16,
             first_line: first_line as u32,
@@ -74,39 +160,55 @@ impl<const ON: bool> Recorder<ON> {
         }
     }
 
-    /// An access to shared memory. Returns its index.
+    /// An access to shared memory by the instruction at `position`. Returns its index.
     #[inline(always)]
-    pub fn banks(&mut self, kind: AccessKind, bytes: u32, mask: u32, addresses: &[u32; 32]) -> u32 {
+    pub fn banks(
+        &mut self,
+        position: u32,
+        kind: AccessKind,
+        bytes: u32,
+        mask: u32,
+        addresses: &[u32; 32],
+        pattern: Pattern,
+    ) -> u32 {
         if !ON || mask == 0 {
             return NO_ACCESS;
         }
-        let first = addresses[mask.trailing_zeros() as usize];
-        let mut one_address = true;
-        let mut contiguous = mask == FULL;
-        for lane in 0..32 {
-            contiguous &= addresses[lane] == first.wrapping_add(lane as u32 * bytes);
-            one_address &= addresses[lane] == first || mask >> lane & 1 == 0;
-        }
         let atomic = matches!(kind, AccessKind::Atomic | AccessKind::Reduction);
-        let passes = if atomic {
-            atomic_passes(bytes, mask, addresses)
-        } else if one_address {
-            1
-        } else if contiguous {
-            bytes.div_ceil(4)
-        } else {
-            passes(bytes, mask, addresses)
+        let passes = match pattern {
+            _ if atomic => atomic_passes(bytes, mask, addresses),
+            Pattern::Broadcast => 1,
+            Pattern::Contiguous => bytes.div_ceil(4),
+            Pattern::Other => self.passes(position, bytes, mask, addresses),
         };
         self.push(Access {
             space: Space::Shared,
             kind,
             width_bytes: bytes as u8,
-            one_address,
+            one_address: pattern == Pattern::Broadcast,
             passes: passes as u8,
             bytes: (mask.count_ones() * bytes) as u16,
             first_line: self.lines.len() as u32,
             line_count: 0,
         })
+    }
+
+    #[inline(always)]
+    fn passes(&mut self, position: u32, bytes: u32, mask: u32, addresses: &[u32; 32]) -> u32 {
+        let first = addresses[mask.trailing_zeros() as usize];
+        let mut distances = [0; 32];
+        for lane in 0..32 {
+            distances[lane] = addresses[lane].wrapping_sub(first);
+        }
+        // Below a word, lanes share words by their place in them.
+        let movable = bytes >= 4;
+        let known = &self.known[position as usize];
+        if movable && known.mask == mask && known.distances == distances {
+            return known.passes;
+        }
+        let passes = passes(bytes, mask, addresses);
+        self.known[position as usize] = KnownPasses { mask: if movable { mask } else { 0 }, distances, passes };
+        passes
     }
 
     #[inline(always)]
@@ -145,4 +247,123 @@ fn atomic_passes(bytes: u32, mask: u32, addresses: &[u32; 32]) -> u32 {
         counts[(addresses[lane] / unit_bytes % groups) as usize] += 1;
     }
     counts.into_iter().max().unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    fn recorder() -> Recorder<true> {
+        let mut recorder = Recorder::default();
+        recorder.begin(4, Vec::new(), Vec::new());
+        recorder
+    }
+
+    fn bank_passes(bytes: u32, mask: u32, addresses: &[u32; 32]) -> u8 {
+        let mut recorder = recorder();
+        let pattern = Pattern::of_narrow(bytes, mask, addresses);
+        recorder.banks(0, AccessKind::Load, bytes, mask, addresses, pattern);
+        recorder.accesses[0].passes
+    }
+
+    #[test]
+    fn textbook_bank_conflicts() {
+        let stride = |words: u32| std::array::from_fn(|lane| 4 * words * lane as u32);
+        for (words, passes) in [(1, 1), (2, 2), (3, 1), (4, 4), (8, 8), (16, 16), (32, 32), (33, 1)] {
+            assert_eq!(bank_passes(4, FULL, &stride(words)), passes, "stride of {words} words");
+        }
+        assert_eq!(bank_passes(4, FULL, &[64; 32]), 1, "broadcast");
+        assert_eq!(bank_passes(8, FULL, &stride(2)), 2, "8 bytes a lane");
+        assert_eq!(bank_passes(16, FULL, &stride(4)), 4, "16 bytes a lane");
+        assert_eq!(bank_passes(1, FULL, &std::array::from_fn(|lane| lane as u32)), 1, "bytes of eight words");
+        assert_eq!(bank_passes(4, 1, &stride(32)), 1, "one lane");
+    }
+
+    #[test]
+    fn atomics_on_one_word_take_a_pass_a_lane() {
+        let mut recorder = recorder();
+        recorder.banks(0, AccessKind::Atomic, 4, 0xff, &[16; 32], Pattern::Broadcast);
+        assert_eq!(recorder.accesses[0].passes, 8);
+    }
+
+    #[test]
+    fn lines_and_sectors_of_plain_accesses() {
+        let lines = |first: u64, bytes: u32| {
+            let addresses = std::array::from_fn(|lane| first + u64::from(bytes) * lane as u64);
+            let mut recorder = recorder();
+            let pattern = Pattern::of_wide(bytes, FULL, &addresses);
+            recorder.lines(Space::Global, AccessKind::Load, bytes, FULL, &addresses, pattern);
+            recorder.lines.iter().map(|line| (line.address, line.sectors)).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0x1000, 4), [(0x1000, 0b1111)]);
+        assert_eq!(lines(0x1004, 4), [(0x1000, 0b1111), (0x1080, 0b0001)]);
+        assert_eq!(lines(0x1060, 4), [(0x1000, 0b1000), (0x1080, 0b0111)]);
+        assert_eq!(lines(0x1000, 16).len(), 4);
+        assert_eq!(lines(0x1020, 1), [(0x1000, 0b0010)]);
+    }
+
+    fn access() -> impl Strategy<Value = (u32, u32, [u32; 32])> {
+        let size = prop_oneof![Just(1u32), Just(2), Just(4), Just(8), Just(16)];
+        let kind = prop_oneof![Just(1u32), Just(4), Just(16), Just(256)];
+        (size, any::<u32>(), kind, any::<[u16; 32]>(), any::<u16>(), 0u32..5).prop_map(
+            |(size, mask, spread, random, base, shape)| {
+                let address = |lane: usize| match shape {
+                    0 => u32::from(base),
+                    1 => u32::from(base) + size * lane as u32,
+                    2 => u32::from(base) + size * spread * lane as u32,
+                    _ => u32::from(base) + u32::from(random[lane]) % (64 * spread),
+                };
+                let mask = if shape == 1 { FULL } else { mask | 1 };
+                (size, mask, std::array::from_fn(|lane| address(lane) / size * size))
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn passes_are_the_words_of_the_busiest_bank((size, mask, addresses) in access(), shift in 0u32..64) {
+            let mut words: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+            for lane in lanes_of(mask) {
+                for word in addresses[lane] / 4..(addresses[lane] + size).div_ceil(4) {
+                    words.entry(word % 32).or_default().insert(word);
+                }
+            }
+            let want = words.values().map(BTreeSet::len).max().unwrap() as u8;
+            prop_assert_eq!(bank_passes(size, mask, &addresses), want);
+            // Remembered passes hold for the same distances from another address.
+            let moved = addresses.map(|address| address + shift * size);
+            let mut recorder = recorder();
+            for addresses in [&addresses, &moved] {
+                let pattern = Pattern::of_narrow(size, mask, addresses);
+                recorder.banks(1, AccessKind::Load, size, mask, addresses, pattern);
+            }
+            prop_assert_eq!(recorder.accesses[1].passes, bank_passes(size, mask, &moved));
+        }
+
+        #[test]
+        fn lines_cover_exactly_the_sectors_that_lanes_touch((size, mask, addresses) in access()) {
+            let wide = addresses.map(|address| 0x7_0000_0000 + u64::from(address));
+            let mut recorder = recorder();
+            let pattern = Pattern::of_wide(size, mask, &wide);
+            recorder.lines(Space::Global, AccessKind::Store, size, mask, &wide, pattern);
+            let want: BTreeSet<u64> = lanes_of(mask).map(|lane| wide[lane] / SECTOR_BYTES).collect();
+            let mut got = BTreeSet::new();
+            for line in &recorder.lines {
+                for sector in (0..4).filter(|sector| line.sectors >> sector & 1 == 1) {
+                    prop_assert!(got.insert(line.address / SECTOR_BYTES + sector), "twice");
+                }
+            }
+            prop_assert_eq!(got, want);
+            let access = recorder.accesses[0];
+            prop_assert_eq!(usize::from(access.line_count), recorder.lines.len());
+            prop_assert_eq!(u32::from(access.bytes), mask.count_ones() * size);
+            prop_assert_eq!(access.one_address, lanes_of(mask).all(|lane| wide[lane] == wide[mask.trailing_zeros() as usize]));
+            // In order of the first lane that touches them (a contiguous access: ascending).
+            let first = |line: u64| lanes_of(mask).find(|&lane| wide[lane] / LINE_BYTES * LINE_BYTES == line);
+            prop_assert!(recorder.lines.is_sorted_by_key(|line| first(line.address)));
+        }
+    }
 }

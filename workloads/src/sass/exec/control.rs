@@ -65,7 +65,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "BRX" => {
             let base = cx.plain_source()?;
             // The printed offset counts from the next instruction.
-            let plus = cx.number()? + i64::from(cx.instruction.pc) + 16;
+            let plus = cx.number()?.wrapping_add(i64::from(cx.instruction.pc) + 16);
             ControlOp::Indirect { base, plus }
         }
         "EXIT" => ControlOp::Exit,

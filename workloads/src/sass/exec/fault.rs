@@ -12,7 +12,7 @@ pub struct ExecError {
     /// Block index in x, y, z.
     pub cta: [u32; 3],
     pub warp: u32,
-    pub cause: Cause,
+    pub cause: Box<Cause>,
 }
 
 /// What went wrong.

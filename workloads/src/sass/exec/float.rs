@@ -166,12 +166,12 @@ pub fn execute(op: &FloatOp, frame: &mut Frame, mask: u32) {
             frame.write(to, mask, &out);
         }
         FloatOp::FusedFull { to, from, mode } => {
-            let [a, b, c] = from.map(|source| marked(frame, source));
+            let (a, b, c) = (marked(frame, from[0]), marked(frame, from[1]), marked(frame, from[2]));
             let out = if mode == Mode::IEEE { fused(&a, &b, &c) } else { fused_slowly(&a, &b, &c, mode) };
             frame.write(to, mask, &out);
         }
         FloatOp::Add { to, from } => {
-            let [a, b] = from.map(|source| marked(frame, source));
+            let (a, b) = (marked(frame, from[0]), marked(frame, from[1]));
             let mut out = [0; 32];
             for lane in 0..32 {
                 out[lane] = ieee::canonical(f32::from_bits(a[lane]) + f32::from_bits(b[lane]));
@@ -179,7 +179,7 @@ pub fn execute(op: &FloatOp, frame: &mut Frame, mask: u32) {
             frame.write(to, mask, &out);
         }
         FloatOp::Multiply { to, from } => {
-            let [a, b] = from.map(|source| marked(frame, source));
+            let (a, b) = (marked(frame, from[0]), marked(frame, from[1]));
             let mut out = [0; 32];
             for lane in 0..32 {
                 out[lane] = ieee::canonical(f32::from_bits(a[lane]) * f32::from_bits(b[lane]));
@@ -187,18 +187,18 @@ pub fn execute(op: &FloatOp, frame: &mut Frame, mask: u32) {
             frame.write(to, mask, &out);
         }
         FloatOp::AddFull { to, from, mode } => {
-            let [a, b] = from.map(|source| marked(frame, source));
+            let (a, b) = (marked(frame, from[0]), marked(frame, from[1]));
             let out = std::array::from_fn(|lane| ieee::sum(a[lane], b[lane], mode));
             frame.write(to, mask, &out);
         }
         FloatOp::MultiplyFull { to, from, mode } => {
-            let [a, b] = from.map(|source| marked(frame, source));
+            let (a, b) = (marked(frame, from[0]), marked(frame, from[1]));
             let out = std::array::from_fn(|lane| ieee::product(a[lane], b[lane], mode));
             frame.write(to, mask, &out);
         }
         FloatOp::MinMax { to, from, minimum, flush, nan } => {
             let minimum = frame.predicate(minimum);
-            let [a, b] = from.map(|source| operand(marked(frame, source), flush));
+            let (a, b) = (operand(frame, from[0], flush), operand(frame, from[1], flush));
             let mut out = [0; 32];
             for lane in 0..32 {
                 out[lane] = min_max(a[lane], b[lane], minimum >> lane & 1 == 1, nan);
@@ -215,15 +215,22 @@ pub fn execute(op: &FloatOp, frame: &mut Frame, mask: u32) {
             frame.write(to, mask, &out);
         }
         FloatOp::DivisionCheck { to, from } => {
-            let [a, b] = from.map(|source| marked(frame, source));
+            let (a, b) = (marked(frame, from[0]), marked(frame, from[1]));
             frame.write_predicate(to, mask, lanes_where(|lane| division_needs_care(a[lane], b[lane])));
         }
     }
 }
 
+/// As [`marked`], subnormals to zero where that is asked for.
 #[inline(always)]
-fn operand(words: Lanes, flush: bool) -> Lanes {
-    if flush { words.map(ieee::flush) } else { words }
+fn operand(frame: &Frame, source: Source, flush: bool) -> Lanes {
+    let mut words = marked(frame, source);
+    if flush {
+        for word in &mut words {
+            *word = ieee::flush(*word);
+        }
+    }
+    words
 }
 
 /// Fused multiply-add of all lanes, rounded to nearest.
@@ -242,7 +249,7 @@ fn fused(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
         out[lane] = rounded.to_bits();
         let between = exact.to_bits() as u32 & 0x1fff_ffff == 0x1000_0000;
         // Not above the smallest normal number: subnormal, zero or NaN.
-        let small = !(rounded.abs() > f32::MIN_POSITIVE);
+        let small = (rounded.abs() <= f32::MIN_POSITIVE) | rounded.is_nan();
         let not_zero = exact != 0.0;
         careful |= u32::from(between | small & not_zero);
     }
@@ -273,8 +280,11 @@ fn min_max(a: u32, b: u32, minimum: bool, nan: bool) -> u32 {
 
 #[inline(always)]
 fn compare(frame: &Frame, from: [Source; 2], relation: FloatRelation, flush: bool) -> u32 {
-    let [a, b] = from.map(|source| operand(marked(frame, source), flush).map(f32::from_bits));
-    lanes_where(|lane| relation.holds(a[lane] < b[lane], a[lane] == b[lane], a[lane] > b[lane]))
+    let (a, b) = (operand(frame, from[0], flush), operand(frame, from[1], flush));
+    lanes_where(|lane| {
+        let (a, b) = (f32::from_bits(a[lane]), f32::from_bits(b[lane]));
+        relation.holds(a < b, a == b, a > b)
+    })
 }
 
 /// FCHK is not documented. It must hold whenever the compiler's short division

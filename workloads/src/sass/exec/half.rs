@@ -41,7 +41,21 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
         "HADD2" => HalfOp::Add { to, from: [source(cx)?, source(cx)?], mode },
         "HMUL2" => HalfOp::Multiply { to, from: [source(cx)?, source(cx)?], mode },
-        _ => HalfOp::Fused { to, from: [source(cx)?, source(cx)?, source(cx)?], mode },
+        _ => {
+            let from = [source(cx)?, source(cx)?, source(cx)?];
+            // −0·0 + c is c: the compiler's way to load a constant through an idle unit.
+            let [a, b, c] = from.map(|source| source.source);
+            let factors_are_zero = a.slot == cx.zero() && b.slot == cx.zero() && a.negate != b.negate;
+            if let (true, Some(value), true) = (factors_are_zero, cx.immediate_value(c), from[2].shifts == BOTH)
+                && !mode.flush
+                && !mode.saturate
+                && !mode.relu
+                && [value & 0x7fff, value >> 16 & 0x7fff].iter().all(|half| *half <= 0x7c00)
+            {
+                return Ok(Some(Op::Logic(super::logic::LogicOp::Move { to, from: c.slot })));
+            }
+            HalfOp::Fused { to, from, mode }
+        }
     };
     Ok(Some(Op::Half(op)))
 }
@@ -122,7 +136,7 @@ pub fn narrow(value: f64) -> u16 {
     // 1024 to 2048 units of a normal number; 2048 carries into the exponent by itself.
     let units = units as u16;
     let biased = (exponent + 14) as u16;
-    sign | (biased << 10) + units
+    sign | ((biased << 10) + units)
 }
 
 impl HalfMode {
@@ -148,26 +162,17 @@ fn value(frame: &Frame, from: HalfSource, half: usize, lane: usize, mode: HalfMo
 }
 
 pub fn execute(op: &HalfOp, frame: &mut Frame, mask: u32) {
-    let packed = |frame: &Frame, mode: HalfMode, f: &dyn Fn(usize, usize) -> f64| -> [u32; 32] {
-        let _ = frame;
-        std::array::from_fn(|lane| mode.result(f(1, lane)) << 16 | mode.result(f(0, lane)))
+    let (to, mode) = match *op {
+        HalfOp::Add { to, mode, .. } | HalfOp::Multiply { to, mode, .. } | HalfOp::Fused { to, mode, .. } => (to, mode),
     };
-    let (to, out) = match *op {
-        HalfOp::Add { to, from: [a, b], mode } => (
-            to,
-            packed(frame, mode, &|half, lane| value(frame, a, half, lane, mode) + value(frame, b, half, lane, mode)),
-        ),
-        HalfOp::Multiply { to, from: [a, b], mode } => (
-            to,
-            packed(frame, mode, &|half, lane| value(frame, a, half, lane, mode) * value(frame, b, half, lane, mode)),
-        ),
-        HalfOp::Fused { to, from: [a, b, c], mode } => (
-            to,
-            packed(frame, mode, &|half, lane| {
-                let product = value(frame, a, half, lane, mode) * value(frame, b, half, lane, mode);
-                product + value(frame, c, half, lane, mode)
-            }),
-        ),
+    let result = |half: usize, lane: usize| {
+        let read = |from: HalfSource| value(frame, from, half, lane, mode);
+        mode.result(match *op {
+            HalfOp::Add { from: [a, b], .. } => read(a) + read(b),
+            HalfOp::Multiply { from: [a, b], .. } => read(a) * read(b),
+            HalfOp::Fused { from: [a, b, c], .. } => read(a) * read(b) + read(c),
+        })
     };
+    let out = std::array::from_fn(|lane| (result(1, lane) << 16) | result(0, lane));
     frame.write(to, mask, &out);
 }

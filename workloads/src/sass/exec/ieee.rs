@@ -106,7 +106,7 @@ pub fn narrow(value: f64, rounding: Rounding) -> u32 {
     let beyond = if nearest == 0.0 { false } else { (error < 0.0) == (nearest > 0.0) };
     match (towards_zero && beyond, away && !beyond) {
         (true, _) => bits - 1,
-        (_, true) => (bits & 0x7fff_ffff) + 1 | u32::from(value < 0.0) << 31,
+        (_, true) => ((bits & 0x7fff_ffff) + 1) | (u32::from(value < 0.0) << 31),
         _ => bits,
     }
 }

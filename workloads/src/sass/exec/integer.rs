@@ -46,7 +46,13 @@ pub enum IntegerOp {
         negate: [bool; 2],
         signed: bool,
     },
-    /// (a << shift) + b, with carry out.
+    /// (a << shift) + b.
+    ShiftAddPlain {
+        to: Slot,
+        from: [Slot; 2],
+        shift: u8,
+    },
+    /// (a << shift) + b, with signs and carry out.
     ShiftAdd {
         to: Slot,
         from: [Source; 2],
@@ -224,6 +230,9 @@ fn shift_add(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
         if extended || sign {
             return Err(Refusal::new("LEA.X and LEA.SX32 are only supported with .HI", ""));
         }
+        if a.is_plain() && b.is_plain() && carry_out == DISCARD_PREDICATE {
+            return Ok(IntegerOp::ShiftAddPlain { to, from: [a.slot, b.slot], shift });
+        }
         return Ok(IntegerOp::ShiftAdd { to, from: [a, b], shift, carry_out });
     }
     if !a.is_plain() {
@@ -270,6 +279,9 @@ fn product(a: u32, b: u32, signed: bool) -> u64 {
 pub fn execute(op: &IntegerOp, frame: &mut Frame, mask: u32) {
     match *op {
         IntegerOp::Add3 { to, from } => frame.map3(mask, to, from, |a, b, c| a.wrapping_add(b).wrapping_add(c)),
+        IntegerOp::ShiftAddPlain { to, from, shift } => {
+            frame.map2(mask, to, from, |a, b| (a << (shift & 31)).wrapping_add(b));
+        }
         IntegerOp::MultiplyAdd { to, from } => {
             frame.map3(mask, to, from, |a, b, c| a.wrapping_mul(b).wrapping_add(c));
         }
@@ -288,7 +300,7 @@ pub fn execute(op: &IntegerOp, frame: &mut Frame, mask: u32) {
         }
         IntegerOp::MinMax { to, from, signed, minimum } => {
             let minimum = frame.predicate(minimum);
-            let [a, b] = from.map(|slot| *frame.word(slot));
+            let (a, b) = (*frame.word(from[0]), *frame.word(from[1]));
             let mut out = [0; 32];
             for lane in 0..32 {
                 out[lane] = min_max(a[lane], b[lane], signed, minimum >> lane & 1 == 1);

@@ -62,7 +62,7 @@ impl Refusal {
     fn at(self, kernel: &Kernel, instruction: &Instruction) -> SassError {
         let message = format!("`{}` at {:#06x}: {}", instruction.text.trim(), instruction.pc, self.what);
         let help = if self.help.is_empty() {
-            "the functional executor does not cover this yet; workloads/kernels/sass/OPCODES.md lists what it must cover"
+            "the functional executor covers what the shipped kernels use (workloads/kernels/sass/OPCODES.md) and some more"
                 .to_owned()
         } else {
             self.help
@@ -147,8 +147,9 @@ impl<'a> Lowering<'a> {
                 "",
             ));
         }
-        if let Some(left) = self.instruction.operands.get(self.next) {
-            return Err(Refusal::new(format!("operand {} ({left:?}) is not expected", self.next), ""));
+        if self.remaining() != 0 {
+            let (given, used) = (self.instruction.operands.len(), self.next);
+            return Err(Refusal::new(format!("it has {given} operands, of which {used} are understood"), ""));
         }
         Ok(MicroOp { guard, force: if uniform { u32::MAX } else { 0 }, op })
     }
@@ -308,6 +309,15 @@ impl<'a> Lowering<'a> {
     /// A constant of one word.
     pub fn immediate(&mut self, value: u32) -> Slot {
         self.pool(&[ConstantWord::Immediate(value)])
+    }
+
+    /// The value of an immediate's slot.
+    pub fn immediate_value(&self, source: Source) -> Option<u32> {
+        let index = usize::from(source.slot.checked_sub(self.layout.first_constant)?);
+        match self.constants.get(index)? {
+            ConstantWord::Immediate(value) if source.is_plain() => Some(*value),
+            _ => None,
+        }
     }
 
     /// Slots of neighbouring constants.

@@ -1,7 +1,7 @@
 //! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, ULDC.
 
 use super::banks::ConstantBanks;
-use super::coalesce::Recorder;
+use super::coalesce::{Pattern, Recorder};
 use super::fault::{Cause, Fault};
 use super::frame::{FULL, Frame, Slot, lanes_of};
 use super::lower::{Lowered, Lowering, Refusal};
@@ -257,28 +257,41 @@ pub fn execute<const RECORD: bool>(
     local: &mut LocalMemory,
     local_base: u64,
     mask: u32,
+    position: u32,
     memories: &mut Memories<'_, RECORD>,
 ) -> Result<u32, Fault> {
     match *op {
         MemoryOp::Load { space: Space::Global, to, width, address } => {
             let addresses = address.wide(frame);
-            load_global(frame, to, width, mask, &addresses, memories.global)?;
-            Ok(memories.recorder.lines(Space::Global, AccessKind::Load, width.bytes.into(), mask, &addresses))
+            let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
+            match width.bytes {
+                8 => load_global::<2>(frame, to, width, mask, &addresses, pattern, memories.global)?,
+                16 => load_global::<4>(frame, to, width, mask, &addresses, pattern, memories.global)?,
+                _ => load_global::<1>(frame, to, width, mask, &addresses, pattern, memories.global)?,
+            }
+            Ok(memories.recorder.lines(Space::Global, AccessKind::Load, width.bytes.into(), mask, &addresses, pattern))
         }
         MemoryOp::Store { space: Space::Global, from, width, address } => {
             let addresses = address.wide(frame);
-            store_global(frame, from, width, mask, &addresses, memories.global)?;
-            Ok(memories.recorder.lines(Space::Global, AccessKind::Store, width.bytes.into(), mask, &addresses))
+            let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
+            store_global(frame, from, width, mask, &addresses, pattern, memories.global)?;
+            Ok(memories.recorder.lines(Space::Global, AccessKind::Store, width.bytes.into(), mask, &addresses, pattern))
         }
         MemoryOp::Load { space: Space::Shared, to, width, address } => {
             let addresses = address.narrow(frame);
-            load_shared(frame, to, width, mask, &addresses, memories.shared)?;
-            Ok(memories.recorder.banks(AccessKind::Load, width.bytes.into(), mask, &addresses))
+            let pattern = Pattern::of_narrow(width.bytes.into(), mask, &addresses);
+            match width.bytes {
+                8 => load_shared::<2>(frame, to, width, mask, &addresses, pattern, memories.shared)?,
+                16 => load_shared::<4>(frame, to, width, mask, &addresses, pattern, memories.shared)?,
+                _ => load_shared::<1>(frame, to, width, mask, &addresses, pattern, memories.shared)?,
+            }
+            Ok(memories.recorder.banks(position, AccessKind::Load, width.bytes.into(), mask, &addresses, pattern))
         }
         MemoryOp::Store { space: Space::Shared, from, width, address } => {
             let addresses = address.narrow(frame);
+            let pattern = Pattern::of_narrow(width.bytes.into(), mask, &addresses);
             store_shared(frame, from, width, mask, &addresses, memories.shared)?;
-            Ok(memories.recorder.banks(AccessKind::Store, width.bytes.into(), mask, &addresses))
+            Ok(memories.recorder.banks(position, AccessKind::Store, width.bytes.into(), mask, &addresses, pattern))
         }
         MemoryOp::Constant { to, from, words, offset } => {
             let mask = if offset.is_none() { FULL } else { mask };
@@ -287,13 +300,9 @@ pub fn execute<const RECORD: bool>(
                 frame.write(to + word, mask, &value);
             }
             let Some(offset) = offset else { return Ok(NO_ACCESS) };
-            Ok(memories.recorder.lines(
-                Space::Constant,
-                AccessKind::Load,
-                4 * u32::from(words),
-                mask,
-                &[offset.into(); 32],
-            ))
+            let bytes = 4 * u32::from(words);
+            let place = [offset.into(); 32];
+            Ok(memories.recorder.lines(Space::Constant, AccessKind::Load, bytes, mask, &place, Pattern::Broadcast))
         }
         MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform } => {
             let mask = if uniform { FULL } else { mask };
@@ -319,7 +328,15 @@ pub fn execute<const RECORD: bool>(
             if uniform {
                 return Ok(NO_ACCESS);
             }
-            Ok(memories.recorder.lines(Space::Constant, AccessKind::Load, width.bytes.into(), mask, &addresses))
+            let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
+            Ok(memories.recorder.lines(
+                Space::Constant,
+                AccessKind::Load,
+                width.bytes.into(),
+                mask,
+                &addresses,
+                pattern,
+            ))
         }
         MemoryOp::Load { to, width, address, .. } => {
             let addresses = address.narrow(frame);
@@ -332,7 +349,7 @@ pub fn execute<const RECORD: bool>(
                 }
                 write_lane(frame, to, lane, width, &bytes[..width.bytes.into()]);
             }
-            Ok(record_local(AccessKind::Load, width, mask, local_base, &addresses, memories.recorder))
+            Ok(memories.recorder.local(AccessKind::Load, width.bytes.into(), mask, local_base, &addresses))
         }
         MemoryOp::Store { from, width, address, .. } => {
             let addresses = address.narrow(frame);
@@ -346,7 +363,7 @@ pub fn execute<const RECORD: bool>(
                     *word = u32::from_le_bytes(bytes);
                 }
             }
-            Ok(record_local(AccessKind::Store, width, mask, local_base, &addresses, memories.recorder))
+            Ok(memories.recorder.local(AccessKind::Store, width.bytes.into(), mask, local_base, &addresses))
         }
     }
 }
@@ -381,6 +398,7 @@ pub fn extend(width: Width, bytes: &[u8]) -> u32 {
     if width.signed { ((value << unused) as i32 >> unused) as u32 } else { value }
 }
 
+#[cold]
 fn outside_global(address: u64, lane: usize, width: Width, global: &GlobalMemory) -> Fault {
     let neighbourhood = global.neighbourhood(address);
     let bytes = width.bytes.into();
@@ -395,31 +413,66 @@ pub fn check_alignment(space: &'static str, address: u64, lane: usize, width: Wi
     Err(Box::new(Cause::Misaligned { space, lane: lane as u32, address, bytes: width.bytes.into() }))
 }
 
-/// All lanes side by side, words, aligned.
+/// Words of up to 16 bytes, or the one that fewer bytes extend to.
 #[inline(always)]
-fn is_contiguous(mask: u32, width: Width, addresses: &[u64; 32]) -> bool {
-    let first = addresses[0];
-    let mut apart = 0;
-    for lane in 0..32 {
-        apart |= addresses[lane] ^ first.wrapping_add(4 * lane as u64);
+fn words_of<const WORDS: usize>(width: Width, bytes: &[u8]) -> [u32; WORDS] {
+    let mut words = [0; WORDS];
+    if width.bytes < 4 {
+        words[0] = extend(width, bytes);
+        return words;
     }
-    mask == FULL && width.bytes == 4 && first & 3 == 0 && apart == 0
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+    }
+    words
+}
+
+/// Fills the registers from `to` on, lane by lane, with what `read` finds.
+#[inline(always)]
+fn gather<const WORDS: usize>(
+    frame: &mut Frame,
+    to: Slot,
+    mask: u32,
+    pattern: Pattern,
+    mut read: impl FnMut(usize) -> Result<[u32; WORDS], Fault>,
+) -> Result<(), Fault> {
+    if mask == 0 {
+        return Ok(());
+    }
+    let mut out = [[0; 32]; WORDS];
+    if pattern == Pattern::Broadcast {
+        out = read(mask.trailing_zeros() as usize)?.map(|word| [word; 32]);
+    } else if mask == FULL {
+        for lane in 0..32 {
+            let words = read(lane)?;
+            (0..WORDS).for_each(|word| out[word][lane] = words[word]);
+        }
+    } else {
+        for lane in lanes_of(mask) {
+            let words = read(lane)?;
+            (0..WORDS).for_each(|word| out[word][lane] = words[word]);
+        }
+    }
+    for (word, value) in (0..).zip(&out) {
+        frame.write(to + word, mask, value);
+    }
+    Ok(())
 }
 
 #[inline(always)]
-fn load_global(
+fn load_global<const WORDS: usize>(
     frame: &mut Frame,
     to: Slot,
     width: Width,
     mask: u32,
     addresses: &[u64; 32],
+    pattern: Pattern,
     global: &GlobalMemory,
 ) -> Result<(), Fault> {
-    if mask == 0 {
-        return Ok(());
-    }
-    let mut index = global.index_of(addresses[mask.trailing_zeros() as usize]);
-    if is_contiguous(mask, width, addresses)
+    let mut index = global.index_of(addresses[mask.trailing_zeros() as usize % 32]);
+    if pattern == Pattern::Contiguous
+        && width.bytes == 4
+        && addresses[0] & 3 == 0
         && let Some(bytes) = global.get(index).and_then(|buffer| buffer.at(addresses[0], 128))
     {
         let target = &mut frame.words[usize::from(to)];
@@ -428,19 +481,19 @@ fn load_global(
         }
         return Ok(());
     }
-    for lane in lanes_of(mask) {
+    let size = usize::from(width.bytes);
+    gather::<WORDS>(frame, to, mask, pattern, |lane| {
         let address = addresses[lane];
         check_alignment("global", address, lane, width)?;
-        let size = width.bytes.into();
-        if global.get(index).and_then(|buffer| buffer.at(address, size)).is_none() {
-            index = global.index_of(address);
+        if let Some(bytes) = global.get(index).and_then(|buffer| buffer.at(address, size)) {
+            return Ok(words_of(width, bytes));
         }
+        index = global.index_of(address);
         match global.get(index).and_then(|buffer| buffer.at(address, size)) {
-            Some(bytes) => write_lane(frame, to, lane, width, bytes),
-            None => return Err(outside_global(address, lane, width, global)),
+            Some(bytes) => Ok(words_of(width, bytes)),
+            None => Err(outside_global(address, lane, width, global)),
         }
-    }
-    Ok(())
+    })
 }
 
 #[inline(always)]
@@ -450,13 +503,16 @@ fn store_global(
     width: Width,
     mask: u32,
     addresses: &[u64; 32],
+    pattern: Pattern,
     global: &mut GlobalMemory,
 ) -> Result<(), Fault> {
     if mask == 0 {
         return Ok(());
     }
     let mut index = global.index_of(addresses[mask.trailing_zeros() as usize]);
-    if is_contiguous(mask, width, addresses)
+    if pattern == Pattern::Contiguous
+        && width.bytes == 4
+        && addresses[0] & 3 == 0
         && let Some(bytes) = global.get_mut(index).and_then(|buffer| buffer.at_mut(addresses[0], 128))
     {
         for (word, chunk) in frame.word(from).iter().zip(bytes.chunks_exact_mut(4)) {
@@ -479,6 +535,7 @@ fn store_global(
     Ok(())
 }
 
+#[cold]
 pub fn outside_shared(address: u32, lane: usize, width: Width, shared: &SharedMemory) -> Fault {
     let neighbourhood = format!("the block has {:#x} to {:#x}", shared.base, shared.data.len());
     let bytes = width.bytes.into();
@@ -486,23 +543,55 @@ pub fn outside_shared(address: u32, lane: usize, width: Width, shared: &SharedMe
 }
 
 #[inline(always)]
-fn load_shared(
+fn load_shared<const WORDS: usize>(
     frame: &mut Frame,
     to: Slot,
     width: Width,
     mask: u32,
     addresses: &[u32; 32],
+    pattern: Pattern,
     shared: &SharedMemory,
 ) -> Result<(), Fault> {
-    for lane in lanes_of(mask) {
+    if mask == 0 {
+        return Ok(());
+    }
+    // Lanes that do not execute read what the first one reads; the write leaves them alone.
+    let first = addresses[mask.trailing_zeros() as usize];
+    let mut settled = [first; 32];
+    let (mut bits, mut lowest, mut highest) = (0, first, first);
+    for lane in 0..32 {
+        settled[lane] = if mask >> lane & 1 == 1 { addresses[lane] } else { first };
+        bits |= settled[lane];
+        lowest = lowest.min(settled[lane]);
+        highest = highest.max(settled[lane]);
+    }
+    let size = u32::from(width.bytes);
+    let inside = lowest >= shared.base && u64::from(highest) + u64::from(size) <= shared.data.len() as u64;
+    if width.bytes >= 4 && bits & (size - 1) == 0 && inside {
+        let mut out = [[0; 32]; WORDS];
+        for lane in 0..32 {
+            let at = settled[lane] as usize;
+            // Always found: the bounds were checked for all lanes.
+            if let Some(bytes) = shared.data.get(at..at + 4 * WORDS) {
+                for word in 0..WORDS {
+                    let chunk = &bytes[4 * word..4 * word + 4];
+                    out[word][lane] = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+                }
+            }
+        }
+        for (word, value) in (0..).zip(&out) {
+            frame.write(to + word, mask, value);
+        }
+        return Ok(());
+    }
+    gather::<WORDS>(frame, to, mask, pattern, |lane| {
         let address = addresses[lane];
         check_alignment("shared", address.into(), lane, width)?;
         match shared.at(address, width.bytes.into()) {
-            Some(bytes) => write_lane(frame, to, lane, width, bytes),
-            None => return Err(outside_shared(address, lane, width, shared)),
+            Some(bytes) => Ok(words_of(width, bytes)),
+            None => Err(outside_shared(address, lane, width, shared)),
         }
-    }
-    Ok(())
+    })
 }
 
 #[inline(always)]
@@ -541,18 +630,4 @@ fn check_local(address: u32, lane: usize, width: Width, local: &LocalMemory) -> 
         bytes,
         neighbourhood,
     }))
-}
-
-/// Lines of a local access: word i of all 32 lanes lies in one 128-byte line.
-fn record_local<const RECORD: bool>(
-    kind: AccessKind,
-    width: Width,
-    mask: u32,
-    base: u64,
-    addresses: &[u32; 32],
-    recorder: &mut Recorder<RECORD>,
-) -> u32 {
-    let place = |lane: usize| base + u64::from(addresses[lane] / 4) * 128 + 4 * lane as u64;
-    let places = std::array::from_fn(place);
-    recorder.lines(Space::Local, kind, width.bytes.into(), mask, &places)
 }

@@ -14,6 +14,9 @@
 //! Numbers: IEEE 754 for floating point; PTX ISA for conversions, shuffles and NaN; see `mufu` for transcendental functions.
 //! Start reading at [`Grid::run_cta`], then `warp.rs`; the canonical tests are `tests/opcodes_*.rs` and `tests/shipped.rs`.
 
+// Loops over the 32 lanes index several arrays at once; written this way they become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
 mod atomic;
 mod banks;
 mod clock;
@@ -59,8 +62,9 @@ use special::Place;
 use storage::{LocalMemory, SharedMemory};
 use warp::{Stop, Tally, Warp};
 
-/// Warp instructions after which a CTA that has not ended is given up: some ten seconds of computing.
-pub const DEFAULT_WATCHDOG: u64 = 200_000_000;
+/// Warp instructions after which a CTA that has not ended is given up: some seconds of computing, some hundred megabytes
+/// of stream. A tile of a large matrix product takes about a million.
+pub const DEFAULT_WATCHDOG: u64 = 20_000_000;
 
 /// Where local memory lies for the coalescer: away from all buffers.
 const LOCAL_WINDOW: u64 = 0x1_0000_0000;
@@ -189,12 +193,13 @@ impl Grid {
         stream.warps.iter_mut().for_each(Vec::clear);
         stream.accesses.clear();
         stream.lines.clear();
-        let accesses = std::mem::take(&mut stream.accesses);
-        let mut recorder = Recorder::<RECORD> { accesses, lines: std::mem::take(&mut stream.lines) };
+        let mut recorder = Recorder::<RECORD>::default();
+        let (accesses, lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
+        recorder.begin(self.program.code.len(), accesses, lines);
         let outcome = self.run_warps(&mut recorder, &mut stream.warps);
         stream.accesses = recorder.accesses;
         stream.lines = recorder.lines;
-        outcome.map_err(|(warp, fault)| self.error(warp, *fault, index))
+        outcome.map_err(|(warp, fault)| self.error(warp, fault, index))
     }
 
     fn begin_cta(&mut self, index: u32) {
@@ -253,7 +258,7 @@ impl Grid {
         }
     }
 
-    fn error(&self, warp: usize, cause: Cause, index: u32) -> ExecError {
+    fn error(&self, warp: usize, cause: Fault, index: u32) -> ExecError {
         let at = self.warps[warp].at as usize;
         let instruction = self.kernel.instructions.get(at).or(self.kernel.instructions.last());
         ExecError {

@@ -144,3 +144,104 @@ fn hyperbolic_tangent(x: f64) -> f64 {
     let squared = power_of_two(2.0 * x.clamp(-20.0, 20.0) * std::f64::consts::LOG2_E);
     (squared - 1.0) / (squared + 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some 300,000 singles from `from` to `to`, evenly spaced in their bits.
+    fn sample(from: f32, to: f32) -> impl Iterator<Item = f32> {
+        let (from, to) = (from.to_bits(), to.to_bits());
+        let step = ((to - from) / 300_000).max(1);
+        (from..=to).step_by(step as usize).map(f32::from_bits)
+    }
+
+    fn of(function: Function, x: f32) -> f64 {
+        f64::from(f32::from_bits(evaluate(function, x.to_bits())))
+    }
+
+    /// Distance in units in the last place of the reference's single.
+    fn ulps(got: f64, want: f64) -> f64 {
+        let unit = f64::from((want as f32).abs().next_up()) - f64::from((want as f32).abs());
+        (got - want).abs() / unit
+    }
+
+    // The reference is the standard library's double precision, good to about one part in 2^52. Bounds: CUDA C++ Programming
+    // Guide, intrinsic functions, and PTX ISA (`*.approx`), as quoted on top.
+
+    #[test]
+    fn reciprocal_within_1_ulp() {
+        for x in sample(f32::MIN_POSITIVE, 8e37) {
+            assert!(ulps(of(Function::Reciprocal, x), 1.0 / f64::from(x)) <= 1.0, "{x}");
+            assert!(ulps(of(Function::Reciprocal, -x), -1.0 / f64::from(x)) <= 1.0, "{x}");
+        }
+    }
+
+    #[test]
+    fn roots_within_documented_relative_error() {
+        for x in sample(f32::MIN_POSITIVE, f32::MAX) {
+            let want = 1.0 / f64::from(x).sqrt();
+            assert!((of(Function::ReciprocalRoot, x) / want - 1.0).abs() <= (-22.9f64).exp2(), "{x}");
+            let want = f64::from(x).sqrt();
+            assert!((of(Function::Root, x) / want - 1.0).abs() <= (-23.0f64).exp2(), "{x}");
+        }
+    }
+
+    #[test]
+    fn power_of_two_within_2_ulp() {
+        for x in sample(1e-6, 126.0).chain(sample(0.49, 0.51)) {
+            assert!(ulps(of(Function::PowerOfTwo, x), f64::from(x).exp2()) <= 2.0, "{x}");
+            assert!(ulps(of(Function::PowerOfTwo, -x), (-f64::from(x)).exp2()) <= 2.0, "{x}");
+        }
+    }
+
+    #[test]
+    fn logarithm_within_documented_absolute_error() {
+        for x in sample(0.5, 2.0) {
+            assert!((of(Function::LogarithmOfTwo, x) - f64::from(x).log2()).abs() <= (-22.0f64).exp2(), "{x}");
+        }
+        for x in sample(f32::MIN_POSITIVE, 0.5).chain(sample(2.0, f32::MAX)) {
+            assert!(ulps(of(Function::LogarithmOfTwo, x), f64::from(x).log2()) <= 2.0, "{x}");
+        }
+    }
+
+    #[test]
+    fn sine_and_cosine_within_documented_absolute_error() {
+        for x in sample(1e-6, 0.5) {
+            for x in [x, -x] {
+                let angle = std::f64::consts::TAU * f64::from(x);
+                assert!((of(Function::Sine, x) - angle.sin()).abs() <= (-20.5f64).exp2(), "{x}");
+                assert!((of(Function::Cosine, x) - angle.cos()).abs() <= (-20.5f64).exp2(), "{x}");
+            }
+        }
+        for x in sample(0.5, 1e4) {
+            let angle = std::f64::consts::TAU * f64::from(x - x.floor());
+            assert!((of(Function::Sine, x) - angle.sin()).abs() <= (-20.5f64).exp2(), "{x}");
+        }
+    }
+
+    #[test]
+    fn hyperbolic_tangent_within_documented_relative_error() {
+        for x in sample(1e-5, 10.0) {
+            assert!((of(Function::HyperbolicTangent, x) / f64::from(x).tanh() - 1.0).abs() <= (-11.0f64).exp2(), "{x}");
+        }
+    }
+
+    #[test]
+    fn edges() {
+        let edge = |function, x: f32| f32::from_bits(evaluate(function, x.to_bits()));
+        assert_eq!(edge(Function::Reciprocal, 0.0), f32::INFINITY);
+        assert_eq!(edge(Function::Reciprocal, -0.0), f32::NEG_INFINITY);
+        assert_eq!(edge(Function::Reciprocal, f32::INFINITY), 0.0);
+        assert_eq!(edge(Function::Reciprocal, 1e-40), f32::INFINITY, "subnormal operands are flushed");
+        assert_eq!(edge(Function::Reciprocal, 3e38), 0.0, "subnormal results are flushed");
+        assert_eq!(edge(Function::PowerOfTwo, f32::NEG_INFINITY), 0.0);
+        assert_eq!(edge(Function::PowerOfTwo, 128.0), f32::INFINITY);
+        assert_eq!(edge(Function::LogarithmOfTwo, 0.0), f32::NEG_INFINITY);
+        assert_eq!(evaluate(Function::LogarithmOfTwo, (-1.0f32).to_bits()), NAN);
+        assert_eq!(evaluate(Function::ReciprocalRoot, 0xffc0_0000), NAN);
+        assert_eq!(evaluate(Function::Sine, f32::INFINITY.to_bits()), NAN);
+        assert_eq!(edge(Function::Cosine, 0.0), 1.0);
+        assert_eq!(edge(Function::Sine, 0.25), 1.0);
+    }
+}

@@ -1,6 +1,6 @@
 //! Special registers: S2R, S2UR, CS2R.
 
-use super::frame::{FULL, Frame, Slot};
+use super::frame::{FULL, Frame, Lanes, Slot};
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 use crate::sass::Operand;
@@ -74,30 +74,24 @@ pub struct Place {
 }
 
 pub fn execute(op: &SpecialOp, frame: &mut Frame, lanes: u32, place: &Place) {
-    let value = |lane: u32| match op.register {
-        Register::Thread(axis) => {
-            let thread = place.first_thread + lane;
-            let [x, y, _] = place.block;
-            match axis {
-                0 => thread % x,
-                1 => thread / x % y,
-                _ => thread / x / y,
-            }
-        }
-        Register::Block(axis) => place.cta[usize::from(axis)],
-        Register::Lane => lane,
-        Register::Zero | Register::Clock => 0,
-        Register::LanesBelow => (1 << lane) - 1,
-        Register::LanesUpTo => FULL >> (31 - lane),
-        Register::LanesAbove => !(FULL >> (31 - lane)),
-        Register::LanesFrom => FULL << lane,
-        Register::OwnLane => 1 << lane,
+    let [x, y, _] = place.block;
+    let each = |f: &dyn Fn(u32) -> u32| std::array::from_fn(|lane| f(lane as u32));
+    let mut out: Lanes = match op.register {
+        Register::Thread(0) => each(&|lane| (place.first_thread + lane) % x),
+        Register::Thread(1) => each(&|lane| (place.first_thread + lane) / x % y),
+        Register::Thread(_) => each(&|lane| (place.first_thread + lane) / x / y),
+        Register::Block(axis) => [place.cta[usize::from(axis)]; 32],
+        Register::Lane => each(&|lane| lane),
+        Register::Zero | Register::Clock => [0; 32],
+        Register::LanesBelow => each(&|lane| (1 << lane) - 1),
+        Register::LanesUpTo => each(&|lane| FULL >> (31 - lane)),
+        Register::LanesAbove => each(&|lane| !(FULL >> (31 - lane))),
+        Register::LanesFrom => each(&|lane| FULL << lane),
+        Register::OwnLane => each(&|lane| 1 << lane),
     };
-    let out = if op.uniform {
-        [value(lanes.trailing_zeros() % 32); 32]
-    } else {
-        std::array::from_fn(|lane| value(lane as u32))
-    };
+    if op.uniform {
+        out = [out[lanes.trailing_zeros() as usize % 32]; 32];
+    }
     let lanes = if op.uniform { FULL } else { lanes };
     frame.write(op.to, lanes, &out);
     if op.wide {

@@ -99,7 +99,7 @@ impl Warp {
                 Op::Float(op) => float::execute(op, frame, mask),
                 Op::Integer(op) => integer::execute(op, frame, mask),
                 Op::Memory(op) => {
-                    access = memory::execute(op, frame, &mut self.local, self.local_base, mask, memories)?;
+                    access = memory::execute(op, frame, &mut self.local, self.local_base, mask, position, memories)?;
                 }
                 Op::Logic(op) => logic::execute(op, frame, mask),
                 Op::Control(op) => {
@@ -109,7 +109,14 @@ impl Warp {
                     let code_len = program.code.len() as u32;
                     match control::execute(op, frame, &mut self.divergence, position, active, lanes, code_len)? {
                         Flow::Next => position += 1,
-                        Flow::Go(path) => (position, active) = (path.at, path.lanes),
+                        Flow::Go(path) => {
+                            // Regions and computed jumps can lead backwards, too.
+                            if self.executed >= until {
+                                self.divergence.suspend(path);
+                                return Ok(Some(Stop::Slice));
+                            }
+                            (position, active) = (path.at, path.lanes);
+                        }
                         Flow::Back(path) => {
                             if self.executed >= until || !self.divergence.is_alone() {
                                 self.divergence.step_back(path);
@@ -126,7 +133,7 @@ impl Warp {
                 Op::Double(op) => double::execute(op, frame, mask),
                 Op::Mufu(op) => mufu::execute(op, frame, mask),
                 Op::Convert(op) => convert::execute(op, frame, mask),
-                Op::Atomic(op) => access = atomic::execute(op, frame, mask, memories)?,
+                Op::Atomic(op) => access = atomic::execute(op, frame, mask, position, memories)?,
                 Op::CrossLane(op) => {
                     if lanes != 0 {
                         crosslane::execute(op, frame, lanes);

@@ -46,6 +46,8 @@ pub struct Bench {
     /// The run is given up after this many cycles.
     pub most_cycles: u64,
     pub check_hazards: bool,
+    /// Step in every cycle instead of skipping those in which nothing can happen. Changes nothing but the time it takes.
+    pub every_cycle: bool,
 }
 
 /// One issued instruction.
@@ -66,6 +68,8 @@ pub struct Outcome {
     pub counters: SmCounters,
     /// False if the run was given up.
     pub finished: bool,
+    /// Producers and consumers without a cycle to spare ([`Sm::tight_pairs`]).
+    pub tight_pairs: Vec<(u32, u32)>,
     /// Warp slots, as in [`Bench::warps`].
     pub slots: Vec<u16>,
 }
@@ -93,7 +97,8 @@ impl SmEnv for Outside<'_> {
     }
 
     fn send(&mut self, request: MemRequest) {
-        self.answers.push_back((self.now + self.latency, MemResponse::to(&request, Stations::default())));
+        let answer = MemResponse::to(&request, Stations::default());
+        self.answers.push_back((self.now + self.latency, answer));
     }
 
     fn cta_done(&mut self, _cta: CtaHandle) {
@@ -127,6 +132,7 @@ impl Bench {
             memory_cycles: 200,
             most_cycles: 1_000_000,
             check_hazards: true,
+            every_cycle: false,
         }
     }
 
@@ -182,10 +188,11 @@ impl Bench {
             if outside.done && sm.is_idle() || next.min(answer) == NEVER {
                 break;
             }
-            now = next.min(answer).max(now + 1);
+            now = if self.every_cycle { now + 1 } else { next.min(answer).max(now + 1) };
         }
         Outcome {
             hazards: sm.hazards().to_vec(),
+            tight_pairs: sm.tight_pairs(),
             counters: sm.counters(now + 1),
             issues: outside.issues,
             reads: outside.reads,

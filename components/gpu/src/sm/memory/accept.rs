@@ -105,27 +105,32 @@ impl Shared {
         let tail = u64::from(op.raw).saturating_sub(accept) + delay + conflict;
         match (op.class, access.space) {
             (OpClass::LoadConstant, _) => self.load_constant(now, now + tail, queued, to),
-            (OpClass::Shuffle, _) | (_, Space::Shared | Space::Constant) => {
-                if op.raw > 0 {
-                    self.release_shared(now + tail, to, core);
-                } else if op.is_global_write() {
-                    // A generic store that turned out to go to shared memory.
-                    core.warps.store_done(usize::from(queued.warp));
-                }
-                if op.raw == 0 {
-                    self.settle(queued.warp, core);
-                }
-            }
-            (_, Space::Global | Space::Local) => self.to_l1(now, tail, queued, to, core),
+            // Also a store or atomic through a generic address that turned out to go to shared memory.
+            (OpClass::Shuffle, _) | (_, Space::Shared | Space::Constant) => self.in_order(now, tail, queued, to, core),
+            // A false guard: nothing to look up.
+            _ if queued.access == NO_ACCESS => self.in_order(now, tail, queued, to, core),
+            (_, Space::Global | Space::Local) => self.through_l1(now, tail, queued, to, core),
         }
         occupied
+    }
+
+    /// What needs no lookup: results come back in order, stores are over.
+    fn in_order(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
+        if queued.op.raw > 0 {
+            self.release_shared(now + tail, to, core);
+            return;
+        }
+        if queued.op.is_global_write() {
+            core.warps.store_done(usize::from(queued.warp));
+        }
+        self.settle(queued.warp, core);
     }
 
     fn passes(&self, bytes: u32) -> u64 {
         u64::from(bytes.div_ceil(self.spec.bytes_per_pass))
     }
 
-    fn to_l1(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
+    fn through_l1(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
         let op = &queued.op;
         let warp = usize::from(queued.warp);
         let (access, _) = self.access(queued);

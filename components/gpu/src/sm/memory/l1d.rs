@@ -17,8 +17,8 @@ use workloads::stream::{LINE_BYTES, Line, SECTOR_BYTES};
 pub(crate) enum Answer {
     /// Line of the L1D: index of its entry.
     Data(u32),
-    /// Line of the instruction cache.
-    Instruction,
+    /// Line of the instruction/constant cache.
+    Instruction { line: u64 },
     /// A store of a warp slot (sub-core, slot, generation of the slot).
     Store { subcore: u8, warp: u8, generation: u16 },
     /// An atomic with result: index of the waiting load.
@@ -29,7 +29,7 @@ impl Answer {
     fn id(self, serial: u64) -> u64 {
         match self {
             Answer::Data(entry) => u64::from(entry),
-            Answer::Instruction => 1 << 56 | serial & 0xffff_ffff,
+            Answer::Instruction { line } => 1 << 56 | line,
             Answer::Store { subcore, warp, generation } => {
                 2 << 56
                     | u64::from(subcore) << 52
@@ -44,7 +44,7 @@ impl Answer {
     pub fn of_id(id: u64) -> Self {
         match id >> 56 {
             0 => Answer::Data(id as u32),
-            1 => Answer::Instruction,
+            1 => Answer::Instruction { line: id & ((1 << 56) - 1) },
             2 => Answer::Store {
                 subcore: (id >> 52 & 0xf) as u8,
                 warp: (id >> 48 & 0xf) as u8,
@@ -219,16 +219,15 @@ impl L1Data {
     }
 
     /// A line for the instruction/constant cache.
-    pub fn fetch(&mut self, address: u64, bytes: u32) {
-        self.serial += 1;
+    pub fn fetch(&mut self, line: u64, bytes: u32) {
         self.instruction_requests.push_back(MemRequest {
-            id: Answer::Instruction.id(self.serial),
+            id: Answer::Instruction { line }.id(0),
             source: 0,
             bytes,
-            address,
+            address: line * u64::from(bytes),
             sectors: 0xf,
             op: MemOp::Read,
-            issued: Femtos(0),
+            issued: Femtos::default(),
         });
     }
 
@@ -236,8 +235,15 @@ impl L1Data {
         self.serial += 1;
         let bytes = sectors.count_ones() * SECTOR_BYTES as u32;
         let at = self.requests.back().map_or(at, |last| last.0.max(at));
-        let request =
-            MemRequest { id: answer.id(self.serial), source: 0, bytes, address, sectors, op, issued: Femtos(0) };
+        let request = MemRequest {
+            id: answer.id(self.serial),
+            source: 0,
+            bytes,
+            address,
+            sectors,
+            op,
+            issued: Femtos::default(),
+        };
         self.requests.push_back((at, request));
     }
 

@@ -65,6 +65,7 @@ pub(crate) struct MemoryPipeline {
     address_unit_free: [u64; SUBCORES],
     accept_free: u64,
     round_robin: usize,
+    issue_to_accept_cycles: u64,
     /// Cycle in which acceptance has to be tried next.
     pub next: u64,
     /// When the last shared-memory result of a sub-core was released: results come in order.
@@ -86,6 +87,7 @@ impl MemoryPipeline {
             address_unit_free: [0; SUBCORES],
             accept_free: 0,
             round_robin: 0,
+            issue_to_accept_cycles: spec.memory.issue_to_accept_cycles.into(),
             next: NEVER,
             shared_released: [0; SUBCORES],
             return_free: [0; SUBCORES],
@@ -99,8 +101,8 @@ impl MemoryPipeline {
 
     pub fn push(&mut self, subcore: u8, queued: Queued) {
         self.queues[usize::from(subcore)].push_back(queued);
-        // An older head of this or another queue is due no later than this one.
-        self.next = self.next.min(queued.issued + 1);
+        // Heads that are older are due no later.
+        self.next = self.next.min(queued.issued + self.issue_to_accept_cycles);
     }
 
     /// Puts a line into the cache behind LDC: a warm start.

@@ -51,22 +51,18 @@ impl SubCore {
     /// Fetches one instruction if a warp has room; whether anything was done.
     pub(super) fn fetch(&mut self, now: u64, shared: &mut Shared) -> bool {
         let w = &self.warps;
-        let mut wanting = w.resident & !w.behind_branch & !self.front.waiting;
-        let room = shared.spec.instruction_buffer_entries;
-        while wanting != 0 {
-            let last = wanting & self.warps.last_issued;
-            let warp = if last != 0 { last.trailing_zeros() as usize } else { self.warps.youngest(wanting) };
-            let next = self.warps.fetched[warp] as usize;
-            if self.warps.buffered[warp] < room && next < self.warps.streams[warp].len() {
-                self.fetch_warp(now, warp, next, shared);
-                return true;
-            }
-            wanting &= !(1 << warp);
+        let wanting = w.wants_fetch & w.resident & !w.behind_branch & !self.front.waiting;
+        if wanting == 0 {
+            return w.resume != 0;
         }
-        self.warps.resume != 0
+        let last = wanting & w.last_issued;
+        let warp = if last != 0 { last.trailing_zeros() as usize } else { w.youngest(wanting) };
+        self.fetch_warp(now, warp, shared);
+        true
     }
 
-    fn fetch_warp(&mut self, now: u64, warp: usize, next: usize, shared: &mut Shared) {
+    fn fetch_warp(&mut self, now: u64, warp: usize, shared: &mut Shared) {
+        let next = self.warps.fetched[warp] as usize;
         let index = self.warps.streams[warp][next].index;
         if !shared.spec.perfect_instruction_cache {
             let code = self.warps.kernels[warp].as_ref().map_or(0, |kernel| kernel.code_address);
@@ -75,7 +71,6 @@ impl SubCore {
                 return;
             }
         }
-        self.warps.fetched[warp] += 1;
         self.warps.fetch_arrives(warp, now + shared.spec.fetch_to_issue_cycles);
         // Behind a taken branch fetch goes on when the branch has issued.
         if self.warps.streams[warp].get(next + 1).is_some_and(|following| following.index != index + 1) {

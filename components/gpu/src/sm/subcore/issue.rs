@@ -22,6 +22,10 @@ impl SubCore {
         let w = &self.warps;
         let mut candidates = w.resident & w.decoded & w.stall_over & w.counters_zero & !w.blocked & !w.constant_wait;
         let mut refused = None;
+        if self.credits == 0 && candidates & w.head_is_memory != 0 {
+            candidates &= !w.head_is_memory;
+            refused = Some(Reason::MemoryQueue);
+        }
         while candidates != 0 {
             let last = candidates & self.warps.last_issued;
             let warp = if last != 0 {
@@ -39,7 +43,8 @@ impl SubCore {
                 }
                 Some(Reason::ConstantMiss) if self.hold_until > now => return Reason::ConstantMiss,
                 Some(reason) => {
-                    refused = refused.or(Some(reason));
+                    // UnitBusy is nearer to issue than MemoryQueue.
+                    refused = Some(refused.map_or(reason, |refused| refused.min(reason)));
                     candidates &= !(1 << warp);
                 }
             }
@@ -67,7 +72,8 @@ impl SubCore {
                 }
                 None
             }
-            Route::Memory => (self.credits == 0).then_some(Reason::MemoryQueue),
+            // Credits were looked at for all warps at once.
+            Route::Memory => None,
             Route::Variable => {
                 let unit = &self.units[usize::from(op.unit)];
                 let oldest = unit.enters[unit.next];

@@ -94,7 +94,7 @@ impl SubCore {
         };
         Self {
             index,
-            warps: Warps::new(),
+            warps: Warps::new(spec.front_end.instruction_buffer_entries),
             front: FrontEnd::new(&spec.front_end),
             control: None,
             allocate: None,

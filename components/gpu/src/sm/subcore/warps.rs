@@ -2,7 +2,7 @@
 
 use super::super::reason::Reason;
 use super::super::spec::MAX_WARPS;
-use super::super::timing::{KernelTiming, OpTiming, WaitKind};
+use super::super::timing::{KernelTiming, OpTiming, Route, WaitKind};
 use super::super::wheel::NEVER;
 use std::sync::Arc;
 use workloads::stream::DynamicOp;
@@ -59,7 +59,13 @@ pub(crate) struct Warps {
     /// Decoded instructions in the buffer.
     arrived: [u8; MAX_WARPS],
     /// Decoded or on the way.
-    pub buffered: [u8; MAX_WARPS],
+    buffered: [u8; MAX_WARPS],
+    /// Places of a warp's instruction buffer.
+    buffer_places: u8,
+    /// There is something to fetch and a place for it.
+    pub wants_fetch: Mask,
+    /// The head goes to the local memory queue.
+    pub head_is_memory: Mask,
     /// Fetch stands behind a taken branch that has not issued.
     pub behind_branch: Mask,
     /// Branches that issued in the last evaluated cycle.
@@ -71,7 +77,7 @@ pub(crate) struct Warps {
 }
 
 impl Warps {
-    pub fn new() -> Self {
+    pub fn new(buffer_places: u8) -> Self {
         let nothing = OpTiming::NOTHING;
         Self {
             resident: 0,
@@ -100,6 +106,9 @@ impl Warps {
             fetched: [0; MAX_WARPS],
             arrived: [0; MAX_WARPS],
             buffered: [0; MAX_WARPS],
+            buffer_places,
+            wants_fetch: 0,
+            head_is_memory: 0,
             behind_branch: 0,
             resume: 0,
             arrivals: [0; 4],
@@ -134,7 +143,7 @@ impl Warps {
         self.fetched[w] = 0;
         self.arrived[w] = 0;
         self.buffered[w] = 0;
-        self.head[w] = kernel.ops[stream[0].index as usize];
+        self.set_head(w, kernel.ops[stream[0].index as usize]);
         self.streams[w] = stream;
         self.kernels[w] = Some(kernel);
         for mask in [
@@ -150,6 +159,7 @@ impl Warps {
             *mask &= !bit;
         }
         self.resident |= bit;
+        self.wants_fetch |= bit;
         self.counters_zero |= bit;
         if first > now { self.stall_until(w, first) } else { self.stall_over |= bit }
     }
@@ -196,7 +206,20 @@ impl Warps {
     #[inline]
     pub fn fetch_arrives(&mut self, warp: usize, at: u64) {
         self.arrivals[(at & 3) as usize] |= 1 << warp;
+        self.fetched[warp] += 1;
         self.buffered[warp] += 1;
+        if self.buffered[warp] == self.buffer_places || self.fetched[warp] as usize == self.streams[warp].len() {
+            self.wants_fetch &= !(1 << warp);
+        }
+    }
+
+    fn set_head(&mut self, warp: usize, head: OpTiming) {
+        self.head[warp] = head;
+        if head.route == Route::Memory {
+            self.head_is_memory |= 1 << warp;
+        } else {
+            self.head_is_memory &= !(1 << warp);
+        }
     }
 
     /// Takes the head out of the buffer and makes the next instruction the head.
@@ -208,7 +231,10 @@ impl Warps {
         if self.arrived[warp] == 0 {
             self.decoded &= !(1 << warp);
         }
-        self.head[warp] = next;
+        if (self.fetched[warp] as usize) < self.streams[warp].len() {
+            self.wants_fetch |= 1 << warp;
+        }
+        self.set_head(warp, next);
         self.check_counters(warp);
     }
 

@@ -1,0 +1,173 @@
+//! The command line as a plain structure. What the words mean is decided by the commands.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A cycle-level hardware architecture simulator.
+#[derive(Debug, Parser)]
+#[command(
+    name = "orrery",
+    version,
+    about = "A cycle-level hardware architecture simulator",
+    after_help = "Without a command, orrery simulates a tiled matrix product on an H100.\n\n\
+                  Example: orrery run rtx-a6000 saxpy\n\n\
+                  Exit codes: 0 fine, 1 a check failed or a run did not end, 2 wrong input, 101 a fault of orrery."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true, display_order = 100)]
+    pub json: bool,
+    /// Threads to use; 0 takes all cores. Results do not depend on it
+    #[arg(long, global = true, display_order = 101, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Parts the machine is split into for the threads; 0 lets orrery choose. Results do not depend on it
+    #[arg(long, global = true, display_order = 102, value_name = "N", default_value_t = 0)]
+    pub shards: usize,
+    /// No progress and no hints
+    #[arg(long, short, global = true, display_order = 103)]
+    pub quiet: bool,
+    /// Folder for the files of a run, or `none` [default: out/<machine>-<workload>]
+    #[arg(long, short, global = true, display_order = 104, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Simulate a workload on a machine
+    #[command(after_help = "Examples:\n  \
+                            orrery run                                  the tiled sgemm on an H100\n  \
+                            orrery run rtx-a6000 softmax                another machine, another kernel\n  \
+                            orrery run h100-pcie sgemm --set part.sm.count=66\n  \
+                            orrery run my-gpu.toml my-launch.toml --json")]
+    Run(RunArgs),
+    /// Check machines, launches, listings and suites without running them
+    #[command(after_help = "Examples:\n  \
+                            orrery check my-gpu.toml my-launch.toml\n  \
+                            orrery check                                everything that ships with orrery")]
+    Check(CheckArgs),
+    /// List what ships with orrery, a line each
+    #[command(after_help = "Example: orrery list machines")]
+    List(ListArgs),
+    /// Compare with references: measurements, published figures, other simulators
+    #[command(after_help = "Examples:\n  \
+                            orrery validate                             all suites\n  \
+                            orrery validate sm-examples --all           one suite, every case shown\n  \
+                            orrery validate sm-examples --update-report validation/report")]
+    Validate(ValidateArgs),
+    /// Look into traces and kernels
+    #[command(subcommand, after_help = "Example: orrery trace info sgemm_tiled")]
+    Trace(TraceCommand),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// A shipped machine or the path of a machine file [default: h100-pcie]
+    pub machine: Option<String>,
+    /// A shipped workload or the path of a launch file [default: sgemm]
+    pub workload: Option<String>,
+    /// Override a key of the machine, for instance part.sm.count=66; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Write a timeline that opens in Perfetto, of the cycles FROM..TO [default: 0..20000]
+    #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
+    pub timeline: Option<Range<u64>>,
+    /// Write roofline.svg and roofline.png
+    #[arg(long)]
+    pub plots: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Machine files, launch files, listings, suite folders, or names of shipped machines and workloads
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only this kind
+    pub what: Option<Listed>,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Listed {
+    Machines,
+    Workloads,
+    Suites,
+    Components,
+}
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Shipped suites or folders with a suite.toml; all shipped ones if none is given
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
+    /// Show every case, also in long suites
+    #[arg(long)]
+    pub all: bool,
+    /// Write the page and the figure of each suite into a folder
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "validation/report")]
+    pub update_report: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TraceCommand {
+    /// What was understood of a SASS listing: functions, opcodes, registers, control bits
+    #[command(after_help = "Example: cuobjdump -sass my.cubin > my.sass && orrery trace info my.sass")]
+    Info {
+        /// A listing as `cuobjdump -sass` prints it (`.sass`, `.sass.zst`), or the name of a shipped kernel
+        #[arg(value_name = "FILE")]
+        file: String,
+    },
+}
+
+/// `FROM..TO`, both cycles.
+fn cycles(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("`{text}` is not a range of cycles such as 0..20000");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let range = from.trim().parse().map_err(|_| wrong())?..to.trim().parse().map_err(|_| wrong())?;
+    if range.is_empty() { Err(format!("the range {text} is empty")) } else { Ok(range) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_takes_the_common_options() {
+        let cli = Cli::try_parse_from(["orrery", "--json", "-o", "none"]).unwrap();
+        assert!(cli.command.is_none() && cli.common.json);
+    }
+
+    #[test]
+    fn a_timeline_has_a_window() {
+        let window = |arguments: &[&str]| match Cli::try_parse_from(arguments).map_err(|e| e.to_string())?.command {
+            Some(Command::Run(run)) => Ok::<_, String>(run.timeline),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(window(&["orrery", "run"]), Ok(None));
+        assert_eq!(window(&["orrery", "run", "--timeline", "h200"]), Ok(Some(0..20_000)));
+        assert_eq!(window(&["orrery", "run", "--timeline=5..7"]), Ok(Some(5..7)));
+        assert!(window(&["orrery", "run", "--timeline=7..5"]).unwrap_err().contains("is empty"));
+        assert!(window(&["orrery", "run", "--timeline=7"]).unwrap_err().contains("such as 0..20000"));
+    }
+}

@@ -1,0 +1,7 @@
+//! One file a command: resolve the words, call, print.
+
+pub mod check;
+pub mod list;
+pub mod run;
+pub mod trace;
+pub mod validate;

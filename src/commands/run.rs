@@ -1,0 +1,80 @@
+//! `orrery run`: simulate, report, leave the files.
+
+use crate::cli::{Common, RunArgs};
+use crate::failure::{Complaint, Failure};
+use crate::output::{Folder, Progress, print, print_json};
+use crate::report;
+use crate::result::RunResult;
+use crate::simulate::{Request, simulate};
+
+/// What is run when nothing is named.
+const MACHINE: &str = "h100-pcie";
+const WORKLOAD: &str = "sgemm";
+
+/// Runs a workload on a machine.
+pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
+    let request = Request {
+        machine: args.machine.clone().unwrap_or_else(|| MACHINE.to_string()),
+        workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.to_string()),
+        sets: args.sets.clone(),
+        threads: common.threads,
+        shards: common.shards,
+        timeline: args.timeline.clone(),
+    };
+    let progress = Progress::of_run(common.quiet);
+    let finished = simulate(&request, &mut |cycle| progress.cycle(cycle));
+    progress.finish();
+    let finished = finished?;
+    let result = &finished.result;
+    let folder = Folder::choose(common.out.as_deref(), &result.machine, &result.workload);
+    folder.write(result)?;
+    if args.plots {
+        folder.write_plots(result)?;
+    }
+    if let (Some(timeline), Some(path)) = (&finished.timeline, folder.file("timeline.perfetto-trace")) {
+        timeline.write(&path).map_err(|error| Failure::cannot_write(&path, &error))?;
+    }
+    if common.json {
+        print_json(&result.to_json());
+    } else {
+        let shown = if common.quiet { report::text(result) } else { report::text(result) + &hints(&request, result) };
+        print(&shown);
+        if let Folder::At(path) = &folder {
+            print(&format!("wrote {}\n", path.display()));
+        }
+    }
+    match finished.wrong {
+        None => Ok(()),
+        Some(wrong) => Err(Failure::Run(Complaint::new(wrong).help(
+            "the simulated kernel computed something else than its reference: a wrong reference or launch, or a fault of orrery",
+        ))),
+    }
+}
+
+/// What it cost, and what to try next.
+fn hints(request: &Request, result: &RunResult) -> String {
+    let wall = &result.wall;
+    let (machine, workload) = (&request.machine, &request.workload);
+    let other = if machine == "rtx-a6000" { "h100-sxm" } else { "rtx-a6000" };
+    let next = [
+        (format!("orrery run {other} {workload}"), "the same on another GPU"),
+        (format!("orrery run {machine} {workload} --set part.sm.count=66"), "change anything"),
+        (format!("orrery run {machine} {workload} --timeline"), "every warp over time, for ui.perfetto.dev"),
+        ("orrery list".to_string(), "all machines and workloads"),
+        ("orrery validate sm-examples".to_string(), "how far to trust these numbers"),
+    ];
+    let width = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let shards = match wall.ticks_per_shard.len() {
+        1 => "one shard".to_string(),
+        shards => format!("{shards} shards"),
+    };
+    let mut out = format!(
+        "\nsimulated in {} s: {} kilo-cycles/s on {shards}\n\nnext:\n",
+        report::significant(wall.seconds),
+        report::significant(wall.cycles_per_second / 1e3),
+    );
+    for (command, what) in next {
+        out.push_str(&format!("  {command:<width$}  {what}\n"));
+    }
+    out + "\n"
+}

@@ -1,0 +1,240 @@
+//! From the words of the command line to a result: resolve, build, run, sum up.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use gpu::sm::Issued;
+use machine::gpu::{GpuError, GpuResult, GpuShape, GpuSimulation};
+use serde_json::Value;
+use sim_core::{MachineFile, Plan, Progress as Reached, RunError, StatsNode};
+use workloads::sass::exec::ExecError;
+use workloads::sass::{Kernel, Launch};
+
+use crate::catalog;
+use crate::failure::{Complaint, Failure};
+use crate::issue_timeline::IssueTimeline;
+use crate::report::{significant, thousands};
+use crate::result::{Breakdown, Highlight, Roofline, RunResult, Simulated, Wall, peak_rss_bytes};
+use crate::timeline::Timeline;
+
+/// What is to be simulated, and how.
+pub struct Request {
+    pub machine: String,
+    pub workload: String,
+    /// `key=value`, applied to the machine.
+    pub sets: Vec<String>,
+    pub threads: usize,
+    pub shards: usize,
+    /// Cycles of the timeline, if one is wanted.
+    pub timeline: Option<std::ops::Range<u64>>,
+}
+
+/// A finished run with what was recorded on the way.
+pub struct Finished {
+    pub result: RunResult,
+    pub timeline: Option<Timeline>,
+    /// The comparison with the workload's reference failed: what is wrong.
+    pub wrong: Option<String>,
+}
+
+/// Runs a request; `progress` is told the cycle now and then.
+pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Finished, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let launch = catalog::launch(&request.workload)?;
+    let shape = GpuShape::of(&file)?;
+    let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
+    let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
+    let mut simulation = GpuSimulation::new(&file, &kernel, &launch, plan).map_err(failure)?;
+    let recorder = request.timeline.clone().map(|window| {
+        let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
+        let recorder = Arc::new(Mutex::new(IssueTimeline::new(&title, window, &kernel)));
+        let machine = simulation.machine_mut();
+        let sms = IssueTimeline::shown_sms(machine);
+        let listener = recorder.clone();
+        machine.listen::<Issued>(move |stated| {
+            let mut recorder = listener.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            recorder.issued(sms.get(&stated.component).copied(), &stated.fact);
+        });
+        recorder
+    });
+    let start = Instant::now();
+    let hertz = shape.clock_hz as f64;
+    let run = simulation.run(&mut |reached: Reached| progress((reached.time.as_seconds() * hertz) as u64));
+    let run = run.map_err(failure)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let wrong = run.check.as_ref().filter(|check| !check.passed()).map(|check| match &check.first_failure {
+        Some(first) => format!(
+            "{} of {} elements differ from the reference `{}`; the first is {}[{}]: {} instead of {}",
+            check.failures, check.elements, check.reference, first.buffer, first.element, first.got, first.want
+        ),
+        None => {
+            format!("{} of {} elements differ from the reference `{}`", check.failures, check.elements, check.reference)
+        }
+    });
+    let wall = Wall {
+        seconds,
+        cycles_per_second: run.cycles as f64 / seconds,
+        peak_rss_bytes: peak_rss_bytes(),
+        threads: plan.thread_count(),
+        ticks_per_shard: run.outcome.shards.iter().map(|shard| shard.ticks).collect(),
+    };
+    let timeline = recorder.map(|recorder| {
+        let mut recorder = recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        recorder.finish()
+    });
+    let result = summary(request, &file, &kernel, &launch, run, wall);
+    Ok(Finished { result, timeline, wrong })
+}
+
+fn summary(
+    request: &Request,
+    file: &MachineFile,
+    kernel: &Kernel,
+    launch: &Launch,
+    run: GpuResult,
+    wall: Wall,
+) -> RunResult {
+    let clock_ghz = run.shape.clock_hz as f64 / 1e9;
+    RunResult {
+        machine: file.name.clone(),
+        machine_description: catalog::text_of(file, "description").to_string(),
+        workload: request.workload.clone(),
+        workload_description: launch.description.clone(),
+        config_hash: config_hash(file, kernel, launch),
+        seed: file.seed,
+        simulated: Simulated { cycles: run.cycles, time_ns: run.time.as_ns(), clock_ghz },
+        wall,
+        measured: None,
+        expected_error: None,
+        breakdown: breakdown(&run.stats),
+        roofline: roofline(file, &run),
+        highlights: highlights(launch, &run),
+        stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
+        machine_toml: file.to_toml(),
+    }
+}
+
+/// The sub-core-cycles of all SMs.
+fn breakdown(stats: &StatsNode) -> Breakdown {
+    let empty = || Breakdown::of("subcore_cycles", "sub-core-cycles", Vec::new());
+    stats.breakdown_at("sm.subcore_cycles").cloned().unwrap_or_else(empty)
+}
+
+/// Single precision over the traffic between the SMs and the memory behind them.
+fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
+    let bandwidth = file.document().root().at("part.memory.bandwidth_gb_per_s")?;
+    let peak_gb_per_s = match bandwidth.value {
+        sim_core::config::Value::Float(value) => value,
+        sim_core::config::Value::Integer(value) => value as f64,
+        _ => return None,
+    };
+    let bytes = run.stats.value("memory.read_bytes")? + run.stats.value("memory.written_bytes")?;
+    let (sms, ghz) = (run.shape.sms, run.shape.clock_hz as f64 / 1e9);
+    let lanes = run.shape.peak_f32_flop_per_s() / 2.0 / sms as f64 / run.shape.clock_hz as f64;
+    Some(Roofline {
+        flops: run.executed.flops_f32,
+        bytes,
+        level: "L2".to_string(),
+        peak_tflop_per_s: run.shape.peak_f32_flop_per_s() / 1e12,
+        peak_gb_per_s,
+        peak_formula: format!("{sms} SMs × {} FP32 lanes × 2 × {} GHz", significant(lanes), significant(ghz)),
+        time_ns: run.time.as_ns(),
+    })
+}
+
+fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
+    let mut highlights = Vec::new();
+    let mut add = |name: &str, value: String| highlights.push(Highlight { name: name.to_string(), value });
+    let sms = run.shape.sms as f64;
+    let instructions = run.executed.warp_instructions;
+    add(
+        "blocks",
+        format!("{} of {} threads on {} SMs", thousands(launch.blocks()), launch.threads_per_block(), run.shape.sms),
+    );
+    add("warp instructions", thousands(instructions));
+    let ipc = instructions as f64 / run.cycles.max(1) as f64;
+    add("IPC", format!("{} in all, {} an SM of at most 4", significant(ipc), significant(ipc / sms)));
+    let sectors = |name: &str| run.stats.value(&format!("sm.l1_{name}")).unwrap_or(0);
+    let (hits, misses) = (sectors("sector_hits"), sectors("sector_misses"));
+    if hits + misses > 0 {
+        let rate = 100.0 * hits as f64 / (hits + misses) as f64;
+        add("L1 hit rate", format!("{rate:.1} % of {} sectors", thousands(hits + misses)));
+    }
+    if let Some(check) = &run.check {
+        let verdict = if check.passed() { "right" } else { "WRONG" };
+        let error = match check.max_abs_error {
+            0.0 => "exact".to_string(),
+            error => format!("largest error {error:.1e}"),
+        };
+        add(
+            "result",
+            format!("{verdict}: {} elements against `{}`, {error}", thousands(check.elements), check.reference),
+        );
+    }
+    highlights
+}
+
+/// Over the resolved machine (the seed is part of it) and the workload's content, wherever its files lie (D11).
+fn config_hash(file: &MachineFile, kernel: &Kernel, launch: &Launch) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    add(&file.to_toml());
+    add(&format!("{:?}", (&launch.kernel, launch.grid, launch.block, launch.dynamic_shared_bytes)));
+    for argument in &launch.arguments {
+        add(&format!("{:?}", (&argument.name, argument.element, &argument.value)));
+    }
+    add(&format!("{:?}", (&kernel.name, &kernel.arch, &kernel.metadata)));
+    for instruction in &kernel.instructions {
+        add(&format!("{:?}", (&instruction.text, instruction.control, instruction.encoding)));
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// What the user reads when a simulation cannot be built or run.
+pub fn failure(error: GpuError) -> Failure {
+    match error {
+        GpuError::Config(errors) => errors.into(),
+        GpuError::Workload(error) => error.into(),
+        GpuError::Execution(error) => execution(&error),
+        GpuError::Run(error @ RunError::Deadlock(_)) => Failure::Run(Complaint::new(error.to_string())),
+        GpuError::Run(error) => Complaint::new(error.to_string()).into(),
+    }
+}
+
+/// A warp did what the hardware would refuse: the workload's fault, shown at its instruction.
+fn execution(error: &ExecError) -> Failure {
+    let place = format!("block {:?}, warp {}", error.cta, error.warp);
+    Complaint::new(format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause))
+        .at_line(&error.file, error.line)
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(sets: &[&str], workload: &str) -> String {
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        let file = catalog::machine("h100-pcie", &sets).unwrap();
+        let launch = catalog::launch(workload).unwrap();
+        config_hash(&file, &catalog::kernel(&launch, "sm_90").unwrap(), &launch)
+    }
+
+    #[test]
+    fn the_hash_is_of_the_contents() {
+        let reference = hash(&[], "vectoradd");
+        assert_eq!(reference, hash(&[], "vectoradd"));
+        assert_eq!(reference, hash(&["part.sm.count=114"], "vectoradd"), "an override to the same value");
+        assert_ne!(reference, hash(&["part.sm.count=4"], "vectoradd"));
+        assert_ne!(reference, hash(&[], "saxpy"));
+
+        // The same launch under another path is the same workload.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/launches/vectoradd.toml"), &path).unwrap();
+        assert_eq!(reference, hash(&[], path.to_str().unwrap()));
+    }
+}

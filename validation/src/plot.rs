@@ -1,0 +1,238 @@
+//! Figures, as SVG and as PNG, with the font that ships with the project.
+//!
+//! All use of the plotting crate is in this file.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+use crate::files::temporary_beside;
+
+/// DejaVu Sans; terms in `validation/fonts/LICENSE-DejaVu.txt`.
+static FONT: &[u8] = include_bytes!("../fonts/DejaVuSans.ttf");
+/// The name in the files. A viewer without the font takes another sans-serif face.
+const FAMILY: &str = "DejaVu Sans, sans-serif";
+
+/// Why a figure was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    #[error("the figure needs points, and values above zero on a logarithmic axis")]
+    NothingToDraw,
+    #[error("{path}: a figure is written as .svg or .png")]
+    UnknownFormat { path: String },
+    #[error("the figure cannot be drawn: {0}")]
+    Drawing(String),
+    #[error("{path}: {error}")]
+    Write { path: String, error: std::io::Error },
+}
+
+/// Our values over the references, both axes logarithmic, with the diagonal where they are equal and thin lines at ±10 %.
+#[derive(Clone, Copy, Debug)]
+pub struct Scatter<'a> {
+    pub title: &'a str,
+    pub x_label: &'a str,
+    pub y_label: &'a str,
+    /// (reference, ours), all above zero.
+    pub points: &'a [(f64, f64)],
+}
+
+/// Attainable performance over arithmetic intensity, with the point that a run reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Roofline<'a> {
+    pub title: &'a str,
+    pub peak_tflop_per_s: f64,
+    pub peak_gb_per_s: f64,
+    pub intensity_flop_per_byte: f64,
+    pub achieved_tflop_per_s: f64,
+}
+
+impl Scatter<'_> {
+    /// Writes the figure; the format is that of the path's extension.
+    ///
+    /// # Errors
+    /// See [`PlotError`].
+    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
+        if self.points.is_empty() || self.points.iter().any(|(x, y)| *x <= 0.0 || *y <= 0.0) {
+            return Err(PlotError::NothingToDraw);
+        }
+        render(path, (640, 640), self)
+    }
+}
+
+impl Roofline<'_> {
+    /// Writes the figure; the format is that of the path's extension.
+    ///
+    /// # Errors
+    /// See [`PlotError`].
+    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
+        let all = [self.peak_tflop_per_s, self.peak_gb_per_s, self.intensity_flop_per_byte, self.achieved_tflop_per_s];
+        if all.iter().any(|value| !value.is_finite() || *value <= 0.0) {
+            return Err(PlotError::NothingToDraw);
+        }
+        render(path, (720, 480), self)
+    }
+}
+
+/// Something that can be drawn on any backend.
+trait Figure {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String>;
+}
+
+impl Figure for Scatter<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        let low = self.points.iter().map(|(x, y)| x.min(*y)).fold(f64::INFINITY, f64::min) / 1.3;
+        let high = self.points.iter().map(|(x, y)| x.max(*y)).fold(0.0, f64::max) * 1.3;
+        area.fill(&WHITE).map_err(text)?;
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, (FAMILY, 18))
+            .margin(16)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .build_cartesian_2d((low..high).log_scale(), (low..high).log_scale())
+            .map_err(text)?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x_label)
+            .y_desc(self.y_label)
+            .label_style((FAMILY, 13))
+            .axis_desc_style((FAMILY, 14))
+            .light_line_style(WHITE)
+            .bold_line_style(BLACK.mix(0.12))
+            .x_label_formatter(&|value| crate::report::number(*value))
+            .y_label_formatter(&|value| crate::report::number(*value))
+            .draw()
+            .map_err(text)?;
+        for (factor, style) in [(1.0, BLACK.mix(0.8)), (1.1, BLACK.mix(0.25)), (1.0 / 1.1, BLACK.mix(0.25))] {
+            // Where y = factor × x enters and leaves the square.
+            let ends = [low * f64::max(1.0, 1.0 / factor), high * f64::min(1.0, 1.0 / factor)].map(|x| (x, x * factor));
+            chart.draw_series(LineSeries::new(ends, style)).map_err(text)?;
+        }
+        let dots = self.points.iter().map(|&point| Circle::new(point, 4, BLUE.mix(0.6).filled()));
+        chart.draw_series(dots).map_err(text)?;
+        area.present().map_err(text)
+    }
+}
+
+impl Figure for Roofline<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        let ridge = 1e3 * self.peak_tflop_per_s / self.peak_gb_per_s;
+        let roof = |intensity: f64| (intensity * self.peak_gb_per_s / 1e3).min(self.peak_tflop_per_s);
+        let left = (ridge / 100.0).min(self.intensity_flop_per_byte / 3.0);
+        let right = (ridge * 100.0).max(self.intensity_flop_per_byte * 3.0);
+        let bottom = roof(left).min(self.achieved_tflop_per_s / 3.0);
+        let top = self.peak_tflop_per_s.max(self.achieved_tflop_per_s) * 3.0;
+        area.fill(&WHITE).map_err(text)?;
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, (FAMILY, 18))
+            .margin(16)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .build_cartesian_2d((left..right).log_scale(), (bottom..top).log_scale())
+            .map_err(text)?;
+        chart
+            .configure_mesh()
+            .x_desc("arithmetic intensity (FLOP/byte)")
+            .y_desc("performance (TFLOP/s)")
+            .label_style((FAMILY, 13))
+            .axis_desc_style((FAMILY, 14))
+            .light_line_style(WHITE)
+            .bold_line_style(BLACK.mix(0.12))
+            .x_label_formatter(&|value| crate::report::number(*value))
+            .y_label_formatter(&|value| crate::report::number(*value))
+            .draw()
+            .map_err(text)?;
+        let line = [left, ridge, right].map(|x| (x, roof(x)));
+        chart.draw_series(LineSeries::new(line, BLACK.stroke_width(2))).map_err(text)?;
+        let point = (self.intensity_flop_per_byte, self.achieved_tflop_per_s);
+        chart.draw_series([Circle::new(point, 6, BLUE.filled())]).map_err(text)?;
+        area.present().map_err(text)
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Draws into a temporary file beside `path`, then renames: a failed figure leaves no half of one.
+fn render(path: &Path, size: (u32, u32), figure: &impl Figure) -> Result<(), PlotError> {
+    register()?;
+    let shown = path.display().to_string();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| PlotError::Write { path: shown.clone(), error })?;
+    }
+    let temporary = temporary_beside(path);
+    let drawn = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => figure.draw(&SVGBackend::new(&temporary, size).into_drawing_area()),
+        Some("png") => figure.draw(&BitMapBackend::new(&temporary, size).into_drawing_area()),
+        _ => return Err(PlotError::UnknownFormat { path: shown }),
+    };
+    let result = drawn
+        .map_err(PlotError::Drawing)
+        .and_then(|()| std::fs::rename(&temporary, path).map_err(|error| PlotError::Write { path: shown, error }));
+    if result.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    result
+}
+
+/// Registers the font, once a process.
+fn register() -> Result<(), PlotError> {
+    static DONE: OnceLock<bool> = OnceLock::new();
+    let fine = DONE.get_or_init(|| register_font(FAMILY, FontStyle::Normal, FONT).is_ok());
+    if *fine { Ok(()) } else { Err(PlotError::Drawing("the shipped font is not readable".to_string())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scatter(points: &[(f64, f64)]) -> Scatter<'_> {
+        Scatter { title: "A suite", x_label: "reference (cycles)", y_label: "orrery (cycles)", points }
+    }
+
+    #[test]
+    fn svg_and_png_are_whole_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let points = [(1.0, 1.1), (10.0, 9.0), (300.0, 310.0)];
+        for name in ["a.svg", "a.png"] {
+            scatter(&points).write(&folder.path().join(name)).unwrap();
+        }
+        let svg = std::fs::read_to_string(folder.path().join("a.svg")).unwrap();
+        assert!(svg.trim_end().ends_with("</svg>"));
+        assert_eq!(svg.matches("<circle").count(), points.len(), "one dot a case");
+        assert!(svg.contains("reference (cycles)") && svg.contains("DejaVu Sans"));
+        let png = std::fs::read(folder.path().join("a.png")).unwrap();
+        assert!(png.starts_with(b"\x89PNG") && png.windows(4).any(|w| w == b"IEND"));
+    }
+
+    #[test]
+    fn the_roofline_bends_at_the_ridge() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("roof.svg");
+        let figure = Roofline {
+            title: "sgemm",
+            peak_tflop_per_s: 51.2,
+            peak_gb_per_s: 2000.0,
+            intensity_flop_per_byte: 8.0,
+            achieved_tflop_per_s: 9.0,
+        };
+        figure.write(&path).unwrap();
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(svg.matches("<circle").count(), 1);
+        let broken = Roofline { achieved_tflop_per_s: 0.0, ..figure };
+        assert!(matches!(broken.write(&path), Err(PlotError::NothingToDraw)));
+    }
+
+    #[test]
+    fn nothing_to_draw_and_unknown_formats_are_errors_that_leave_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(scatter(&[]).write(&folder.path().join("a.svg")), Err(PlotError::NothingToDraw)));
+        assert!(matches!(scatter(&[(0.0, 1.0)]).write(&folder.path().join("a.svg")), Err(PlotError::NothingToDraw)));
+        let unknown = scatter(&[(1.0, 1.0)]).write(&folder.path().join("a.pdf"));
+        assert!(matches!(unknown, Err(PlotError::UnknownFormat { .. })));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
