@@ -180,7 +180,8 @@ fn names_that_do_not_exist() {
 fn kernels_that_go_wrong() {
     let end = program(&[], Mode::All).len() * 16;
     let spin = format!("BRA {:#x}", end - 32);
-    let cases: [(&str, &[&str]); 11] = [
+    let region = format!("BSSY B0, {:#x}", end - 32);
+    let cases: [(&str, &[&str]); 13] = [
         ("behind a buffer", &["LDG.E R20, [R2.64+0x1000]"]),
         ("before a buffer", &["STG.E [R2.64+-0x400], R20"]),
         ("null pointer", &["MOV R24, RZ", "MOV R25, RZ", "LDG.E R20, [R24.64]"]),
@@ -191,6 +192,8 @@ fn kernels_that_go_wrong() {
         ("computed jump", &["MOV R24, 0x7", "BRX R24 -0x10"]),
         ("barrier", &["ISETP.GE.AND P1, PT, R0, 0x20, PT", "@P1 BAR.SYNC 0x1", "@!P1 BAR.SYNC 0x2"]),
         ("spin", &["NOP", &spin]),
+        ("spin by a region", &[&region, "BSYNC B0"]),
+        ("spin by a computed jump", &["MOV R24, RZ", "BRX R24 -0xf0"]),
         ("trap", &["BPT.TRAP 0x1"]),
     ];
     let mut text = String::new();

@@ -89,7 +89,21 @@ proptest! {
             *abc = [a.into(), b.into(), c.to_bits().into()];
         }
         check(&x, &["FFMA R20, R10, R12, R14"], |a, b, c| bits(f(a).mul_add(f(b), f(c))));
+        // Next to the middle of two singles, by less than a double can tell: rounding twice gives the wrong one.
+        for (index, abc) in x.abc.iter_mut().enumerate() {
+            let offset = 1 + (low + index as u32) % 64;
+            // (1 + i·2^-23) · (1 − i·2^-23) = 1 − i²·2^-46, times half a unit of c.
+            let b = (1.0 - offset as f32 * 2f32.powi(-23)) * 2f32.powi(-24);
+            let b = if abc[1] & 1 == 1 { -b } else { b };
+            let c = abc[2] as u32 & 0x807f_ffff | 0x3f80_0000;
+            *abc = [u64::from(0x3f80_0000 + offset), b.to_bits().into(), c.into()];
+        }
+        check(&x, &["FFMA R20, R10, R12, R14"], |a, b, c| bits(f(a).mul_add(f(b), f(c))));
+        check(&x, &["FFMA R20, R10, -R12, -R14"], |a, b, c| bits(f(a).mul_add(-f(b), -f(c))));
         // Subnormal results.
+        for abc in &mut x.abc {
+            abc[1] = u64::from(moderate(abc[1] as u32));
+        }
         for abc in &mut x.abc {
             abc[0] = u64::from(abc[0] as u32 - (100 << 23));
             abc[1] = u64::from(abc[1] as u32 - (40 << 23));

@@ -1,6 +1,8 @@
 //! The banks of one channel in time: which rows are open and when each command may come next.
 //!
+//! ```text
 //!   issue(command, place, tick) ─▶ ready times of [bank] · [rank] raised by the compiled table ─▶ earliest(command, place)
+//! ```
 //!
 //! Models: every pairwise rule of a [`ConstraintTable`], the open rows, the count of each command. The rules of five
 //! levels are kept as two sets of ready times: one line of times a bank (bank and bank-group rules) and one a rank
@@ -32,7 +34,7 @@ const fn bank_class(c: Command) -> usize {
         Command::Act => 0,
         Command::PrePb => 1,
         Command::Rd | Command::RdA => 2,
-        Command::Wr | Command::WrA => 3,
+        Command::Wr | Command::WrA | Command::Upd => 3,
         Command::RefPb => 4,
         Command::RfmPb => 5,
         // Commands to a whole pseudo channel have no time of a single bank.
@@ -149,6 +151,13 @@ impl Banks {
     #[inline]
     pub fn bank_ready(&self, c: Command, bank: u32) -> Tick {
         self.bank_ready[bank as usize][bank_class(c)]
+    }
+
+    /// The ready times of a command in the banks of a rank: a line a bank, and the place in each line.
+    #[inline]
+    pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> (&[[Tick; BANK_CLASSES]], usize) {
+        let per_rank = self.org.banks_per_rank() as usize;
+        (&self.bank_ready[rank * per_rank..(rank + 1) * per_rank], bank_class(c) & (BANK_CLASSES - 1))
     }
 
     /// The part of a command's ready time that rank, pseudo channel and channel set.
@@ -273,7 +282,7 @@ impl Raises {
 const fn rank_class(c: Command) -> usize {
     match c {
         Command::RdA => Command::Rd as usize,
-        Command::WrA => Command::Wr as usize,
+        Command::WrA | Command::Upd => Command::Wr as usize,
         c => c as usize,
     }
 }

@@ -1,6 +1,8 @@
 //! The protocol checker: is a stream of commands legal?
 //!
+//! ```text
 //!   command trace ─▶ state · pairwise rules · buses · clock edges · power ─▶ violations
+//! ```
 //!
 //! Models: every rule of a [`ConstraintTable`], recomputed from the times of the commands themselves; bank states; one
 //! command a bus at a time; the edges of half-clock commands; nothing to a sleeping pseudo channel.
@@ -119,16 +121,11 @@ struct RuleHistory {
 impl Checker {
     /// A checker for a channel that starts with all banks closed. `check_falling_edges` adds the rule of half-clock
     /// precharges, which Ramulator 2 does not have.
-    pub fn new(
-        generation: Generation,
-        org: Organisation,
-        table: &ConstraintTable,
-        check_falling_edges: bool,
-    ) -> Self {
-        let rules = table.pairs.iter().map(|rule| RuleHistory {
-            rule: *rule,
-            nodes: vec![Vec::new(); nodes(&org, rule.level) as usize],
-        });
+    pub fn new(generation: Generation, org: Organisation, table: &ConstraintTable, check_falling_edges: bool) -> Self {
+        let rules = table
+            .pairs
+            .iter()
+            .map(|rule| RuleHistory { rule: *rule, nodes: vec![Vec::new(); nodes(&org, rule.level) as usize] });
         Checker {
             rules: rules.collect(),
             open: vec![None; org.banks() as usize],
@@ -220,7 +217,7 @@ impl Checker {
         let row = || self.open[self.org.flat_bank(&c.place) as usize];
         match c.command {
             Act | RefPb | RfmPb => row().map(|_| Breach::RowOpen),
-            Rd | Wr | RdA | WrA => (row() != Some(c.place.row)).then_some(Breach::RowNotOpen),
+            Rd | Wr | RdA | WrA | Upd => (row() != Some(c.place.row)).then_some(Breach::RowNotOpen),
             RefAb | RfmAb | SrEnter => self.banks_of(pc).any(|b| self.open[b].is_some()).then_some(Breach::RowOpen),
             PrePb | PreAb | PdEnter | PdExit | SrExit => None,
         }

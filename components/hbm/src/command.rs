@@ -1,7 +1,9 @@
 //! DRAM commands, the bus each travels on, and how long it occupies that bus.
 //!
+//! ```text
 //!   row bus:    ACT · PREpb · PREab · REFab · REFpb · RFMab · RFMpb · power-down and self-refresh entry/exit
-//!   column bus: RD · WR · RDA · WRA
+//!   column bus: RD · WR · RDA · WRA · UPD (op-and-store)
+//! ```
 //!
 //! Models: one row and one column command a tick for the whole channel; multi-cycle commands (ACT).
 //! Leaves out: bit-level encoding and parity.
@@ -46,6 +48,8 @@ pub enum Command {
     SrEnter,
     /// Leave self refresh.
     SrExit,
+    /// Op-and-store: the written data are combined with those of the open row and stored (near-memory reduction).
+    Upd,
 }
 
 /// The two command buses of a channel, shared by its pseudo channels.
@@ -67,7 +71,7 @@ pub enum Reach {
 }
 
 /// Number of commands.
-pub const COMMANDS: usize = 15;
+pub const COMMANDS: usize = 16;
 
 /// All commands, in the order of their numbers.
 pub const ALL: [Command; COMMANDS] = [
@@ -86,6 +90,7 @@ pub const ALL: [Command; COMMANDS] = [
     Command::PdExit,
     Command::SrEnter,
     Command::SrExit,
+    Command::Upd,
 ];
 
 impl Command {
@@ -99,7 +104,7 @@ impl Command {
     #[inline]
     pub fn bus(self) -> Bus {
         match self {
-            Command::Rd | Command::Wr | Command::RdA | Command::WrA => Bus::Column,
+            Command::Rd | Command::Wr | Command::RdA | Command::WrA | Command::Upd => Bus::Column,
             _ => Bus::Row,
         }
     }
@@ -110,7 +115,7 @@ impl Command {
         use Command::*;
         match self {
             PreAb | RefAb | RfmAb | PdEnter | PdExit | SrEnter | SrExit => Reach::PseudoChannel,
-            Act | PrePb | Rd | Wr | RdA | WrA | RefPb | RfmPb => Reach::Bank,
+            Act | PrePb | Rd | Wr | RdA | WrA | Upd | RefPb | RfmPb => Reach::Bank,
         }
     }
 
@@ -139,6 +144,7 @@ impl Command {
             PdExit => "PDX",
             SrEnter => "SRE",
             SrExit => "SRX",
+            Upd => "UPD",
         }
     }
 }
@@ -159,7 +165,9 @@ impl FromStr for Command {
 
 /// A name that no command has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a DRAM command (ACT, PREpb, PREab, RD, WR, RDA, WRA, REFab, REFpb, RFMab, RFMpb, PDE, PDX, SRE, SRX)")]
+#[error(
+    "`{0}` is not a DRAM command (ACT, PREpb, PREab, RD, WR, RDA, WRA, REFab, REFpb, RFMab, RFMpb, PDE, PDX, SRE, SRX, UPD)"
+)]
 pub struct UnknownCommand(pub String);
 
 /// A set of commands, one bit each.

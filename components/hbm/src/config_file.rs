@@ -1,7 +1,9 @@
 //! Reading a configuration file with a base, and remembering where every key stands.
 //!
+//! ```text
 //!   file ─▶ base of the base … ─▶ merged table ─▶ typed spec
 //!             └ each key: (file, line) of its last writer
+//! ```
 //!
 //! Models: `base = "other.toml"` (relative to the file), tables merged key by key, the later writer wins.
 //! Leaves out: lists of tables are replaced, not merged.
@@ -38,7 +40,13 @@ impl ConfigFile {
         depth: usize,
     ) -> Result<(), ConfigError> {
         if depth > 8 {
-            return Err(ConfigError::one(name, 0, "base", "more than 8 files deep", "does a file name itself as its base?"));
+            return Err(ConfigError::one(
+                name,
+                0,
+                "base",
+                "more than 8 files deep",
+                "does a file name itself as its base?",
+            ));
         }
         let text = read(name)
             .map_err(|e| ConfigError::one(name, 0, "", format!("cannot be read: {e}"), "a readable TOML file"))?;

@@ -1,6 +1,8 @@
 //! What every channel controller offers, whatever its policy.
 //!
+//! ```text
 //!   enqueue at `now` ─▶ run to a tick or an event ─▶ completions with time stamps
+//! ```
 //!
 //! Models: the interface between a channel and whoever owns time: a driver, or a component of the kernel.
 //! Leaves out: policy.

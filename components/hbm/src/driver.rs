@@ -1,6 +1,8 @@
 //! Drives a channel with a stream, as the golden runs were driven.
 //!
+//! ```text
 //!   stream ─▶ up to k requests before each tick ─▶ controller ─▶ latencies, completion hash, cycles
+//! ```
 //!
 //! Models: time t = ticks executed; requests in order, a refused one blocks those behind it; a limit on those
 //! outstanding; the run ends before the first tick at which the stream is exhausted and nothing is outstanding.
@@ -123,8 +125,7 @@ struct Run {
 impl Run {
     fn offer(&mut self, controller: &mut dyn Controller, request: &Generated) -> Admission {
         let now = controller.now();
-        let admission =
-            controller.enqueue(Request { id: request.index, address: request.address, op: request.op });
+        let admission = controller.enqueue(Request { id: request.index, address: request.address, op: request.op });
         match admission {
             Admission::Accepted => self.outstanding += 1,
             // A merged write is acknowledged one tick after it was offered.
@@ -145,7 +146,7 @@ impl Run {
                 out.read_latencies.push(latency);
                 out.completion_hash = fnv(fnv(out.completion_hash, c.id.wrapping_mul(64)), c.done);
             }
-            Op::Write => out.write_latencies.push(latency),
+            Op::Write | Op::Update => out.write_latencies.push(latency),
         }
     }
 }

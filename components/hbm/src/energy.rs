@@ -1,6 +1,8 @@
 //! Energy of a channel: integer counters times a table, at report time.
 //!
+//! ```text
 //!   command counts · background ticks ─▶ dot product with [`EnergyTable`] ─▶ pJ by cause
+//! ```
 //!
 //! Models: activate/precharge pairs, reads, writes, refreshes, background power by state. Nothing is done in the hot loop,
 //! and any table can be applied to a finished run.
@@ -155,8 +157,9 @@ impl EnergyTable {
         let state = |i: usize, mw: f64| counters.background_ticks[i] as f64 * tick_ps / 1e3 * mw;
         Energy {
             activate_pj: n(Command::Act) * self.activate_pj,
-            read_pj: (n(Command::Rd) + n(Command::RdA)) * self.read_pj,
-            write_pj: (n(Command::Wr) + n(Command::WrA)) * self.write_pj,
+            // An update reads and writes the row buffer.
+            read_pj: (n(Command::Rd) + n(Command::RdA) + n(Command::Upd)) * self.read_pj,
+            write_pj: (n(Command::Wr) + n(Command::WrA) + n(Command::Upd)) * self.write_pj,
             refresh_pj: (n(Command::RefAb) + n(Command::RfmAb)) * self.refresh_all_pj
                 + (n(Command::RefPb) + n(Command::RfmPb)) * self.refresh_bank_pj,
             background_pj: state(0, self.active_standby_mw)

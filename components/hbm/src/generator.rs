@@ -1,6 +1,8 @@
 //! Synthetic request streams.
 //!
+//! ```text
 //!   [`StreamSpec`] (kind, seed, rate) ─▶ [`RequestStream`]: (address, read or write, due tick) in order
+//! ```
 //!
 //! Models: the streams with which the golden runs were taken, bit for bit; saturating, paced and bursty arrival.
 //! Leaves out: dependence between requests other than a limit on those outstanding (the driver's).
@@ -235,14 +237,14 @@ impl RequestStream {
     }
 
     fn write_one_of(&mut self, count: u64) -> Op {
-        if self.random() % count == 0 { Op::Write } else { Op::Read }
+        if self.random().is_multiple_of(count) { Op::Write } else { Op::Read }
     }
 
     fn in_line(&mut self, k: u64) -> (u64, Op) {
         let accesses = 128 / self.access_bytes;
-        if k % accesses == 0 {
+        if k.is_multiple_of(accesses) {
             self.line = self.random() % (self.blocks / accesses).max(1) * accesses;
-            self.line_is_written = self.spec.kind == StreamKind::Line128Rw21 && self.random() % 3 == 0;
+            self.line_is_written = self.spec.kind == StreamKind::Line128Rw21 && self.random().is_multiple_of(3);
         }
         (self.at(self.line + k % accesses), if self.line_is_written { Op::Write } else { Op::Read })
     }

@@ -1,6 +1,8 @@
 //! Golden runs: one case of the suite `hbm-ramulator2`, run and turned into the metrics that the suite records.
 //!
+//! ```text
 //!   (preset, policy, map, workload) ─▶ drive ─▶ metric name, value as text
+//! ```
 //!
 //! Models: the metrics of `validation/suites/hbm-ramulator2/cases.csv`; one that a case does not list is 0.
 //! Leaves out: reading the suite, which is `validation`'s.

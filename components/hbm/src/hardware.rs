@@ -1,6 +1,8 @@
 //! Experiments that were made on real memories, repeated on the native controller of one channel.
 //!
+//! ```text
 //!   stream share of peak · idle latency by row state · latency under load of cache lines
+//! ```
 //!
 //! Models: one channel's part of the experiment; a stack's channels are alike and independent.
 //! Leaves out: cores, caches and fabric, which enter as constants fitted by the suite `hbm-hardware`.

@@ -1,8 +1,10 @@
 #![forbid(unsafe_code)]
 //! High-bandwidth memory: the DRAM channel as data, its controllers, and the protocol checker.
 //!
+//! ```text
 //!   preset (TOML) ─▶ constraint table ─▶ banks ─▶ controller ─▶ completions
 //!                                  └───────────▶ checker  ◀── command trace
+//! ```
 //!
 //! Models: HBM1 to HBM4 channels command by command, event driven; a mode that gives the answers of Ramulator 2 exactly.
 //! Leaves out: data values, on-die error correction, training and temperature sensors.
@@ -13,6 +15,7 @@ pub mod bank;
 pub mod checker;
 pub mod command;
 pub mod compat;
+pub mod component;
 pub mod config_file;
 pub mod constraint;
 pub mod controller;
@@ -22,6 +25,7 @@ pub mod error;
 pub mod generator;
 pub mod golden;
 pub mod hardware;
+pub mod library;
 pub mod mapper;
 pub mod native;
 pub mod organisation;

@@ -1,7 +1,9 @@
 //! How a DRAM channel is divided: pseudo channels, stack IDs, bank groups, banks, rows, columns.
 //!
+//! ```text
 //!   channel ─ pseudo channel ─ stack ID ─ bank group ─ bank ─ row ─ column (one access)
 //!             └──────── rank ────────┘
+//! ```
 //!
 //! Models: sizes and the flat numbering of ranks and banks that every other module uses.
 //! Leaves out: what the parts do in time (`bank`, `constraint`).

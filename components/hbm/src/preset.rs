@@ -1,6 +1,8 @@
 //! A DRAM preset: the organisation, clock and timing of a channel, and how many channels a product has of it.
 //!
+//! ```text
 //!   configs/memory/*.toml ─▶ [`ConfigFile`] ─▶ [`Preset`] ─▶ checked ─▶ device, controller, energy
+//! ```
 //!
 //! Models: one preset a file; a product (`configs/memory/stacks/`) is a preset with a `base` and a number of stacks.
 //! Leaves out: controller policy, which is `native::Policy` and `compat`.
@@ -130,7 +132,8 @@ impl Preset {
             fail("organisation.stack_ids", format!("{} stack IDs", org.stack_ids), "1 to 4");
         }
         if org.banks_per_rank() > MAX_BANKS_PER_RANK {
-            let message = format!("{} groups x {} banks = {}", org.bank_groups, org.banks_per_group, org.banks_per_rank());
+            let message =
+                format!("{} groups x {} banks = {}", org.bank_groups, org.banks_per_group, org.banks_per_rank());
             fail("organisation.bank_groups", message, "at most 32 banks a stack ID");
         }
     }

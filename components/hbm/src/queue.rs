@@ -1,6 +1,8 @@
 //! A request queue sorted by bank, with the oldest row hit and the oldest non-hit of each bank at hand.
 //!
+//! ```text
 //!   push ─▶ bank FIFO (linked slots) ─▶ oldest hit · oldest miss a bank ─▶ bit masks a rank ─▶ scheduler
+//! ```
 //!
 //! Models: order of arrival, look-up by address (for forwarding), which banks want which command.
 //! Leaves out: ready times, which are the banks'. All requests of a bank that want the same command have one ready time,
@@ -115,6 +117,20 @@ impl RequestQueue {
         self.miss_banks[rank]
     }
 
+    /// Keys of the oldest hit of each bank of a rank.
+    #[inline]
+    pub fn hits_of(&self, rank: usize) -> &[u64] {
+        let per_rank = self.banks_per_rank as usize;
+        &self.hit[rank * per_rank..(rank + 1) * per_rank]
+    }
+
+    /// Keys of the oldest miss of each bank of a rank.
+    #[inline]
+    pub fn misses_of(&self, rank: usize) -> &[u64] {
+        let per_rank = self.banks_per_rank as usize;
+        &self.miss[rank * per_rank..(rank + 1) * per_rank]
+    }
+
     /// Key of the oldest request for the open row of a bank.
     #[inline]
     pub fn oldest_hit(&self, bank: u32) -> u64 {
@@ -139,21 +155,21 @@ impl RequestQueue {
         &mut self.slots[slot_of(key)].request
     }
 
-    /// Whether a request to this address waits.
+    /// What the oldest waiting request to this address does, if there is one.
     #[inline]
-    pub fn contains(&self, address: u64, bank: u32) -> bool {
+    pub fn find_address(&self, address: u64, bank: u32) -> Option<Op> {
         if self.filter[filter_of(address)] == 0 {
-            return false;
+            return None;
         }
         let mut at = self.head[bank as usize];
         while at != NO_SLOT {
             let slot = &self.slots[usize::from(at)];
             if slot.request.address == address {
-                return true;
+                return Some(slot.request.op);
             }
             at = slot.next;
         }
-        false
+        None
     }
 
     /// Appends a request; the queue must have room. `sequence` grows from request to request, over all queues whose keys

@@ -1,6 +1,8 @@
 //! One scheduling decision: the oldest request whose command may issue now, over banks given as bit masks.
 //!
+//! ```text
 //!   candidate banks of a rank ─▶ rank gate ─▶ bank ready times ─▶ smallest key, or when to look again
+//! ```
 //!
 //! Models: first-ready first-come first-served as one pass, shared by all controllers.
 //! Leaves out: which banks are candidates.
@@ -35,17 +37,25 @@ impl Pick {
         self.key != NO_KEY
     }
 
-    /// Considers `command` for each bank of `candidates` (bits of one rank). `key` gives the request a bank would serve,
-    /// [`NO_KEY`] if its policy forbids it.
+    /// Considers `command` for each bank of `candidates` (bits of one rank). `keys` are the requests that the banks of the
+    /// rank would serve.
     #[inline]
-    pub fn consider(
+    pub fn consider(&mut self, banks: &Banks, command: Command, rank: usize, candidates: u32, clk: Tick, keys: &[u64]) {
+        self.consider_if(banks, command, rank, candidates, clk, keys, |_| true);
+    }
+
+    /// The same for banks that `allows`; one that it forbids is no candidate, now or later.
+    #[inline]
+    #[allow(clippy::too_many_arguments)]
+    pub fn consider_if(
         &mut self,
         banks: &Banks,
         command: Command,
         rank: usize,
         mut candidates: u32,
         clk: Tick,
-        key: impl Fn(u32) -> u64,
+        keys: &[u64],
+        allows: impl Fn(u32) -> bool,
     ) {
         if candidates == 0 {
             return;
@@ -56,18 +66,21 @@ impl Pick {
             return;
         }
         let first = rank as u32 * banks.organisation().banks_per_rank();
+        let (lines, class) = banks.ready_lines(command, rank);
+        let (mut best, mut at, mut next) = (self.key, usize::MAX, self.next);
         while candidates != 0 {
-            let bank = first + candidates.trailing_zeros();
+            let i = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-            let ready = banks.bank_ready(command, bank);
+            let (ready, key) = (lines[i][class], keys[i]);
             if ready > clk {
-                self.next = self.next.min(ready);
-            } else {
-                let key = key(bank);
-                if key < self.key {
-                    (self.key, self.command, self.bank) = (key, command, bank);
-                }
+                next = next.min(ready);
+            } else if key < best && allows(first + i as u32) {
+                (best, at) = (key, i);
             }
+        }
+        self.next = next;
+        if at != usize::MAX {
+            (self.key, self.command, self.bank) = (best, command, first + at as u32);
         }
     }
 }

@@ -72,6 +72,9 @@ pub struct Timing {
     pub n_cke: u32,
     /// Self-refresh exit to the next command.
     pub n_xs: u32,
+    /// What an op-and-store holds its bank group longer than a write; 0 where there is no near-memory unit.
+    #[serde(default)]
+    pub n_update: u32,
 }
 
 impl Timing {

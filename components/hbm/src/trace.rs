@@ -1,9 +1,11 @@
 //! Text traces: commands of a channel, and memory requests in our form and in those of Ramulator and DRAMsim3.
 //!
+//! ```text
 //!   clk,cmd,pc,sid,bg,ba,row,col    command trace (ours), -1 where a field does not apply
 //!   at,op,address,bytes             request trace (ours), op R or W, address hexadecimal with 0x or decimal
 //!   LD 0x1234 · ST 5678             Ramulator 2, no times
 //!   0x1234 READ 10                  DRAMsim3, tick last
+//! ```
 //!
 //! Models: the forms above, told apart by their first line; comments start with `#`.
 //! Leaves out: binary and compressed traces, which the caller unpacks.
@@ -146,8 +148,10 @@ mod tests {
         let dramsim3 = read_requests("b", "0x40 READ 5\n0x60 READ 5\n80 WRITE 6\n", &LIMITS).unwrap();
         assert_eq!(ours, dramsim3);
         let ramulator = read_requests("c", "LD 0x40\nLD 96\nST 0x80\n", &LIMITS).unwrap();
-        assert_eq!(ramulator.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>(),
-            ours.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>());
+        assert_eq!(
+            ramulator.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>(),
+            ours.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>()
+        );
     }
 
     #[test]

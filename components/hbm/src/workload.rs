@@ -1,6 +1,8 @@
 //! A synthetic workload in one line of text: `rand_rw21 requests=50000 seed=1 outstanding=16 pace=400/1`.
 //!
+//! ```text
 //!   text ─▶ stream, arrival, limit ─▶ `generator`, `driver`
+//! ```
 //!
 //! Models: stream name first, then `key=value` words in any order.
 //! Leaves out: trace files (`trace`).
@@ -30,7 +32,9 @@ pub enum WorkloadError {
     #[error(transparent)]
     Stream(#[from] crate::generator::UnknownStream),
     /// A word that is not understood.
-    #[error("`{word}`: {why} (requests=N, seed=N, outstanding=N, per_tick=N, pace=TICKS/REQUESTS, burst=LENGTH/GAP, footprint=BYTES)")]
+    #[error(
+        "`{word}`: {why} (requests=N, seed=N, outstanding=N, per_tick=N, pace=TICKS/REQUESTS, burst=LENGTH/GAP, footprint=BYTES)"
+    )]
     Word {
         /// The word.
         word: String,

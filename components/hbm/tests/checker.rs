@@ -54,8 +54,11 @@ fn rejects_the_known_bad_trace_of_dramsim3() {
     let violations = check("validation/suites/hbm-protocol/dramsim3-hbm2.toml", Edition::Ramulator2, &commands);
     assert_eq!(violations.len(), 12);
     for v in &violations {
-        assert!(matches!(v.breach, Breach::TooSoon { rule, .. }
-            if (rule.before, rule.after, rule.level) == (Command::RefPb, Command::Act, Level::Bank)), "{v}");
+        assert!(
+            matches!(v.breach, Breach::TooSoon { rule, .. }
+            if (rule.before, rule.after, rule.level) == (Command::RefPb, Command::Act, Level::Bank)),
+            "{v}"
+        );
     }
 }
 

@@ -67,3 +67,42 @@ fn last_of_policy(policy: &str, name: &str, suite: &Suite) -> bool {
 fn all_golden_lines_are_exact() {
     check(&suite(), |_| true);
 }
+
+/// Not only the sums: every command of the recorded traces comes at the same tick, to the same place.
+#[test]
+fn command_traces_are_those_of_ramulator2() {
+    use hbm::command::Reach;
+    use hbm::compat::ramulator2::Ramulator2;
+    use hbm::controller::{Controller, IssuedCommand};
+    let suite = suite();
+    for (policy, file) in [
+        ("hbm2", "ramulator2-hbm2.line128_rw21"),
+        ("hbm3", "ramulator2-hbm3.line128_rw21"),
+        ("hbm3-perbank", "ramulator2-hbm3-perbank.line128_rw21"),
+    ] {
+        let packed =
+            std::fs::read(common::root(&format!("validation/suites/hbm-protocol/{file}.cmd.csv.zst"))).unwrap();
+        let text = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
+        let golden = hbm::trace::read_commands(file, &text).unwrap();
+        let (policy, workload) =
+            (&suite.policies[policy], "line128_rw21 requests=20000".parse::<hbm::workload::Workload>());
+        let (preset, workload) = (preset(&policy.machine), workload.unwrap());
+        let order = hbm::mapper::FieldOrder::parse(&policy.map, &preset.organisation).unwrap();
+        let mut stream = hbm::generator::RequestStream::new(workload.stream, order, 32);
+        let trace: Vec<IssuedCommand> = Vec::new();
+        let mut controller = Ramulator2::new(&preset, &policy.policy.policy().unwrap(), trace);
+        hbm::driver::drive(&mut controller, &mut stream, &workload.driver);
+        assert!(controller.observer.len() > golden.len());
+        // The recording stops with its run; the last few commands of it saw no more requests behind them.
+        let compared = golden.len() - 400;
+        for (ours, theirs) in controller.observer.iter().zip(&golden).take(compared) {
+            let place = controller.banks().organisation().unflatten(ours.bank);
+            assert_eq!((ours.tick, ours.command), (theirs.tick, theirs.command), "{file}");
+            assert_eq!(place.pseudo_channel, theirs.place.pseudo_channel, "{file} {ours:?}");
+            if ours.command.reach() == Reach::Bank {
+                let theirs = (theirs.place.stack_id, theirs.place.bank_group, theirs.place.bank);
+                assert_eq!((place.stack_id, place.bank_group, place.bank), theirs, "{file} {ours:?}");
+            }
+        }
+    }
+}

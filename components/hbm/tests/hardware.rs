@@ -50,7 +50,12 @@ fn stream_rows_are_within_three_points() {
         // The measured share is of the peak on the data sheet, which is rounded.
         let share = share * preset.peak_gb_per_s() / row.stated_peak_gb_per_s;
         let error = 100.0 * share - row.value;
-        println!("{:16} measured {:6.2} % simulated {:6.2} % error {error:+5.2} points", row.case, row.value, 100.0 * share);
+        println!(
+            "{:16} measured {:6.2} % simulated {:6.2} % error {error:+5.2} points",
+            row.case,
+            row.value,
+            100.0 * share
+        );
         match GAPS.iter().find(|(case, _)| *case == row.case) {
             Some((_, gap)) => assert!((error - gap).abs() < 0.5, "{}: the known gap of {gap} is now {error}", row.case),
             None => worst = worst.max(error.abs()),
@@ -114,7 +119,10 @@ fn the_latency_curve_is_within_ten_percent() {
         let path = low;
         let errors = rows.iter().zip(&simulated).map(|(r, s)| 100.0 * (s + path - r.value) / r.value);
         let worst = errors.clone().map(f64::abs).fold(0.0, f64::max);
-        println!("{lines_together} lines together, path {path:5.1} ns: worst {worst:5.2} %: {:.1?}", errors.collect::<Vec<_>>());
+        println!(
+            "{lines_together} lines together, path {path:5.1} ns: worst {worst:5.2} %: {:.1?}",
+            errors.collect::<Vec<_>>()
+        );
         if worst < best.0 {
             best = (worst, lines_together, path);
         }

@@ -73,7 +73,7 @@ fn unloaded_latencies_are_the_sums_on_paper() {
         let act_to_read = u64::from(t.n_rcd_rd) * ck + length(Command::Act) - length(Command::Rd);
         let pre_to_act = u64::from(t.n_rp) * ck + length(Command::PrePb) - length(Command::Act);
         // Every wait between edges rounds up to the next tick on which the command may start.
-        let edge = |tick: u64| if ck == 2 && tick % 2 == 0 { tick + 1 } else { tick };
+        let edge = |tick: u64| if ck == 2 && tick.is_multiple_of(2) { tick + 1 } else { tick };
         let closed = edge(edge(1) + act_to_read) + data;
         let hit = edge(1) + data;
         let conflict = edge(edge(1 + pre_to_act) + act_to_read) + data;
@@ -135,9 +135,13 @@ fn closed_pages_trade_hits_for_conflicts() {
 #[test]
 fn every_write_is_drained_and_every_tick_of_a_read_accounted_for() {
     let preset = preset("hbm2-2000");
-    for stream in ["rand_rw11 requests=20000", "rand_rw11 requests=20000 footprint=1024",
-        "rand_rw11 requests=20000 footprint=65536", "rand_rw21 requests=3 pace=100/1", "wr_then_rd requests=20000"]
-    {
+    for stream in [
+        "rand_rw11 requests=20000",
+        "rand_rw11 requests=20000 footprint=1024",
+        "rand_rw11 requests=20000 footprint=65536",
+        "rand_rw21 requests=3 pace=100/1",
+        "wr_then_rd requests=20000",
+    ] {
         let run = run(&preset, &Policy::default(), stream);
         assert!(!run.outcome.deadlock);
         assert_eq!(run.violations, [], "{stream}");
@@ -202,4 +206,43 @@ fn bad_policies_name_their_keys() {
     let error = Native::new(&preset, &policy, ()).err().unwrap();
     let keys: Vec<&str> = error.problems.iter().map(|p| p.key.as_str()).collect();
     assert_eq!(keys, ["read_queue", "write_low", "refresh_debt"]);
+}
+
+/// An op-and-store holds its bank group n_ccd_l + n_update: with four groups and 4 + 6 clocks, one every 2.5 clocks and pseudo
+/// channel where a write takes 2. In one bank group nothing hides it.
+#[test]
+fn updates_hold_their_bank_group() {
+    let mut preset = preset("hbm2-2000");
+    preset.timing.n_update = 6;
+    let order = FieldOrder::named(FieldMap::RoBaRaCoCh, &preset.organisation);
+    let by = |line: &str, map| {
+        let workload: Workload = line.parse().unwrap();
+        let stream = RequestStream::new(workload.stream, order.clone(), preset.organisation.access_bytes);
+        let mut updates = stream.map(|r| Generated { op: Op::Update, ..r });
+        let policy = Policy { map, ..Policy::default() };
+        let run = run_stream(&preset, &policy, &mut updates, &workload);
+        assert_eq!(run.violations, []);
+        assert_eq!(count(&run, Command::Upd), workload.stream.requests);
+        run
+    };
+    let spread = share_of_peak(&preset, &by("seq_write requests=40000", FieldMap::Gpu));
+    assert!((0.76..=0.80).contains(&spread), "{spread}");
+    let one_bank = by("one_bank_seq requests=640", FieldMap::RoBaRaCoCh);
+    let row_of_32 = one_bank.outcome.cycles as f64 / 20.0;
+    let t = preset.timing;
+    let least = f64::from(31 * (t.n_ccd_l + t.n_update));
+    let between = f64::from(t.n_rcd_wr + t.n_write_recovery() + t.n_rp + t.n_update + 10);
+    assert!(row_of_32 > least && row_of_32 < least + between, "{row_of_32}: {least} {between}");
+}
+
+/// Two updates of the same address are two operations; two writes are one.
+#[test]
+fn updates_are_not_merged() {
+    let preset = preset("hbm2-2000");
+    let requests = |op| (0..10).map(move |index| Generated { index, address: 64, op, due: 0 });
+    let w: Workload = "rand_write".parse().unwrap();
+    let updates = run_stream(&preset, &Policy::default(), &mut requests(Op::Update), &w);
+    let writes = run_stream(&preset, &Policy::default(), &mut requests(Op::Write), &w);
+    assert_eq!((count(&updates, Command::Upd), updates.controller.counters().merged_writes), (10, 0));
+    assert_eq!((count(&writes, Command::Wr), writes.controller.counters().merged_writes), (1, 9));
 }

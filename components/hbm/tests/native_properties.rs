@@ -124,7 +124,8 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     let table = ConstraintTable::build(preset.generation, &preset.timing, Edition::Full);
     let checker = Checker::new(preset.generation, org, &table, true);
     let observer = Legal { checker, org, violations: Vec::new() };
-    let mut controller = Native::new(&preset, &case.policy, observer).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    let mut controller =
+        Native::new(&preset, &case.policy, observer).map_err(|e| TestCaseError::fail(e.to_string()))?;
     let requests = stream(case, &preset, 600);
     let spec = DriverSpec { requests_per_tick: 4, max_outstanding: case.outstanding };
     let out = drive(&mut controller, &mut requests.iter().copied(), &spec);
@@ -141,7 +142,8 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     for debt in controller.refresh_debt() {
         prop_assert!(debt <= case.policy.refresh_debt + 4, "a debt of {debt}");
     }
-    let (longest, bound) = (longest(&out.read_latencies).max(longest(&out.write_latencies)), bound(&preset, &case.policy));
+    let (longest, bound) =
+        (longest(&out.read_latencies).max(longest(&out.write_latencies)), bound(&preset, &case.policy));
     prop_assert!(longest <= bound, "{longest} ticks, bound {bound}");
     Ok(())
 }

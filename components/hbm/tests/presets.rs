@@ -120,3 +120,17 @@ fn a_base_is_inherited_and_a_circle_is_found() {
     assert_eq!((preset.stacks, preset.timing.n_cl, preset.timing.n_rp), (5, 24, 26));
     assert!(Preset::load("circle.toml", &read).unwrap_err().to_string().contains("more than 8 files deep"));
 }
+
+#[test]
+fn every_preset_is_shipped_inside_the_program() {
+    let mut shipped: Vec<&str> = hbm::library::SHIPPED.iter().map(|(name, _)| *name).collect();
+    shipped.sort_unstable();
+    let on_disk = files();
+    assert_eq!(shipped.len(), on_disk.len());
+    for name in shipped {
+        assert_eq!(hbm::library::preset(name).unwrap(), preset(name));
+        assert!(on_disk.iter().any(|f| f.ends_with(&format!("configs/memory/{name}.toml"))));
+    }
+    assert_eq!(hbm::library::preset("h100-sxm").unwrap().name, "h100-sxm");
+    assert!(hbm::library::preset("hbm9").unwrap_err().to_string().contains("one of hbm1, hbm2-1600"));
+}

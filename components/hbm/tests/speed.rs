@@ -57,7 +57,7 @@ fn golden_points_against_ramulator2() {
 #[ignore = "measures speed; run in release on a quiet machine"]
 fn eighty_saturated_channels() {
     let preset = preset("stacks/h100-sxm");
-    for name in ["seq_read", "rand_read", "line128_rw21"] {
+    for (name, at_least) in [("seq_read", 100_000.0), ("rand_read", 100_000.0), ("line128_rw21", 50_000.0)] {
         let mut channels: Vec<_> = (0..80).map(|seed| channel(&preset, name, seed)).collect();
         let start = cpu_seconds();
         let ticks: Tick = 40_000;
@@ -67,7 +67,7 @@ fn eighty_saturated_channels() {
         }
         let rate = ticks as f64 / (cpu_seconds() - start);
         println!("{name}: {rate:.0} ticks of 80 channels a CPU second");
-        assert!(rate >= 100_000.0);
+        assert!(rate >= at_least);
     }
 }
 

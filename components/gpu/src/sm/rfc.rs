@@ -53,7 +53,16 @@ impl RegisterFileCache {
     /// Ports that the instruction needs of each bank: distinct registers that miss in a slot where they are read.
     #[inline]
     pub fn reads_needed(&self, op: &OpTiming, warp: u8) -> [u8; BANKS] {
-        if self.empty { op.reads } else { self.count_misses(op, warp) }
+        if self.empty || !self.hits_any(op, warp) { op.reads } else { self.count_misses(op, warp) }
+    }
+
+    #[inline]
+    fn hits_any(&self, op: &OpTiming, warp: u8) -> bool {
+        (0..3).any(|slot| match op.slot_count[slot] {
+            0 => false,
+            1 => self.hits(warp, slot, op.slot_first[slot]),
+            _ => registers(op, slot).any(|register| self.hits(warp, slot, register)),
+        })
     }
 
     fn count_misses(&self, op: &OpTiming, warp: u8) -> [u8; BANKS] {
@@ -81,12 +90,12 @@ impl RegisterFileCache {
         }
         // Hits are those before any entry changes.
         let before = self.entries;
-        for slot in 0..3 {
+        for (slot, before) in before.iter().enumerate() {
             let kept = op.reuse >> slot & 1 == 1;
             for register in registers(op, slot) {
                 let bank = usize::from(register % 2);
                 let own = entry(warp, register);
-                observe(RegisterRead { slot: slot as u8, register, hit: before[slot][bank] == own, kept });
+                observe(RegisterRead { slot: slot as u8, register, hit: before[bank] == own, kept });
                 if kept {
                     self.entries[slot][bank] = own;
                     self.empty = false;

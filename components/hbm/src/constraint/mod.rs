@@ -1,6 +1,8 @@
 //! Pairwise constraints between commands, as tables.
 //!
+//! ```text
 //!   rule: (level, before, after, at least) ─▶ expand: command lengths, ticks ─▶ [`ConstraintTable`] ─▶ `bank`
+//! ```
 //!
 //! A rule says: on one node of a level, `after` may not start earlier than a distance after the (window-th last)
 //! `before`; with `Scope::Siblings`, after a `before` on *another* child of the same parent. Distances are nominal, from
@@ -16,6 +18,7 @@
 mod hbm12;
 mod hbm34;
 mod power;
+mod update;
 
 use crate::command::{Command, CommandSet, Generation};
 use crate::timing::Timing;
@@ -113,6 +116,7 @@ impl ConstraintTable {
             Generation::Hbm3 | Generation::Hbm4 => hbm34::rules(generation, timing),
         };
         rules.extend(power::rules(generation, timing));
+        rules.extend(update::rules(&rules, timing));
         let mut pairs = Vec::new();
         for rule in rules.iter().filter(|r| edition == Edition::Full || !r.full_only) {
             for before in rule.before.iter() {

@@ -10,8 +10,7 @@ use crate::command::Command::*;
 use crate::command::{Command, Generation};
 use crate::timing::Timing;
 
-const ALL_BUT_EXIT: [Command; 13] =
-    [Act, PrePb, PreAb, Rd, Wr, RdA, WrA, RefAb, RefPb, RfmAb, RfmPb, PdEnter, SrEnter];
+const ALL_BUT_EXIT: [Command; 13] = [Act, PrePb, PreAb, Rd, Wr, RdA, WrA, RefAb, RefPb, RfmAb, RfmPb, PdEnter, SrEnter];
 const POWER: [Command; 4] = [PdEnter, PdExit, SrEnter, SrExit];
 const ENTER: [Command; 2] = [PdEnter, SrEnter];
 

@@ -1,6 +1,8 @@
 //! Maps that are an order of fields, least significant first, and the exclusive-or steps after them.
 //!
+//! ```text
 //!   address / access bytes ─▶ mixed-radix digits in field order ─▶ [hash] ─▶ DRAM address
+//! ```
 //!
 //! Models: RoBaRaCoCh, ChRaBaRoCo and MOP4CLXOR as Ramulator 2.1 has them; a GPU-like order with banks hashed by row
 //! bits; any order written as `c5 p1 g2 b2 r16` (field letter and bits, least significant first).

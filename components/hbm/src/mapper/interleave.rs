@@ -1,6 +1,8 @@
 //! Splitting a system address over channels.
 //!
+//! ```text
 //!   address ─▶ granule number ─▶ channel = hash(granule) mod channels ─▶ address inside the channel
+//! ```
 //!
 //! Models: any number of channels (5 stacks x 16 included): the granule number is divided by the channels, the remainder
 //! rotated by a hash of the quotient, so that power-of-two strides do not stay on one channel.

@@ -1,12 +1,15 @@
 //! Where the latency of a read went, in parts that sum to it.
 //!
+//! ```text
 //!   accepted ── refresh ── queue ── bank (PRE, ACT, tRCD) ── bus ── RD ── data ── done
+//! ```
 //!
 //! Models: five stations; a tick belongs to one of them.
 //! Leaves out: the path outside the channel.
 //! Canonical tests: `tests/native.rs`.
 
 use crate::bank::{NEVER, Tick};
+use crate::request::Parts;
 
 /// Ticks spent in each station, summed over reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,29 +42,38 @@ pub(super) struct ReadTimes {
     pub refresh: (Tick, Tick),
 }
 
-impl Breakdown {
-    pub(super) fn add(&mut self, t: &ReadTimes) {
-        let wait = t.column - t.arrive;
-        let (from, until) = t.refresh;
-        let refresh = until.min(t.column).saturating_sub(from.max(t.arrive)).min(wait);
-        let started = if t.started == NEVER { t.column } else { t.started };
-        let bank_ready = t.bank_ready.clamp(t.arrive, t.column);
-        let bank = bank_ready.saturating_sub(started).min(wait - refresh);
-        let ready = bank_ready.max(started.min(t.column)).max(t.arrive);
-        // A pure hit waits for the bus or behind older requests from the moment its bank was ready.
-        let bus_from = if t.started == NEVER { bank_ready } else { ready };
-        let bus = (t.column - bus_from).min(wait - refresh - bank);
-        self.reads += 1;
-        self.refresh_ticks += refresh;
-        self.bank_ticks += bank;
-        self.bus_ticks += bus;
-        self.queue_ticks += wait - refresh - bank - bus;
-        self.data_ticks += t.done - t.column;
+impl ReadTimes {
+    /// The parts of this read's latency.
+    pub fn parts(&self) -> Parts {
+        let wait = self.column - self.arrive;
+        let (from, until) = self.refresh;
+        let refresh = until.min(self.column).saturating_sub(from.max(self.arrive)).min(wait);
+        let bank_ready = self.bank_ready.clamp(self.arrive, self.column);
+        // A pure hit waits for the bus, or behind older requests, from the moment its bank was ready.
+        let (bank, bus_from) = match self.started {
+            NEVER => (0, bank_ready),
+            started => (bank_ready.saturating_sub(started), bank_ready.max(started.min(self.column))),
+        };
+        let bank = bank.min(wait - refresh);
+        let bus = (self.column - bus_from).min(wait - refresh - bank);
+        Parts {
+            queue_ticks: (wait - refresh - bank - bus) as u32,
+            bank_ticks: bank as u32,
+            bus_ticks: bus as u32,
+            refresh_ticks: refresh as u32,
+            data_ticks: (self.done - self.column) as u32,
+        }
     }
+}
 
-    pub(super) fn add_forwarded(&mut self, latency: Tick) {
+impl Breakdown {
+    pub(super) fn add(&mut self, parts: &Parts) {
         self.reads += 1;
-        self.data_ticks += latency;
+        self.queue_ticks += u64::from(parts.queue_ticks);
+        self.bank_ticks += u64::from(parts.bank_ticks);
+        self.bus_ticks += u64::from(parts.bus_ticks);
+        self.refresh_ticks += u64::from(parts.refresh_ticks);
+        self.data_ticks += u64::from(parts.data_ticks);
     }
 
     /// Sum of all parts: the total latency of all reads.

@@ -1,15 +1,18 @@
 //! The native controller of one channel: what real HBM controllers do, by the full rules.
 //!
+//! ```text
 //!   enqueue ─▶ [pseudo channel: read queue · write queue · refresh debt · power] x 1..2
 //!                        └─▶ column slot, row slot (shared buses) ─▶ banks ─▶ completions
+//! ```
 //!
 //! Models: command buses shared by two pseudo channels with their edge rules; every constraint of `Edition::Full`; oldest
 //! ready first with an age limit; write drain that always drains; auto-precharge; refresh with debt that touches only the
 //! bank it refreshes; power-down and self refresh; refresh management.
-//! Leaves out: reordering hazards between a queued read and a later write of the same address (sources order them),
+//! Leaves out: reordering hazards between a queued read and a later write of the same address, and between a queued
+//! update and a later read (sources order them, as they wait for the answers),
 //! error correction, training.
 //! Numbers: the preset and `policy`.
-//! Start reading at [`Native::step`]; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
+//! Start reading at `Native::step`; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
 
 mod breakdown;
 mod edge;
@@ -33,7 +36,7 @@ use crate::error::ConfigError;
 use crate::mapper::FieldOrder;
 use crate::preset::Preset;
 use crate::queue::Queued;
-use crate::request::{Admission, Completion, Op, Request, Until};
+use crate::request::{Admission, Completion, Op, Parts, Request, Until};
 use crate::stats::Counters;
 use edge::LastRowCommand;
 use pseudo_channel::PseudoChannel;
@@ -79,9 +82,8 @@ impl<O: CommandObserver> Native<O> {
         let banks = Banks::new(preset.generation, org, &table);
         let ticks = |ck: u32| Tick::from(ck * preset.generation.ticks_per_ck());
         let t = &preset.timing;
-        let pseudo_channels = (0..org.pseudo_channels)
-            .map(|index| PseudoChannel::new(index, policy, &banks, ticks(t.n_refi)))
-            .collect();
+        let pseudo_channels =
+            (0..org.pseudo_channels).map(|index| PseudoChannel::new(index, policy, &banks, ticks(t.n_refi))).collect();
         Ok(Native {
             banks,
             map: FieldOrder::named(policy.map, &org),
@@ -205,15 +207,18 @@ impl<O: CommandObserver> Controller for Native<O> {
         let Request { id, address, op } = request;
         let i = place.pseudo_channel as usize;
         let pc = &mut self.pseudo_channels[i];
-        if pc.writes.contains(address, bank) {
-            if op == Op::Write {
-                self.counters.merged_writes += 1;
-                return Admission::Merged;
-            }
+        // A waiting write answers reads and takes in later writes; an update cannot, since its result is not known here.
+        let waiting = pc.writes.find_address(address, bank);
+        if (waiting, op) == (Some(Op::Write), Op::Write) {
+            self.counters.merged_writes += 1;
+            return Admission::Merged;
+        }
+        if (waiting, op) == (Some(Op::Write), Op::Read) {
             let done = self.clk + 1;
             self.counters.forwarded_reads += 1;
-            self.breakdown.add_forwarded(1);
-            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done });
+            let parts = Parts { data_ticks: 1, ..Parts::default() };
+            self.breakdown.add(&parts);
+            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done, parts });
             return Admission::Accepted;
         }
         if pc.queue_of(op).is_full() {
@@ -234,7 +239,7 @@ impl<O: CommandObserver> Controller for Native<O> {
             (CLOSED, _) => Command::Act,
             (open, _) if open != row => Command::PrePb,
             (_, Op::Read) => Command::Rd,
-            (_, Op::Write) => Command::Wr,
+            (_, Op::Write | Op::Update) => Command::Wr,
         };
         let ready = self.banks.on_edge(command, self.banks.earliest(command, bank));
         match command.bus() {
@@ -265,10 +270,13 @@ impl<O: CommandObserver> Controller for Native<O> {
                     Some((refused, i)) if refused == op => !self.pseudo_channels[i].queue_of(op).is_full(),
                     _ => true,
                 },
-                Until::Completion => !self.written.is_empty() || self.next_completion() <= self.clk + 1 && {
-                    let due = |queue: &VecDeque<Completion>| queue.front().is_some_and(|c| c.done <= self.clk);
-                    due(&self.pending) || due(&self.forwarded)
-                },
+                Until::Completion => {
+                    !self.written.is_empty()
+                        || self.next_completion() <= self.clk + 1 && {
+                            let due = |queue: &VecDeque<Completion>| queue.front().is_some_and(|c| c.done <= self.clk);
+                            due(&self.pending) || due(&self.forwarded)
+                        }
+                }
             };
             if stop {
                 break;

@@ -1,6 +1,8 @@
 //! Power states of a pseudo channel and the time spent in each.
 //!
+//! ```text
 //!   awake ─▶ power-down ─▶ awake        idle long: awake ─▶ self refresh ─▶ awake
+//! ```
 //!
 //! Models: entry after idle times, wake-up by a request or a forced refresh; background time by state for energy.
 //! Leaves out: fast and slow exit, deep power-down.

@@ -1,6 +1,8 @@
 //! The queues of one pseudo channel and what it serves next: reads or writes, and who has waited too long.
 //!
+//! ```text
 //!   requests ─▶ [reads] [writes] ─▶ direction (watermarks, idle drain) · overdue request ─▶ slots of the channel
+//! ```
 //!
 //! Models: a write drain that always ends, and always comes; an age limit that puts the oldest request before all others.
 //! Leaves out: shares between sources.
@@ -81,7 +83,7 @@ impl PseudoChannel {
     pub fn queue_of(&mut self, op: Op) -> &mut RequestQueue {
         match op {
             Op::Read => &mut self.reads,
-            Op::Write => &mut self.writes,
+            Op::Write | Op::Update => &mut self.writes,
         }
     }
 
@@ -116,7 +118,7 @@ impl PseudoChannel {
                 self.read_order.push_back(key);
                 self.reads.len() == 1
             }
-            Op::Write => {
+            Op::Write | Op::Update => {
                 self.write_order.push_back(key);
                 self.writes.len() == 1 || self.writes.len() >= self.write_high
             }
@@ -127,9 +129,13 @@ impl PseudoChannel {
     }
 
     /// A request left its queue. Direction changes only at the low watermark or when a queue is empty.
-    pub fn left(&mut self, key: u64, clk: Tick) {
+    pub fn left(&mut self, op: Op, key: u64, clk: Tick) {
         let (reads, writes) = (self.reads.len(), self.writes.len());
-        if reads == 0 || writes == 0 || writes <= self.write_low || self.overdue.is_some_and(|o| o.key == key) {
+        let decisive = match op {
+            Op::Read => reads == 0,
+            Op::Write | Op::Update => writes <= self.write_low,
+        };
+        if decisive || self.overdue.is_some_and(|o| o.key == key) {
             self.next_decision = clk;
         }
         if reads == 0 {
@@ -172,7 +178,7 @@ impl PseudoChannel {
             }
         }
         self.write_mode = match self.overdue {
-            Some(overdue) => overdue.op == Op::Write,
+            Some(overdue) => overdue.op != Op::Read,
             None => self.direction(policy, clk),
         };
         (self.write_mode, self.overdue) != before

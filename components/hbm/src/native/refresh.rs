@@ -1,6 +1,8 @@
 //! Refresh with a debt: what is due, which bank is best refreshed now, and when it must be.
 //!
+//! ```text
 //!   clock ─▶ debt ─▶ target (an unwanted bank; when the debt is full, any) ─▶ [row slot]: PRE, REF
+//! ```
 //!
 //! Models: per-bank refresh in rounds (every bank of a pseudo channel once, in any order), all-bank refresh, both
 //! postponed up to a debt; refresh management by a rolling activation count.
@@ -149,11 +151,9 @@ impl Refresh {
         }
         self.target = match self.policy {
             RefreshPolicy::None => None,
-            RefreshPolicy::AllBank => (idle || urgent).then_some(Target {
-                command: Command::RefAb,
-                bank: self.first_bank,
-                forced: urgent,
-            }),
+            RefreshPolicy::AllBank => {
+                (idle || urgent).then_some(Target { command: Command::RefAb, bank: self.first_bank, forced: urgent })
+            }
             RefreshPolicy::PerBank => self.choose_bank(banks, wanted, last_use, urgent),
         };
     }

@@ -1,8 +1,10 @@
 //! The two command slots of the native controller: which command goes out on the column bus and on the row bus.
 //!
+//! ```text
 //!   column: overdue hit, else oldest ready hit of both pseudo channels
 //!   row:    wake-up, forced refresh, overdue request, oldest ready ACT or PRE, the same for the other
 //!           direction, refresh of an unwanted bank, sleep
+//! ```
 //!
 //! Models: one command a slot and tick, in the order above.
 //! Leaves out: look-ahead beyond the queues.
@@ -19,8 +21,7 @@ use super::{Native, PagePolicy};
 use crate::bank::{CLOSED, NEVER, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
-use crate::queue::NO_KEY;
-use crate::request::{Completion, Op};
+use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
 impl<O: CommandObserver> Native<O> {
@@ -44,7 +45,7 @@ impl<O: CommandObserver> Native<O> {
                 if rank == barred.0 {
                     hits &= !barred.1;
                 }
-                pick.consider(&self.banks, command, rank, hits, clk, |bank| queue.oldest_hit(bank));
+                pick.consider(&self.banks, command, rank, hits, clk, queue.hits_of(rank));
             }
         }
         if pick.found() {
@@ -57,10 +58,11 @@ impl<O: CommandObserver> Native<O> {
 
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
         let pc = &mut self.pseudo_channels[i];
-        let op = if plain == Command::Rd { Op::Read } else { Op::Write };
-        let bank = pc.queue_of(op).get(key).bank;
-        let request = pc.queue_of(op).remove(key, self.banks.open_row(bank));
-        pc.left(key, clk);
+        let direction = if plain == Command::Rd { Op::Read } else { Op::Write };
+        let bank = pc.queue_of(direction).get(key).bank;
+        let request = pc.queue_of(direction).remove(key, self.banks.open_row(bank));
+        let op = request.op;
+        pc.left(op, key, clk);
         self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
         let (wanted, hits) = pc.wanted(rank);
@@ -72,6 +74,7 @@ impl<O: CommandObserver> Native<O> {
                 PagePolicy::Closed => true,
             };
         let command = match (op, close) {
+            (Op::Update, _) => Command::Upd,
             (_, false) => plain,
             (Op::Read, true) => Command::RdA,
             (Op::Write, true) => Command::WrA,
@@ -82,17 +85,22 @@ impl<O: CommandObserver> Native<O> {
         let (arrive, done) = (request.arrive, clk + self.read_latency);
         match op {
             Op::Read => {
-                self.breakdown.add(&ReadTimes {
+                let times = ReadTimes {
                     arrive,
                     started: request.started,
                     bank_ready: self.banks.bank_ready(Command::Rd, bank),
                     column: clk,
                     done,
                     refresh: self.refreshed[bank as usize],
-                });
-                self.pending.push_back(Completion { id: request.id, op, arrive, done });
+                };
+                let parts = times.parts();
+                self.breakdown.add(&parts);
+                self.pending.push_back(Completion { id: request.id, op, arrive, done, parts });
             }
-            Op::Write => self.written.push(Completion { id: request.id, op, arrive, done: clk }),
+            Op::Write | Op::Update => {
+                let parts = Parts::default();
+                self.written.push(Completion { id: request.id, op, arrive, done: clk, parts });
+            }
         }
         self.issue(i, command, bank, request.row, request.column, clk);
         if wanted & bit == 0 {
@@ -277,13 +285,11 @@ impl<O: CommandObserver> Native<O> {
                 misses &= !pc.held(rank, &self.banks) & allowed(pc, rank);
                 let open = self.banks.open_banks(rank);
                 let conflicts = misses & open & !queue.hit_banks(rank);
-                pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
-                pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
-                    if falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk) {
-                        barred.set(true);
-                        return NO_KEY;
-                    }
-                    queue.oldest_miss(bank)
+                pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, queue.misses_of(rank));
+                pick.consider_if(&self.banks, Command::PrePb, rank, conflicts, clk, queue.misses_of(rank), |bank| {
+                    let bars = falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk);
+                    barred.set(barred.get() || bars);
+                    !bars
                 });
             }
         }

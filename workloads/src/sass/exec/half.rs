@@ -162,26 +162,17 @@ fn value(frame: &Frame, from: HalfSource, half: usize, lane: usize, mode: HalfMo
 }
 
 pub fn execute(op: &HalfOp, frame: &mut Frame, mask: u32) {
-    let packed = |frame: &Frame, mode: HalfMode, f: &dyn Fn(usize, usize) -> f64| -> [u32; 32] {
-        let _ = frame;
-        std::array::from_fn(|lane| mode.result(f(1, lane)) << 16 | mode.result(f(0, lane)))
+    let (to, mode) = match *op {
+        HalfOp::Add { to, mode, .. } | HalfOp::Multiply { to, mode, .. } | HalfOp::Fused { to, mode, .. } => (to, mode),
     };
-    let (to, out) = match *op {
-        HalfOp::Add { to, from: [a, b], mode } => (
-            to,
-            packed(frame, mode, &|half, lane| value(frame, a, half, lane, mode) + value(frame, b, half, lane, mode)),
-        ),
-        HalfOp::Multiply { to, from: [a, b], mode } => (
-            to,
-            packed(frame, mode, &|half, lane| value(frame, a, half, lane, mode) * value(frame, b, half, lane, mode)),
-        ),
-        HalfOp::Fused { to, from: [a, b, c], mode } => (
-            to,
-            packed(frame, mode, &|half, lane| {
-                let product = value(frame, a, half, lane, mode) * value(frame, b, half, lane, mode);
-                product + value(frame, c, half, lane, mode)
-            }),
-        ),
+    let result = |half: usize, lane: usize| {
+        let read = |from: HalfSource| value(frame, from, half, lane, mode);
+        mode.result(match *op {
+            HalfOp::Add { from: [a, b], .. } => read(a) + read(b),
+            HalfOp::Multiply { from: [a, b], .. } => read(a) * read(b),
+            HalfOp::Fused { from: [a, b, c], .. } => read(a) * read(b) + read(c),
+        })
     };
+    let out = std::array::from_fn(|lane| (result(1, lane) << 16) | result(0, lane));
     frame.write(to, mask, &out);
 }

@@ -62,8 +62,9 @@ use special::Place;
 use storage::{LocalMemory, SharedMemory};
 use warp::{Stop, Tally, Warp};
 
-/// Warp instructions after which a CTA that has not ended is given up: some ten seconds of computing.
-pub const DEFAULT_WATCHDOG: u64 = 200_000_000;
+/// Warp instructions after which a CTA that has not ended is given up: some seconds of computing, some hundred megabytes
+/// of stream. A tile of a large matrix product takes about a million.
+pub const DEFAULT_WATCHDOG: u64 = 20_000_000;
 
 /// Where local memory lies for the coalescer: away from all buffers.
 const LOCAL_WINDOW: u64 = 0x1_0000_0000;

@@ -109,7 +109,14 @@ impl Warp {
                     let code_len = program.code.len() as u32;
                     match control::execute(op, frame, &mut self.divergence, position, active, lanes, code_len)? {
                         Flow::Next => position += 1,
-                        Flow::Go(path) => (position, active) = (path.at, path.lanes),
+                        Flow::Go(path) => {
+                            // Regions and computed jumps can lead backwards, too.
+                            if self.executed >= until {
+                                self.divergence.suspend(path);
+                                return Ok(Some(Stop::Slice));
+                            }
+                            (position, active) = (path.at, path.lanes);
+                        }
                         Flow::Back(path) => {
                             if self.executed >= until || !self.divergence.is_alone() {
                                 self.divergence.step_back(path);

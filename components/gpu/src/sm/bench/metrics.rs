@@ -57,7 +57,7 @@ impl Metrics<'_> {
         // Control reads the clock in the cycle after issue, both times.
         let mut readings = self.outcome.issues.get(warp)?.iter().filter(reads_clock);
         let first = readings.next()?.cycle;
-        readings.last().map(|last| (last.cycle - first) as f64)
+        readings.next_back().map(|last| (last.cycle - first) as f64)
     }
 
     fn issue(&self, line: usize) -> Option<f64> {

@@ -46,6 +46,8 @@ pub struct Bench {
     /// The run is given up after this many cycles.
     pub most_cycles: u64,
     pub check_hazards: bool,
+    /// Step in every cycle instead of skipping those in which nothing can happen. Changes nothing but the time it takes.
+    pub every_cycle: bool,
 }
 
 /// One issued instruction.
@@ -130,6 +132,7 @@ impl Bench {
             memory_cycles: 200,
             most_cycles: 1_000_000,
             check_hazards: true,
+            every_cycle: false,
         }
     }
 
@@ -185,7 +188,7 @@ impl Bench {
             if outside.done && sm.is_idle() || next.min(answer) == NEVER {
                 break;
             }
-            now = next.min(answer).max(now + 1);
+            now = if self.every_cycle { now + 1 } else { next.min(answer).max(now + 1) };
         }
         Outcome {
             hazards: sm.hazards().to_vec(),

@@ -109,7 +109,7 @@ impl Shared {
             (OpClass::Shuffle, _) | (_, Space::Shared | Space::Constant) => self.in_order(now, tail, queued, to, core),
             // A false guard: nothing to look up.
             _ if queued.access == NO_ACCESS => self.in_order(now, tail, queued, to, core),
-            (_, Space::Global | Space::Local) => self.to_l1(now, tail, queued, to, core),
+            (_, Space::Global | Space::Local) => self.through_l1(now, tail, queued, to, core),
         }
         occupied
     }
@@ -130,7 +130,7 @@ impl Shared {
         u64::from(bytes.div_ceil(self.spec.bytes_per_pass))
     }
 
-    fn to_l1(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
+    fn through_l1(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
         let op = &queued.op;
         let warp = usize::from(queued.warp);
         let (access, _) = self.access(queued);

@@ -1,14 +1,16 @@
 //! The controller of Ramulator 2.1 (CMU-SAFARI/ramulator2, commit c5b1c3a), event driven, with its exact answers.
 //!
+//! ```text
 //!   enqueue ─▶ [read queue] [write queue] ─┐
 //!   refresh, row policy ─▶ [maintenance] ──┼─▶ column slot, row slot ─▶ banks ─▶ [pending reads] ─▶ completions
 //!                            [active] ◀─ACT┘
+//! ```
 //!
 //! Models: every rule of that controller: forwarding and merging by the write queue, active requests first, maintenance
 //! blocking both pseudo channels, write mode by watermarks in binary32, completions through one FIFO.
-//! Leaves out: what it leaves out (age limit, power states, refresh debt); see `native`.
+//! Leaves out: what it leaves out (age limit, power states, refresh debt); see `native`. Updates count as writes.
 //! Numbers: none of its own.
-//! Start reading at [`Ramulator2::step`]; the canonical test is the golden suite `hbm-ramulator2`.
+//! Start reading at `Ramulator2::step`; the canonical test is the golden suite `hbm-ramulator2`.
 
 mod closed_cap;
 mod refresh;
@@ -26,7 +28,7 @@ use crate::controller::{CommandObserver, Controller, IssuedCommand};
 use crate::mapper::{FieldMap, FieldOrder};
 use crate::preset::Preset;
 use crate::queue::{NO_KEY, Queued, RequestQueue};
-use crate::request::{Admission, Completion, Op, Request, Until};
+use crate::request::{Admission, Completion, Op, Parts, Request, Until};
 use crate::scan::Pick;
 use crate::stats::Counters;
 use closed_cap::ClosedCap;
@@ -170,7 +172,7 @@ impl<O: CommandObserver> Ramulator2<O> {
         }
         self.sizes_changed = false;
         let mode = if self.write_mode {
-            !(self.write_end.is_some_and(|end| self.writes.len() <= end) && !self.reads.is_empty())
+            self.write_end.is_none_or(|end| self.writes.len() > end) || self.reads.is_empty()
         } else {
             self.writes.len() >= self.write_begin || self.reads.is_empty()
         };
@@ -211,7 +213,7 @@ impl<O: CommandObserver> Ramulator2<O> {
         let (queue, command) = self.queue();
         let mut pick = Pick::none();
         for rank in 0..self.active_banks.len() {
-            pick.consider(&self.banks, command, rank, queue.hit_banks(rank), clk, |bank| queue.oldest_hit(bank));
+            pick.consider(&self.banks, command, rank, queue.hit_banks(rank), clk, queue.hits_of(rank));
         }
         pick
     }
@@ -280,9 +282,9 @@ impl<O: CommandObserver> Ramulator2<O> {
         for rank in 0..self.active_banks.len() {
             let (misses, open) = (queue.miss_banks(rank), self.banks.open_banks(rank));
             let conflicts = misses & open & !self.active_banks[rank];
-            pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, |bank| queue.oldest_miss(bank));
-            pick.consider(&self.banks, Command::PrePb, rank, conflicts, clk, |bank| {
-                if self.row_is_kept(queue, bank) { NO_KEY } else { queue.oldest_miss(bank) }
+            pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, queue.misses_of(rank));
+            pick.consider_if(&self.banks, Command::PrePb, rank, conflicts, clk, queue.misses_of(rank), |bank| {
+                !self.row_is_kept(queue, bank)
             });
         }
         pick
@@ -363,9 +365,13 @@ impl<O: CommandObserver> Ramulator2<O> {
                 arrive: request.arrive,
                 depart: clk + self.read_latency,
             }),
-            Op::Write => {
-                self.written.push(Completion { id: request.id, op: Op::Write, arrive: request.arrive, done: clk })
-            }
+            Op::Write | Op::Update => self.written.push(Completion {
+                id: request.id,
+                op: Op::Write,
+                arrive: request.arrive,
+                done: clk,
+                parts: Parts::default(),
+            }),
         }
         let closed = command.closes();
         if closed {
@@ -415,7 +421,7 @@ impl<O: CommandObserver> Ramulator2<O> {
 
     /// A new request may let a slot issue earlier than was thought.
     fn look_at_arrival(&mut self, request: &Queued) {
-        if (request.op == Op::Write) != self.write_mode {
+        if (request.op != Op::Read) != self.write_mode {
             return;
         }
         let command = self.current_command(request);
@@ -429,7 +435,7 @@ impl<O: CommandObserver> Ramulator2<O> {
     fn retire(&mut self, done: &mut Vec<Completion>) {
         done.append(&mut self.written);
         while let Some(p) = self.pending.front().filter(|p| p.depart <= self.clk) {
-            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart });
+            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart, parts: Parts::default() });
             self.pending.pop_front();
         }
     }
@@ -445,7 +451,7 @@ impl<O: CommandObserver> Ramulator2<O> {
 fn column_command(op: Op) -> Command {
     match op {
         Op::Read => Command::Rd,
-        Op::Write => Command::Wr,
+        Op::Write | Op::Update => Command::Wr,
     }
 }
 
@@ -457,7 +463,7 @@ impl<O: CommandObserver> Controller for Ramulator2<O> {
     fn enqueue(&mut self, request: Request) -> Admission {
         let place = self.map.map(request.address);
         let bank = self.banks.organisation().flat_bank(&place);
-        if self.writes.contains(request.address, bank) {
+        if self.writes.find_address(request.address, bank).is_some() {
             let (id, arrive) = (request.id, self.clk);
             if request.op == Op::Read {
                 self.counters.forwarded_reads += 1;
@@ -467,7 +473,7 @@ impl<O: CommandObserver> Controller for Ramulator2<O> {
             self.counters.merged_writes += 1;
             return Admission::Merged;
         }
-        let queue = if request.op == Op::Write { &mut self.writes } else { &mut self.reads };
+        let queue = if request.op == Op::Read { &mut self.reads } else { &mut self.writes };
         if queue.is_full() {
             return Admission::Refused;
         }
@@ -506,7 +512,7 @@ impl<O: CommandObserver> Controller for Ramulator2<O> {
             let stop = match until {
                 Until::Limit => false,
                 Until::Space(Op::Read) => !self.reads.is_full(),
-                Until::Space(Op::Write) => !self.writes.is_full(),
+                Until::Space(Op::Write | Op::Update) => !self.writes.is_full(),
                 Until::Completion => {
                     !self.written.is_empty() || self.pending.front().is_some_and(|p| p.depart <= self.clk)
                 }

@@ -1,6 +1,8 @@
 //! Refresh as Ramulator 2.1 schedules it.
 //!
+//! ```text
 //!   clock ─▶ manager ─▶ maintenance queue of the controller
+//! ```
 //!
 //! Models: `AllBank` (every pseudo channel at once, each nREFI), `PerBank` (one bank each nREFIpb, in flat order) and
 //! `HBM34PerBankRefresh` (the same bank of both pseudo channels, rounds held apart by nRFCpb).
