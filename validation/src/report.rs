@@ -159,7 +159,7 @@ pub fn write_page(outcome: &Outcome, folder: &Path) -> io::Result<Vec<PathBuf>> 
     let scatter = Scattered::of(outcome);
     if let Some(scattered) = &scatter {
         let figure = plot::Scatter {
-            title: &outcome.suite.title,
+            title: &outcome.suite.name,
             x_label: &scattered.axis_label("reference"),
             y_label: &scattered.axis_label("orrery"),
             points: &scattered.points,

@@ -406,7 +406,7 @@ impl Row<'_> {
     fn case(&self) -> Result<Case, SuiteError> {
         let uncertainty = match self.text("uncertainty") {
             "" => None,
-            _ => Some(self.number("uncertainty")?),
+            _ => Some(self.uncertainty()?),
         };
         if uncertainty.is_some_and(|u| u < 0.0) {
             return Err(self.wrong("uncertainty", "must not be negative".to_string()));
@@ -448,6 +448,15 @@ impl Row<'_> {
             Ok(number) if number.is_finite() => Ok(number),
             _ => Err(self.wrong(column, format!("`{text}` is not a finite number"))),
         }
+    }
+
+    /// A number in the unit of the value, or a share of the value such as `10 %`.
+    fn uncertainty(&self) -> Result<f64, SuiteError> {
+        let text = self.text("uncertainty");
+        let Some(percent) = text.strip_suffix('%') else { return self.number("uncertainty") };
+        let percent: f64 = (percent.trim().parse())
+            .map_err(|_| self.wrong("uncertainty", format!("`{text}` is not a percentage such as 10 %")))?;
+        Ok(percent / 100.0 * self.number("value")?.abs())
     }
 
     fn choice<T: Copy>(&self, column: &'static str, known: &[(&'static str, T)]) -> Result<T, SuiteError> {

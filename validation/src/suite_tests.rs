@@ -36,6 +36,8 @@ fn a_suite_is_read() {
         (a.value.number().unwrap(), a.uncertainty, a.line, a.source.as_str()),
         (1000.0, Some(2.5), 3, "X, table 1")
     );
+    let percent = read(HEAD, &format!("{COLUMNS_LINE}\na,m,w,,cycles,-50,cycles,10 %,same-code,s,test\n")).unwrap();
+    assert_eq!(percent.cases[0].uncertainty, Some(5.0));
     assert_eq!((b.uncertainty, b.comparable, b.split), (None, Comparable::PeerGolden, Split::Fit));
 }
 
@@ -62,6 +64,7 @@ fn messages_say_where_and_what() {
         message(HEAD, &row("a,m,w,,cycles,fast,cycles,,same-code,s,test")),
         message(HEAD, &row("a,m,w,,cycles,NaN,cycles,,same-code,s,test")),
         message(HEAD, &row("a,m,w,,cycles,1,cycles,-1,same-code,s,test")),
+        message(HEAD, &row("a,m,w,,cycles,1,cycles,some %,same-code,s,test")),
         message(HEAD, &row("a,m,w,count,cycles,1,cycles,,same-code,s,test")),
         message(HEAD, &row("a,m,w,,cycles,1,cycles,,similar,s,test")),
         message(HEAD, &row("a,m,w,,cycles,1,cycles,,same-code,,test")),

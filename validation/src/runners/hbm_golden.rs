@@ -3,17 +3,11 @@
 //! `machine` is a preset of `configs/memory/`, `workload` a stream with its parameters, `policy=NAME` in `overrides` one of
 //! the `[policy.NAME]` tables of `suite.toml`.
 
-use std::path::Path;
-
 use hbm::golden::{GoldenPolicy, run_case};
-use hbm::preset::Preset;
-use include_dir::{Dir, include_dir};
-use workloads::sass::error::nearest;
 
+use super::memory_preset::preset;
 use crate::runner::{CaseRunner, Measured, Request, RunError};
 use crate::suite::Value;
-
-static PRESETS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../configs/memory");
 
 /// Runs the HBM channel's answer to Ramulator 2.
 pub struct HbmGolden;
@@ -53,21 +47,6 @@ fn read(value: String) -> Value {
         Ok(number) if value.len() < 16 => Value::Number(number),
         _ => Value::Text(value),
     }
-}
-
-fn preset(name: &str) -> Result<Preset, RunError> {
-    let read = |path: &str| {
-        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "no such file is shipped");
-        let text = PRESETS.get_file(path).and_then(|file| file.contents_utf8());
-        text.map(str::to_string).ok_or_else(missing)
-    };
-    let file = format!("{name}.toml");
-    if PRESETS.get_file(&file).is_none() {
-        let known = PRESETS.files().filter_map(|file| Path::new(file.path()).file_stem()?.to_str());
-        let help = nearest(name, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-        return Err(RunError(format!("there is no memory preset `{name}`{help}")));
-    }
-    Preset::load(&file, &read).map_err(|error| RunError(error.to_string()))
 }
 
 fn policy(request: &Request<'_>) -> Result<GoldenPolicy, RunError> {
