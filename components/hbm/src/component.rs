@@ -120,7 +120,11 @@ impl Component for Channel {
             Native::new(&preset, &spec.policy, ()).map_err(|e| BuildError::key("policy", e.to_string()))?;
         let channels = site.count() as u32;
         let spread = |hashed| ChannelInterleave::new(channels, spec.interleave_granule_bytes, hashed);
-        let (requests, responses) = (site.linked_width("req"), site.linked_width("resp"));
+        let (requests, responses) = (ports(site, "req")?, ports(site, "resp")?);
+        if requests != responses {
+            return Err(BuildError::key("req", format!("{requests} request ports, but {responses} response ports"))
+                .help("an answer leaves by the port of the number that its request came in by"));
+        }
         Ok(Channel {
             controller,
             interleave: match spec.interleave {
@@ -201,6 +205,15 @@ impl Component for Channel {
         let request = entering.or_else(|| self.in_flight.iter().find(|f| f.left > 0).map(|f| &f.request))?;
         Some(format!("{:?} {} of {} bytes at {:#x}", request.op, request.id, request.bytes, request.address))
     }
+}
+
+/// Ports of each channel: what is linked to the part, shared out evenly.
+fn ports(site: &Site<'_>, name: &str) -> Result<usize, BuildError> {
+    let (linked, channels) = (site.linked_width(name), site.count());
+    if linked % channels == 0 {
+        return Ok(linked / channels);
+    }
+    Err(BuildError::key(name, format!("{linked} links for {channels} channels")).help("as many for each channel"))
 }
 
 impl Channel {

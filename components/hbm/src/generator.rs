@@ -241,7 +241,7 @@ impl RequestStream {
     }
 
     fn in_line(&mut self, k: u64) -> (u64, Op) {
-        let accesses = 128 / self.access_bytes;
+        let accesses = (128 / self.access_bytes).max(1);
         if k.is_multiple_of(accesses) {
             self.line = self.random() % (self.blocks / accesses).max(1) * accesses;
             self.line_is_written = self.spec.kind == StreamKind::Line128Rw21 && self.random().is_multiple_of(3);

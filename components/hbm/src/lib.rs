@@ -31,6 +31,7 @@ pub mod native;
 pub mod organisation;
 pub mod preset;
 pub mod queue;
+pub mod report;
 pub mod request;
 pub mod scan;
 pub mod stats;

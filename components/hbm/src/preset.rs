@@ -39,6 +39,9 @@ pub struct Preset {
     pub ramulator2: Ramulator2Differences,
 }
 
+/// Longest distance a preset may ask for: a thousand times the longest that is known.
+const LONGEST_CLOCKS: i64 = 1_000_000;
+
 /// Where the preset of Ramulator 2 differs from the part; used by `compat = "ramulator2"` alone.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,8 +124,15 @@ impl Preset {
                 fail(&key, format!("{value} is not a power of two"), "address bits select it, so a power of two");
             }
         }
-        if org.channels == 0 {
-            fail("organisation.channels", "a stack of no channels".into(), "at least 1");
+        for (key, value, most) in [
+            ("channels", org.channels, 1024),
+            ("rows", org.rows, 1 << 24),
+            ("columns", org.columns, 1 << 12),
+            ("access_bytes", org.access_bytes, 1 << 12),
+        ] {
+            if value == 0 || value > most {
+                fail(&format!("organisation.{key}"), format!("{value} is out of range"), &format!("1 to {most}"));
+            }
         }
         if !matches!(org.pseudo_channels, 1 | 2) {
             let message = format!("{} pseudo channels share one channel", org.pseudo_channels);
@@ -140,6 +150,12 @@ impl Preset {
 
     fn check_timing(&self, fail: &mut dyn FnMut(&str, String, &str)) {
         let t = &self.timing;
+        let all = toml::Table::try_from(t).unwrap_or_default();
+        for (key, value) in all.iter().filter_map(|(k, v)| Some((k, v.as_integer()?))) {
+            if value > LONGEST_CLOCKS {
+                fail(&format!("timing.{key}"), format!("{value} clocks"), "at most 1000000");
+            }
+        }
         for (key, value) in [
             ("n_bl", t.n_bl),
             ("n_cl", t.n_cl),

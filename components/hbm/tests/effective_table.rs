@@ -60,7 +60,7 @@ fn expanded_tables_are_those_of_ramulator2() {
     }
 }
 
-/// Section 4 of our model notes lists what Ramulator 2 leaves out (its issue 272); the full edition must have it.
+/// What Ramulator 2 leaves out (its issue 272, open at c5b1c3a) the full edition must have.
 #[test]
 fn the_full_edition_adds_the_missing_edges() {
     for (name, level, before, after, scope) in [

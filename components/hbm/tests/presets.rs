@@ -85,6 +85,7 @@ fn bad_presets_name_file_line_and_key() {
         ("clock_mhz = 1600", "clock_mhz = 0", "clock_mhz", "0 MHz is no clock"),
         ("n_bl = 2", "n_bl = 0", "timing.n_bl", "is 0"),
         ("pseudo_channels = 2", "pseudo_channels = 3", "organisation.pseudo_channels", "3 pseudo channels"),
+        ("n_xs = ", "n_xs = 4000000000 #", "timing.n_xs", "4000000000 clocks"),
         ("n_faw", "n_fav", "timing.n_fav", "unknown field `n_fav`"),
         ("n_faw = 24", "n_faw = \"24\"", "", "invalid type"),
     ] {
@@ -102,7 +103,7 @@ fn bad_presets_name_file_line_and_key() {
 #[test]
 fn all_problems_come_at_once() {
     let text = std::fs::read_to_string(root("configs/memory/hbm3.toml")).unwrap();
-    let text = text.replace("rows = 16384", "rows = 0").replace("n_ras = 45", "n_ras = 145");
+    let text = text.replace("rows = 16384", "rows = 12345").replace("n_ras = 45", "n_ras = 145");
     let error = Preset::load("spoilt.toml", &|_| Ok(text.clone())).unwrap_err();
     assert_eq!(error.problems.len(), 2, "{error}");
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use common::{preset, suite};
 use hbm::bank::Tick;
+use hbm::component::Channel;
 use hbm::controller::Controller;
 use hbm::generator::RequestStream;
 use hbm::golden::run_case;
@@ -16,6 +17,11 @@ use hbm::mapper::{FieldMap, FieldOrder};
 use hbm::native::{Native, Policy};
 use hbm::request::{Admission, Request, Until};
 use hbm::workload::Workload;
+use protocol::{MemOp, MemRequest, MemResponse};
+use sim_core::{
+    Activity, BuildError, Component, Cx, Cycle, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
+    StatsNode, StopAt,
+};
 
 /// CPU seconds of this thread so far, from the scheduler's own count.
 fn cpu_seconds() -> f64 {
@@ -96,4 +102,80 @@ fn saturate(
             _ => next = stream.next().unwrap(),
         }
     }
+}
+
+/// The channels of an H100 as components, each with a source of its own, on one shard and on two: same answers, and the bound
+/// on the speed-up (CPU time of all over that of the slower shard).
+#[test]
+#[ignore = "measures speed; run in release on a quiet machine"]
+fn two_shards_share_the_channels() {
+    let run = |shards: usize, threads: usize| {
+        let text = "[clock.mem]\nmhz = 2617.2\n\
+            [part.source]\nkind = \"test.source\"\nclock = \"mem\"\ncount = 80\n\
+            [part.hbm]\nkind = \"hbm.channel\"\nclock = \"mem\"\ncount = 80\npreset = \"stacks/h100-sxm\"\n\
+            interleave = \"local\"\ninterleave_granule_bytes = 256\n\
+            [[link]]\nfrom = \"source.req\"\nto = \"hbm.req\"\nlatency_cycles = 40\n\
+            [[link]]\nfrom = \"hbm.resp\"\nto = \"source.resp\"\nlatency_cycles = 40\n";
+        let file = MachineFile::parse("test.toml", text).unwrap();
+        let mut kinds = Registry::new();
+        kinds.add::<Source>().add::<Channel>();
+        let plan = Plan { shards, threads, ..Plan::serial() };
+        let mut machine = Machine::build(&file, &kinds, Resources::new(), plan).unwrap();
+        let start = std::time::Instant::now();
+        let outcome = machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
+        (outcome, start.elapsed().as_secs_f64())
+    };
+    let (one, wall_one) = run(1, 1);
+    let (two, wall_two) = run(2, 2);
+    assert_eq!(one.time, two.time);
+    let total = one.critical_cpu_ns as f64;
+    let bound = total / two.critical_cpu_ns as f64;
+    println!(
+        "one shard {wall_one:.2} s wall, two shards {wall_two:.2} s wall; bound {bound:.2}x, windows {}",
+        two.windows
+    );
+    assert!(bound >= 1.7, "{bound}");
+}
+
+/// Reads 128-byte lines in order, as fast as there is room.
+struct Source {
+    request: Out<MemRequest>,
+    response: In<MemResponse>,
+    sent: u64,
+    answered: u64,
+}
+
+const LINES: u64 = 4000;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceSpec {}
+
+impl Component for Source {
+    const KIND: &'static str = "test.source";
+    type Spec = SourceSpec;
+
+    fn build(_: SourceSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
+        site.foreground(1);
+        Ok(Self { request: site.output("req"), response: site.input("resp", 128), sent: 0, answered: 0 })
+    }
+
+    fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
+        while cx.take(self.response).is_some() {
+            self.answered += 1;
+            if self.answered == LINES {
+                cx.end_work(1);
+            }
+        }
+        while self.sent < LINES && cx.room(self.request) > 0 {
+            let (id, issued) = (self.sent, cx.time());
+            let request =
+                MemRequest { id, source: 0, address: id * 128, bytes: 128, sectors: 15, op: MemOp::Read, issued };
+            cx.send(self.request, request);
+            self.sent += 1;
+        }
+        if self.sent < LINES { Activity::input().or_credit() } else { Activity::input() }
+    }
+
+    fn report(&self, _: Cycle, _: &mut StatsNode) {}
 }
