@@ -219,6 +219,11 @@ impl Registry {
         self.kinds.keys().copied()
     }
 
+    /// Names of all kinds with a line about each, in the order of names.
+    pub fn descriptions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.kinds.iter().map(|(name, kind)| (*name, kind.description()))
+    }
+
     pub(crate) fn find(&self, part: &PartSpec) -> Result<&dyn Kind, ConfigError> {
         self.kinds.get(part.kind.as_str()).map(|k| &**k).ok_or_else(|| {
             let problem = Problem::Unknown { what: "kind of component", name: part.kind.clone() };
@@ -230,12 +235,17 @@ impl Registry {
 
 /// Makes the arenas of one part.
 pub(crate) trait Kind: Send + Sync {
+    fn description(&self) -> &'static str;
     fn build_part(&self, spec: &PartSpec, part: usize, yard: &mut Yard) -> Result<(), Vec<ConfigError>>;
 }
 
 struct KindOf<C>(std::marker::PhantomData<fn() -> C>);
 
 impl<C: Component> Kind for KindOf<C> {
+    fn description(&self) -> &'static str {
+        C::DESCRIPTION
+    }
+
     fn build_part(&self, spec: &PartSpec, part: usize, yard: &mut Yard) -> Result<(), Vec<ConfigError>> {
         let key = format!("part.{}", spec.name);
         let (count, shards) = (spec.components(), yard.shards.len());

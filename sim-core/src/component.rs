@@ -15,6 +15,8 @@ use std::marker::PhantomData;
 pub trait Component: Sized + Send + 'static {
     /// The name used in machine files, e.g. `"gpu.sm"`.
     const KIND: &'static str;
+    /// One line about it, for lists of what there is.
+    const DESCRIPTION: &'static str = "";
     /// Whether ticking an idle component costs next to nothing. If so, an arena most of whose components are busy is
     /// ticked as a whole. Say `false` for a large component.
     const CHEAP_IDLE_TICK: bool = true;

@@ -62,6 +62,7 @@ pub struct CommandProcessor {
 
 impl Component for CommandProcessor {
     const KIND: &'static str = "gpu.command_processor";
+    const DESCRIPTION: &'static str = "takes a grid apart into CTAs and gives them to SMs that have room";
     const CHEAP_IDLE_TICK: bool = false;
     type Spec = CommandProcessorSpec;
 

@@ -64,6 +64,8 @@ impl SmEnv for Ports<'_, '_> {
 
 impl Component for SmComponent {
     const KIND: &'static str = "gpu.sm";
+    const DESCRIPTION: &'static str =
+        "streaming multiprocessor: four sub-cores, register-file caches, L1, shared memory";
     const CHEAP_IDLE_TICK: bool = false;
     type Spec = SmSpec;
 
