@@ -3,7 +3,7 @@
 use crate::activity::Activity;
 use crate::error::BuildError;
 use crate::fabric::Fabric;
-use crate::lane::Payload;
+use crate::lane::{Payload, Writer};
 use crate::probe::Fact;
 use crate::site::Site;
 use crate::stats::StatsNode;
@@ -111,19 +111,33 @@ impl Cx<'_> {
     /// Removes the oldest message of an input; its credit goes back to the sender.
     #[inline]
     pub fn take<P: Payload>(&mut self, from: In<P>) -> Option<P> {
-        let lane = self.fabric.lane_mut::<P>(from.lane);
-        let (message, w) = lane.take(from.fifo)?;
-        let (due, reached) = if w.same_clock {
-            (self.now + u64::from(w.latency_cycles), self.now)
+        // The lane is taken apart from the rest of the fabric: the way back of the credit lies in it.
+        let (message, way) = self.fabric.lanes[usize::from(from.lane)].typed_mut::<P>().take(from.fifo)?;
+        let w = way.writer;
+        if w.shard == self.fabric.shard && w.same_clock {
+            let due = self.now + u64::from(w.latency_cycles);
+            if way.give_back(due, self.now) {
+                self.fabric.wake_sender(w.out, due);
+            }
         } else {
-            (self.fabric.arrival(w.domain, w.latency_cycles), 0)
-        };
-        if w.shard == self.fabric.shard {
-            self.fabric.return_credit(w.out, due, reached);
-        } else {
-            self.fabric.credit_outbox[w.shard as usize].push(crate::fabric::CreditCrossing { out: w.out, due });
+            self.return_credit_elsewhere(from, w);
         }
         Some(message)
+    }
+
+    /// Returns a credit to another shard or another clock.
+    #[inline(never)]
+    fn return_credit_elsewhere<P: Payload>(&mut self, from: In<P>, w: Writer) {
+        let due = if w.same_clock {
+            self.now + u64::from(w.latency_cycles)
+        } else {
+            self.fabric.arrival(w.domain, w.latency_cycles)
+        };
+        if w.shard != self.fabric.shard {
+            self.fabric.credit_outbox[w.shard as usize].push(crate::fabric::CreditCrossing { out: w.out, due });
+        } else if self.fabric.lane_mut::<P>(from.lane).way_back(from.fifo).give_back(due, 0) {
+            self.fabric.wake_sender(w.out, due);
+        }
     }
 
     /// Messages waiting at an input.
@@ -141,13 +155,13 @@ impl Cx<'_> {
     /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.
     #[inline]
     pub fn room<P: Payload>(&mut self, to: Out<P>) -> u16 {
-        self.fabric.room(to.out, self.now)
+        self.fabric.room::<P>(to.lane, to.out, self.now)
     }
 
     /// Whether a link is connected to this output.
     #[inline]
     pub fn is_linked<P: Payload>(&self, to: Out<P>) -> bool {
-        self.fabric.outs[to.out as usize].linked
+        self.fabric.outs[to.out as usize].capacity > 0
     }
 
     /// Sends a message.
@@ -156,13 +170,14 @@ impl Cx<'_> {
     /// If there is no [`Cx::room`]: the component must look first.
     #[inline]
     pub fn send<P: Payload>(&mut self, to: Out<P>, message: P) {
-        if self.fabric.outs[to.out as usize].credits == 0 && self.fabric.room(to.out, self.now) == 0 {
+        if self.fabric.outs[to.out as usize].credits == 0 && self.fabric.room::<P>(to.lane, to.out, self.now) == 0 {
             no_room(self.component, self.now, P::NAME);
         }
         let o = &mut self.fabric.outs[to.out as usize];
         o.credits -= 1;
-        let (domain, fifo, latency, local, shard) = (o.domain, o.fifo, o.latency_cycles, o.local, o.shard);
+        let (domain, fifo, latency, shard) = (o.domain, o.fifo, o.latency_cycles, o.shard);
         let due = if o.same_clock { self.now + u64::from(latency) } else { self.fabric.arrival(domain, latency) };
+        let local = shard == self.fabric.shard;
         let lane = self.fabric.lane_mut::<P>(to.lane);
         if local {
             lane.send(domain, due, fifo, message);

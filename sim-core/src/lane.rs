@@ -2,11 +2,14 @@
 //!
 //! A FIFO has exactly one writer, so the order in which a cycle's messages are delivered cannot be seen.
 
-use crate::fabric::OutPort;
+use crate::ledger::{Ledger, Ring};
 use crate::prefetch::prefetch;
 use crate::wake::Wake;
 use crate::wheel::Wheel;
 use std::any::{Any, TypeId};
+
+/// Messages of a cycle between asking the cache for a FIFO and delivering into it.
+const AHEAD: usize = 8;
 
 /// A protocol's message: small, `Copy`, no references. A lane is registered for it when a port first names it.
 pub trait Payload: Copy + Send + Sync + 'static {
@@ -14,17 +17,19 @@ pub trait Payload: Copy + Send + Sync + 'static {
     const NAME: &'static str;
 }
 
-/// One FIFO. Its oldest message lies right here, so that looking at an input touches nothing else; the others wait in a
-/// ring within the slots of the lane.
+/// One FIFO. Its oldest message lies right here, with the credits on their way back, so that looking at an input and
+/// taking from it touches one cache line and nothing else; the other messages wait in a ring within the slots of the
+/// lane, and older credits at the same places of its stamps.
+#[repr(align(64))]
 struct Fifo<P> {
     oldest: Option<P>,
+    ledger: Ledger,
     writer: Writer,
     owner: u32,
-    base: u32,
+    ring: Ring,
     /// First of the ring, and messages in all, the oldest included.
     head: u16,
     len: u16,
-    mask: u16,
     #[cfg(debug_assertions)]
     capacity: u16,
 }
@@ -38,6 +43,23 @@ pub(crate) struct Writer {
     pub domain: u8,
     pub same_clock: bool,
     pub linked: bool,
+}
+
+/// The way back of a credit, within reach of the FIFO it comes from.
+pub(crate) struct CreditWay<'l> {
+    pub writer: Writer,
+    ledger: &'l mut Ledger,
+    stamps: &'l mut [u64],
+    ring: Ring,
+}
+
+impl CreditWay<'_> {
+    /// See [`Ledger::give_back`]. True if the sender sleeps for a credit.
+    #[inline]
+    pub fn give_back(self, due: u64, reached: u64) -> bool {
+        self.ledger.give_back(self.stamps, self.ring, due, reached);
+        self.ledger.blocked
+    }
 }
 
 /// A message on its way to a FIFO of another shard.
@@ -54,6 +76,7 @@ pub(crate) struct Lane<P> {
     /// One bit a FIFO that holds anything: looking at an empty one touches nothing else.
     occupied: Vec<u64>,
     slots: Vec<Option<P>>,
+    stamps: Vec<u64>,
     in_flight: Vec<Wheel<(u32, P)>>,
     outbox: Vec<Vec<Crossing<P>>>,
     pub delivered: u64,
@@ -65,6 +88,7 @@ impl<P: Payload> Lane<P> {
             fifos: Vec::new(),
             occupied: Vec::new(),
             slots: Vec::new(),
+            stamps: Vec::new(),
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
             outbox: (0..shards).map(|_| Vec::new()).collect(),
             delivered: 0,
@@ -72,18 +96,17 @@ impl<P: Payload> Lane<P> {
     }
 
     pub fn add_fifo(&mut self, owner: u32, capacity: u16) -> u32 {
-        let ring = usize::from(capacity - 1).next_power_of_two();
-        let base = self.slots.len() as u32;
-        self.slots.resize(self.slots.len() + ring, None);
-        let writer = Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false };
+        let ring = Ring::after(self.slots.len(), capacity);
+        self.slots.resize(self.slots.len() + ring.places(), None);
+        self.stamps.resize(self.slots.len(), 0);
         self.fifos.push(Fifo {
             oldest: None,
-            writer,
+            ledger: Ledger::default(),
+            writer: Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false },
             owner,
-            base,
+            ring,
             head: 0,
             len: 0,
-            mask: (ring - 1) as u16,
             #[cfg(debug_assertions)]
             capacity,
         });
@@ -114,12 +137,13 @@ impl<P: Payload> Lane<P> {
         match nth {
             0 => f.oldest.as_ref(),
             nth if nth >= f.len => None,
-            nth => self.slots[f.base as usize + usize::from(f.head.wrapping_add(nth - 1) & f.mask)].as_ref(),
+            nth => self.slots[f.ring.at(f.head, nth - 1)].as_ref(),
         }
     }
 
+    /// Takes the oldest message. Its credit is on its way back unless the sender is in another shard.
     #[inline]
-    pub fn take(&mut self, fifo: u32) -> Option<(P, Writer)> {
+    pub fn take(&mut self, fifo: u32) -> Option<(P, CreditWay<'_>)> {
         if self.is_empty(fifo) {
             return None;
         }
@@ -129,11 +153,24 @@ impl<P: Payload> Lane<P> {
         if f.len == 0 {
             self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
         } else {
-            f.oldest = self.slots[f.base as usize + usize::from(f.head)];
+            f.oldest = self.slots[f.ring.at(f.head, 0)];
             // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
-            f.head = if f.len == 1 { 0 } else { (f.head + 1) & f.mask };
+            f.head = if f.len == 1 { 0 } else { f.head.wrapping_add(1) & f.ring.mask };
         }
-        Some((message, f.writer))
+        Some((message, CreditWay { writer: f.writer, ledger: &mut f.ledger, stamps: &mut self.stamps, ring: f.ring }))
+    }
+
+    /// The way back of a credit of a FIFO.
+    pub fn way_back(&mut self, fifo: u32) -> CreditWay<'_> {
+        let f = &mut self.fifos[fifo as usize];
+        CreditWay { writer: f.writer, ledger: &mut f.ledger, stamps: &mut self.stamps, ring: f.ring }
+    }
+
+    /// Credits that are back at `now`, for the sender to take.
+    #[inline]
+    pub fn collect(&mut self, fifo: u32, now: u64) -> u16 {
+        let f = &mut self.fifos[fifo as usize];
+        f.ledger.collect(&self.stamps, f.ring, now)
     }
 
     #[inline]
@@ -149,12 +186,18 @@ impl<P: Payload> Lane<P> {
 /// What a shard does with a lane without knowing its protocol.
 pub(crate) trait AnyLane: Send + Sync + Any {
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize;
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
     fn next_due(&mut self, domain: u8) -> Option<u64>;
     /// Cycle up to `limit` at which the first message in flight for a FIFO arrives.
     fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64>;
     fn set_writer(&mut self, fifo: u32, writer: Writer);
     fn writer(&self, fifo: u32) -> Writer;
+    /// Credits that are back at `now`, for the sender to take, and when the next one is due.
+    fn collect_credits(&mut self, fifo: u32, now: u64) -> (u16, Option<u64>);
+    /// Notes whether the sender sleeps for a credit.
+    fn set_blocked(&mut self, fifo: u32, blocked: bool);
+    /// Credits that the sender has not taken back, due or not.
+    fn credits_away(&self, fifo: u32) -> u32;
     fn waiting(&self, fifo: u32) -> u16;
     fn delivered(&self) -> u64;
     /// Hands what is bound for shard `to` to the same lane there.
@@ -163,23 +206,24 @@ pub(crate) trait AnyLane: Send + Sync + Any {
 }
 
 impl<P: Payload> AnyLane for Lane<P> {
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize {
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize {
         let Lane { fifos, occupied, slots, in_flight, delivered, .. } = self;
-        let count = in_flight[domain as usize].drain(cycle, |(fifo, message)| {
-            let f = &mut fifos[fifo as usize];
-            #[cfg(debug_assertions)]
-            assert!(f.len < f.capacity, "a message without a credit");
-            if f.len == 0 {
-                f.oldest = Some(message);
-                occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
-            } else {
-                slots[f.base as usize + usize::from(f.head.wrapping_add(f.len - 1) & f.mask)] = Some(message);
-            }
-            f.len += 1;
-            wake.mark_if(f.owner, crate::activity::INPUT);
-            // Taking the message will return a credit to this port of who knows which component.
-            if let Some(out) = outs.get(f.writer.out as usize) {
-                prefetch(out);
+        let count = in_flight[domain as usize].drain_batch(cycle, |batch| {
+            for (i, &(fifo, message)) in batch.iter().enumerate() {
+                if let Some(&(ahead, _)) = batch.get(i + AHEAD) {
+                    prefetch(&fifos[ahead as usize]);
+                }
+                let f = &mut fifos[fifo as usize];
+                #[cfg(debug_assertions)]
+                assert!(f.len < f.capacity, "a message without a credit");
+                if f.len == 0 {
+                    f.oldest = Some(message);
+                    occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
+                } else {
+                    slots[f.ring.at(f.head, f.len - 1)] = Some(message);
+                }
+                f.len += 1;
+                wake.mark_if(f.owner, crate::activity::INPUT);
             }
         });
         *delivered += count as u64;
@@ -200,6 +244,21 @@ impl<P: Payload> AnyLane for Lane<P> {
 
     fn writer(&self, fifo: u32) -> Writer {
         self.fifos[fifo as usize].writer
+    }
+
+    fn collect_credits(&mut self, fifo: u32, now: u64) -> (u16, Option<u64>) {
+        let back = self.collect(fifo, now);
+        let f = &self.fifos[fifo as usize];
+        (back, f.ledger.next_due(&self.stamps, f.ring))
+    }
+
+    fn set_blocked(&mut self, fifo: u32, blocked: bool) {
+        self.fifos[fifo as usize].ledger.blocked = blocked;
+    }
+
+    fn credits_away(&self, fifo: u32) -> u32 {
+        let f = &self.fifos[fifo as usize];
+        f.ledger.credits(&self.stamps, f.ring)
     }
 
     fn waiting(&self, fifo: u32) -> u16 {

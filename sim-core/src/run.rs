@@ -225,7 +225,7 @@ impl Machine {
         if fabric.wake.waits_for(id, crate::activity::CREDIT) {
             for out in fabric.outs_of[id as usize].clone() {
                 let o = &fabric.outs[out as usize];
-                if o.linked {
+                if o.capacity > 0 {
                     let receiver = &self.shards[usize::from(o.shard)].fabric.lanes
                         [usize::from(fabric.outs_rest[out as usize].lane)]
                     .lane;
@@ -242,8 +242,7 @@ impl Machine {
                 }
                 let sender = &self.shards[usize::from(writer.shard)].fabric;
                 let o = &sender.outs[writer.out as usize];
-                let at_home =
-                    u32::from(o.credits) + sender.pending_credits(writer.out).1 + u32::from(lane.waiting(fifo));
+                let at_home = sender.credits_at_home(writer.out) + u32::from(lane.waiting(fifo));
                 if at_home < u32::from(o.capacity) {
                     let domain = fabric.wake.domain[id as usize];
                     let limit = clock.first_edge_after(end.min(bound)).0;
@@ -301,7 +300,7 @@ fn exchange(shards: &mut [Shard]) {
                 }
             }
             for credit in a.fabric.credit_outbox[to].drain(..) {
-                b.fabric.return_credit(credit.out, credit.due, 0);
+                b.fabric.return_credit(credit.out, credit.due);
             }
         }
     }

@@ -231,7 +231,16 @@ impl<T> Wheel<T> {
 
     /// Moves on to `cycle` and hands its items to `f` in the order they were pushed. Nothing may be due before.
     #[inline]
-    pub fn drain(&mut self, cycle: u64, mut f: impl FnMut(T)) -> usize {
+    pub fn drain(&mut self, cycle: u64, mut f: impl FnMut(T)) -> usize
+    where
+        T: Copy,
+    {
+        self.drain_batch(cycle, |items| items.iter().for_each(|item| f(*item)))
+    }
+
+    /// Same as [`Self::drain`] with all items of the cycle at once; `f` is not called if there are none.
+    #[inline]
+    pub fn drain_batch(&mut self, cycle: u64, f: impl FnOnce(&[T])) -> usize {
         if cycle >> 8 != self.now >> 8 {
             self.enter_block(cycle);
         }
@@ -244,9 +253,8 @@ impl<T> Wheel<T> {
         let slot = cycle as usize & (SLOTS - 1);
         let mut items = std::mem::take(&mut self.near[slot]);
         let count = items.len();
-        for item in items.drain(..) {
-            f(item);
-        }
+        f(&items);
+        items.clear();
         self.near[slot] = items;
         self.near_used.clear(slot);
         self.len -= count;
