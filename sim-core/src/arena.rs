@@ -70,9 +70,11 @@ impl<C: Component> TypedArena<C> {
     #[inline]
     fn tick_one(&mut self, fabric: &mut Fabric, now: u64, local: usize) -> bool {
         let id = self.base + local as u32;
-        let mut cx = Cx { fabric: &mut *fabric, now, id, component: self.first_number + local as u32 };
+        let inputs = fabric.wake.minds[id as usize].inputs;
+        let mut cx = Cx { fabric: &mut *fabric, now, id, component: self.first_number + local as u32, inputs };
         let said = self.components[local].tick(&mut cx);
-        let due = fabric.wake.settle(id, now, said);
+        let inputs = cx.inputs;
+        let due = fabric.wake.settle(id, now, said, inputs);
         if said.waits & activity::CREDIT != 0 && !due {
             fabric.wait_for_credit(id, now);
         }
@@ -85,7 +87,7 @@ impl<C: Component> TypedArena<C> {
         while bits != 0 {
             let local = w * 64 - self.base as usize + bits.trailing_zeros() as usize;
             bits &= bits - 1;
-            prefetch(&self.components[local]);
+            prefetch(self.components.as_ptr().wrapping_add(local));
             fabric.prefetch_outs(self.base + local as u32);
         }
     }
@@ -255,11 +257,11 @@ impl<C: Component> Kind for KindOf<C> {
                 let parameters: C::Spec = read_node(&spec.parameters, &key)?;
                 let flat = base + (index - from) as u32;
                 let path = topology::path(&spec.name, &spec.count, index);
-                let outs = yard.shards[shard].fabric.outs.len() as u32;
+                let outs = yard.shards[shard].fabric.outs.len();
                 let mut site = Site { yard, part, index, shard, flat, path };
                 let component = C::build(parameters, &mut site).map_err(|e| vec![refused(spec, &key, index, e)])?;
                 let fabric = &mut yard.shards[shard].fabric;
-                fabric.outs_of[flat as usize] = outs..fabric.outs.len() as u32;
+                fabric.outs_of[flat as usize] = outs..fabric.outs.len();
                 components.push(component);
             }
             yard.shards[shard].arenas.push(Box::new(TypedArena {

@@ -3,11 +3,12 @@
 use crate::activity::Activity;
 use crate::error::BuildError;
 use crate::fabric::Fabric;
-use crate::lane::{Payload, Writer};
+use crate::lane::{AnyLane, CreditWay, Payload};
 use crate::probe::Fact;
 use crate::site::Site;
 use crate::stats::StatsNode;
 use crate::time::{Cycle, Femtos};
+use crate::wake::SHARED_INPUT;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
@@ -40,6 +41,8 @@ pub trait Component: Sized + Send + 'static {
 pub struct In<P> {
     pub(crate) fifo: u32,
     pub(crate) lane: u16,
+    /// Which input of the component it is.
+    pub(crate) input: u8,
     pub(crate) protocol: PhantomData<fn() -> P>,
 }
 
@@ -81,6 +84,8 @@ pub struct Cx<'a> {
     pub(crate) id: u32,
     /// Number within the machine.
     pub(crate) component: u32,
+    /// One bit an input that holds anything, see [`Mind`](crate::wake::Mind).
+    pub(crate) inputs: u32,
 }
 
 impl Cx<'_> {
@@ -99,6 +104,9 @@ impl Cx<'_> {
     /// The oldest message of an input.
     #[inline]
     pub fn peek<P: Payload>(&self, from: In<P>) -> Option<&P> {
+        if self.is_empty(from) {
+            return None;
+        }
         self.fabric.lane::<P>(from.lane).peek(from.fifo)
     }
 
@@ -111,23 +119,25 @@ impl Cx<'_> {
     /// Removes the oldest message of an input; its credit goes back to the sender.
     #[inline]
     pub fn take<P: Payload>(&mut self, from: In<P>) -> Option<P> {
-        // The lane is taken apart from the rest of the fabric: the way back of the credit lies in it.
-        let (message, way) = self.fabric.lanes[usize::from(from.lane)].typed_mut::<P>().take(from.fifo)?;
-        let w = way.writer;
-        if w.shard == self.fabric.shard && w.same_clock {
-            let due = self.now + u64::from(w.latency_cycles);
-            if way.give_back(due, self.now) {
-                self.fabric.wake_sender(w.out, due);
-            }
-        } else {
-            self.return_credit_elsewhere(from, w);
+        // An empty input costs a look at one bit; the rest is kept out of the caller's loop.
+        if self.is_empty(from) { None } else { self.take_oldest(from) }
+    }
+
+    #[inline]
+    fn take_oldest<P: Payload>(&mut self, from: In<P>) -> Option<P> {
+        let (message, way) = self.fabric.lane_mut::<P>(from.lane).take(from.fifo, self.now, &mut self.inputs)?;
+        match way {
+            CreditWay::Home => {}
+            CreditWay::Awaited { out, due } => self.fabric.wake_sender(out, due),
+            CreditWay::Elsewhere => self.return_credit_elsewhere(from),
         }
         Some(message)
     }
 
     /// Returns a credit to another shard or another clock.
     #[inline(never)]
-    fn return_credit_elsewhere<P: Payload>(&mut self, from: In<P>, w: Writer) {
+    fn return_credit_elsewhere<P: Payload>(&mut self, from: In<P>) {
+        let w = self.fabric.lane::<P>(from.lane).writer(from.fifo);
         let due = if w.same_clock {
             self.now + u64::from(w.latency_cycles)
         } else {
@@ -135,7 +145,7 @@ impl Cx<'_> {
         };
         if w.shard != self.fabric.shard {
             self.fabric.credit_outbox[w.shard as usize].push(crate::fabric::CreditCrossing { out: w.out, due });
-        } else if self.fabric.lane_mut::<P>(from.lane).way_back(from.fifo).give_back(due, 0) {
+        } else if self.fabric.lane_mut::<P>(from.lane).return_credit(from.fifo, due) {
             self.fabric.wake_sender(w.out, due);
         }
     }
@@ -149,7 +159,10 @@ impl Cx<'_> {
     /// Whether nothing waits at an input.
     #[inline]
     pub fn is_empty<P: Payload>(&self, from: In<P>) -> bool {
-        self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
+        if self.inputs >> (from.input & 31) & 1 == 0 {
+            return true;
+        }
+        from.input == SHARED_INPUT && self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
     }
 
     /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.
@@ -161,7 +174,7 @@ impl Cx<'_> {
     /// Whether a link is connected to this output.
     #[inline]
     pub fn is_linked<P: Payload>(&self, to: Out<P>) -> bool {
-        self.fabric.outs[to.out as usize].capacity > 0
+        self.fabric.outs[to.out].capacity > 0
     }
 
     /// Sends a message.
@@ -170,19 +183,33 @@ impl Cx<'_> {
     /// If there is no [`Cx::room`]: the component must look first.
     #[inline]
     pub fn send<P: Payload>(&mut self, to: Out<P>, message: P) {
-        if self.fabric.outs[to.out as usize].credits == 0 && self.fabric.room::<P>(to.lane, to.out, self.now) == 0 {
+        let o = &mut self.fabric.outs[to.out];
+        if o.credits == 0 || !o.direct {
+            return self.send_otherwise(to, message);
+        }
+        o.credits -= 1;
+        let (domain, due, fifo) = (o.domain, self.now + u64::from(o.latency_cycles), o.fifo);
+        self.fabric.lane_mut::<P>(to.lane).send(domain, due, fifo, message);
+    }
+
+    /// Sends with a credit that has to be collected first, or to another clock or shard.
+    #[inline(never)]
+    fn send_otherwise<P: Payload>(&mut self, to: Out<P>, message: P) {
+        if self.fabric.outs[to.out].credits == 0 && self.fabric.room::<P>(to.lane, to.out, self.now) == 0 {
             no_room(self.component, self.now, P::NAME);
         }
-        let o = &mut self.fabric.outs[to.out as usize];
+        let o = &mut self.fabric.outs[to.out];
         o.credits -= 1;
-        let (domain, fifo, latency, shard) = (o.domain, o.fifo, o.latency_cycles, o.shard);
-        let due = if o.same_clock { self.now + u64::from(latency) } else { self.fabric.arrival(domain, latency) };
-        let local = shard == self.fabric.shard;
-        let lane = self.fabric.lane_mut::<P>(to.lane);
-        if local {
-            lane.send(domain, due, fifo, message);
+        let o = *o;
+        let due = if self.fabric.outs_rest[to.out as usize].same_clock {
+            self.now + u64::from(o.latency_cycles)
         } else {
-            lane.send_across(shard, domain, due, fifo, message);
+            self.fabric.arrival(o.domain, o.latency_cycles)
+        };
+        if o.shard == self.fabric.shard {
+            self.fabric.lane_mut::<P>(to.lane).send(o.domain, due, o.fifo, message);
+        } else {
+            self.fabric.lane_mut::<P>(to.lane).send_across(o.shard, o.domain, due, o.fifo, message);
         }
     }
 

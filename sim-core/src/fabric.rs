@@ -6,7 +6,8 @@ use crate::ledger::{Ledger, Ring};
 use crate::prefetch::prefetch;
 use crate::probe::Probes;
 use crate::time::{Cycle, Femtos};
-use crate::wake::Wake;
+use crate::wake::{SHARED_INPUT, Wake};
+use std::ops::{Index, IndexMut};
 
 /// The sending end of a link, with the credits in hand: a quarter of a cache line. Those that are back but were not
 /// needed yet lie in the [`Ledger`] of the link.
@@ -20,7 +21,60 @@ pub(crate) struct OutPort {
     pub capacity: u16,
     pub shard: u16,
     pub domain: u8,
-    pub same_clock: bool,
+    /// Same shard and same clock.
+    pub direct: bool,
+}
+
+/// All outputs of a shard, four to a cache line.
+#[derive(Default)]
+pub(crate) struct Outs {
+    lines: Vec<OutLine>,
+    len: u32,
+}
+
+#[repr(align(64))]
+struct OutLine([OutPort; 4]);
+
+impl Outs {
+    const UNLINKED: OutPort =
+        OutPort { fifo: 0, latency_cycles: 1, credits: 0, capacity: 0, shard: 0, domain: 0, direct: true };
+
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Adds an output that is not linked.
+    fn add(&mut self) -> u32 {
+        if self.len & 3 == 0 {
+            self.lines.push(OutLine([Self::UNLINKED; 4]));
+        }
+        self.len += 1;
+        self.len - 1
+    }
+
+    /// Asks for the line of an output, if there is one, and for the next.
+    #[inline]
+    fn prefetch(&self, out: u32) {
+        prefetch(self.lines.as_ptr().wrapping_add((out >> 2) as usize));
+        if out & 3 != 0 {
+            prefetch(self.lines.as_ptr().wrapping_add((out >> 2) as usize + 1));
+        }
+    }
+}
+
+impl Index<u32> for Outs {
+    type Output = OutPort;
+    #[inline]
+    fn index(&self, out: u32) -> &OutPort {
+        &self.lines[(out >> 2) as usize].0[(out & 3) as usize]
+    }
+}
+
+impl IndexMut<u32> for Outs {
+    #[inline]
+    fn index_mut(&mut self, out: u32) -> &mut OutPort {
+        &mut self.lines[(out >> 2) as usize].0[(out & 3) as usize]
+    }
 }
 
 /// What of an output is looked at seldom.
@@ -30,6 +84,7 @@ pub(crate) struct OutRest {
     /// Its ledger in `Fabric::ledgers`, if the receiver is in another shard.
     ledger: u32,
     pub lane: u16,
+    pub same_clock: bool,
 }
 
 /// A credit on its way to another shard.
@@ -42,7 +97,7 @@ pub(crate) struct CreditCrossing {
 pub(crate) struct Fabric {
     pub shard: u16,
     pub lanes: Vec<LaneSlot>,
-    pub outs: Vec<OutPort>,
+    pub outs: Outs,
     pub outs_rest: Vec<OutRest>,
     /// Of links to other shards; the ledgers of other links lie in their FIFOs.
     ledgers: Vec<(Ledger, Ring)>,
@@ -68,7 +123,7 @@ impl Fabric {
         Fabric {
             shard: shard as u16,
             lanes: Vec::new(),
-            outs: Vec::new(),
+            outs: Outs::default(),
             ledgers: Vec::new(),
             stamps: Vec::new(),
             outs_rest: Vec::new(),
@@ -95,17 +150,28 @@ impl Fabric {
         base
     }
 
+    /// Adds a FIFO for an input; its number within the lane, and its bit among the inputs of its owner.
+    pub fn add_fifo<P: Payload>(&mut self, owner: u32, lane: u16, capacity: u16) -> (u32, u8) {
+        let inputs = &mut self.fifos_of[owner as usize];
+        let input = inputs.len().min(usize::from(SHARED_INPUT)) as u8;
+        let fifo = self.lanes[usize::from(lane)].typed_mut::<P>().add_fifo(owner, input, capacity);
+        inputs.push((lane, fifo));
+        if input == SHARED_INPUT {
+            self.wake.minds[owner as usize].inputs |= 1 << SHARED_INPUT;
+        }
+        (fifo, input)
+    }
+
     /// Adds the sending end of a link that is not connected yet.
     pub fn add_out(&mut self, owner: u32, lane: u16) -> u32 {
-        self.outs_rest.push(OutRest { owner, ledger: 0, lane });
-        let (shard, same_clock) = (self.shard, true);
-        self.outs.push(OutPort { fifo: 0, latency_cycles: 1, credits: 0, capacity: 0, shard, domain: 0, same_clock });
-        (self.outs.len() - 1) as u32
+        self.outs_rest.push(OutRest { owner, ledger: 0, lane, same_clock: true });
+        self.outs.add()
     }
 
     /// Connects an output; its credits are the capacity of the port given.
-    pub fn open_out(&mut self, out: u32, port: OutPort) {
-        self.outs[out as usize] = port;
+    pub fn open_out(&mut self, out: u32, port: OutPort, same_clock: bool) {
+        self.outs[out] = port;
+        self.outs_rest[out as usize].same_clock = same_clock;
         if port.shard != self.shard {
             let ring = Ring::after(self.stamps.len(), port.capacity);
             self.outs_rest[out as usize].ledger = self.ledgers.len() as u32;
@@ -137,17 +203,13 @@ impl Fabric {
     /// Asks for the outputs of a component that will be ticked next.
     #[inline]
     pub fn prefetch_outs(&self, id: u32) {
-        let first = self.outs_of[id as usize].start as usize;
-        if let Some(ports) = self.outs.get(first..first + 4) {
-            prefetch(&ports[0]);
-            prefetch(&ports[3]);
-        }
+        self.outs.prefetch(self.outs_of[id as usize].start);
     }
 
     /// Credits in hand at `now`, for an output of lane `P`.
     #[inline]
     pub fn room<P: Payload>(&mut self, lane: u16, out: u32, now: u64) -> u16 {
-        let o = &mut self.outs[out as usize];
+        let o = &mut self.outs[out];
         if o.credits < o.capacity {
             if o.shard == self.shard {
                 o.credits += self.lanes[lane as usize].typed_mut::<P>().collect(o.fifo, now);
@@ -155,12 +217,12 @@ impl Fabric {
                 self.collect(out, now);
             }
         }
-        self.outs[out as usize].credits
+        self.outs[out].credits
     }
 
     /// Takes the credits in hand that are back at `now`; when the next one will be.
     pub fn collect(&mut self, out: u32, now: u64) -> Option<u64> {
-        let (o, rest) = (&mut self.outs[out as usize], self.outs_rest[out as usize]);
+        let (o, rest) = (&mut self.outs[out], self.outs_rest[out as usize]);
         if o.credits == o.capacity {
             return None;
         }
@@ -197,13 +259,13 @@ impl Fabric {
     pub fn wait_for_credit(&mut self, id: u32, now: u64) {
         let mut earliest = u64::MAX;
         for out in self.outs_of[id as usize].clone() {
-            let o = self.outs[out as usize];
+            let o = self.outs[out];
             if o.capacity == 0 {
                 continue;
             }
             let next = self.collect(out, now);
             earliest = earliest.min(next.unwrap_or(u64::MAX));
-            let blocked = self.outs[out as usize].credits < o.capacity;
+            let blocked = self.outs[out].credits < o.capacity;
             let rest = self.outs_rest[out as usize];
             if o.shard == self.shard {
                 self.lanes[usize::from(rest.lane)].lane.set_blocked(o.fifo, blocked);
@@ -218,7 +280,7 @@ impl Fabric {
 
     /// Credits of an output in hand and on their way back.
     pub fn credits_at_home(&self, out: u32) -> u32 {
-        let (o, rest) = (&self.outs[out as usize], self.outs_rest[out as usize]);
+        let (o, rest) = (&self.outs[out], self.outs_rest[out as usize]);
         let away = if o.capacity == 0 {
             0
         } else if o.shard == self.shard {

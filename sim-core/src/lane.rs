@@ -4,7 +4,7 @@
 
 use crate::ledger::{Ledger, Ring};
 use crate::prefetch::prefetch;
-use crate::wake::Wake;
+use crate::wake::{SHARED_INPUT, Wake};
 use crate::wheel::Wheel;
 use std::any::{Any, TypeId};
 
@@ -30,6 +30,8 @@ struct Fifo<P> {
     /// First of the ring, and messages in all, the oldest included.
     head: u16,
     len: u16,
+    /// Which input of its owner it is, at most [`SHARED_INPUT`].
+    input: u8,
     #[cfg(debug_assertions)]
     capacity: u16,
 }
@@ -42,24 +44,19 @@ pub(crate) struct Writer {
     pub shard: u16,
     pub domain: u8,
     pub same_clock: bool,
+    /// Same shard and same clock.
+    pub direct: bool,
     pub linked: bool,
 }
 
-/// The way back of a credit, within reach of the FIFO it comes from.
-pub(crate) struct CreditWay<'l> {
-    pub writer: Writer,
-    ledger: &'l mut Ledger,
-    stamps: &'l mut [u64],
-    ring: Ring,
-}
-
-impl CreditWay<'_> {
-    /// See [`Ledger::give_back`]. True if the sender sleeps for a credit.
-    #[inline]
-    pub fn give_back(self, due: u64, reached: u64) -> bool {
-        self.ledger.give_back(self.stamps, self.ring, due, reached);
-        self.ledger.blocked
-    }
+/// What became of the credit of a message taken.
+pub(crate) enum CreditWay {
+    /// It is on its way.
+    Home,
+    /// It is on its way to a sender that sleeps for it.
+    Awaited { out: u32, due: u64 },
+    /// It belongs to another shard or another clock and was not returned yet.
+    Elsewhere,
 }
 
 /// A message on its way to a FIFO of another shard.
@@ -73,7 +70,9 @@ struct Crossing<P> {
 
 pub(crate) struct Lane<P> {
     fifos: Vec<Fifo<P>>,
-    /// One bit a FIFO that holds anything: looking at an empty one touches nothing else.
+    /// One bit a FIFO that holds anything, kept for the inputs that have no bit in their owner's [`Mind`].
+    ///
+    /// [`Mind`]: crate::wake::Mind
     occupied: Vec<u64>,
     slots: Vec<Option<P>>,
     stamps: Vec<u64>,
@@ -95,18 +94,27 @@ impl<P: Payload> Lane<P> {
         }
     }
 
-    pub fn add_fifo(&mut self, owner: u32, capacity: u16) -> u32 {
+    pub fn add_fifo(&mut self, owner: u32, input: u8, capacity: u16) -> u32 {
         let ring = Ring::after(self.slots.len(), capacity);
         self.slots.resize(self.slots.len() + ring.places(), None);
         self.stamps.resize(self.slots.len(), 0);
         self.fifos.push(Fifo {
             oldest: None,
             ledger: Ledger::default(),
-            writer: Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false },
+            writer: Writer {
+                out: 0,
+                latency_cycles: 1,
+                shard: 0,
+                domain: 0,
+                same_clock: true,
+                direct: true,
+                linked: false,
+            },
             owner,
             ring,
             head: 0,
             len: 0,
+            input,
             #[cfg(debug_assertions)]
             capacity,
         });
@@ -121,12 +129,10 @@ impl<P: Payload> Lane<P> {
 
     #[inline]
     pub fn peek(&self, fifo: u32) -> Option<&P> {
-        if self.is_empty(fifo) {
-            return None;
-        }
         self.fifos[fifo as usize].oldest.as_ref()
     }
 
+    /// Whether a FIFO without a bit of its own is empty.
     #[inline]
     pub fn is_empty(&self, fifo: u32) -> bool {
         self.occupied[(fifo >> 6) as usize] >> (fifo & 63) & 1 == 0
@@ -141,29 +147,36 @@ impl<P: Payload> Lane<P> {
         }
     }
 
-    /// Takes the oldest message. Its credit is on its way back unless the sender is in another shard.
+    /// Takes the oldest message at cycle `now` of the receiver's clock; `inputs` are the full ones of the receiver.
     #[inline]
-    pub fn take(&mut self, fifo: u32) -> Option<(P, CreditWay<'_>)> {
-        if self.is_empty(fifo) {
-            return None;
-        }
+    pub fn take(&mut self, fifo: u32, now: u64, inputs: &mut u32) -> Option<(P, CreditWay)> {
         let f = &mut self.fifos[fifo as usize];
         let message = f.oldest.take()?;
         f.len -= 1;
         if f.len == 0 {
-            self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
+            if f.input == SHARED_INPUT {
+                self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
+            }
+            *inputs &= !(1 << (f.input & 31)) | 1 << SHARED_INPUT;
         } else {
             f.oldest = self.slots[f.ring.at(f.head, 0)];
             // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
             f.head = if f.len == 1 { 0 } else { f.head.wrapping_add(1) & f.ring.mask };
         }
-        Some((message, CreditWay { writer: f.writer, ledger: &mut f.ledger, stamps: &mut self.stamps, ring: f.ring }))
+        if !f.writer.direct {
+            return Some((message, CreditWay::Elsewhere));
+        }
+        let due = now + u64::from(f.writer.latency_cycles);
+        f.ledger.give_back(&mut self.stamps, f.ring, due, now);
+        let way = if f.ledger.blocked { CreditWay::Awaited { out: f.writer.out, due } } else { CreditWay::Home };
+        Some((message, way))
     }
 
-    /// The way back of a credit of a FIFO.
-    pub fn way_back(&mut self, fifo: u32) -> CreditWay<'_> {
+    /// Returns a credit to another clock. True if the sender sleeps for it.
+    pub fn return_credit(&mut self, fifo: u32, due: u64) -> bool {
         let f = &mut self.fifos[fifo as usize];
-        CreditWay { writer: f.writer, ledger: &mut f.ledger, stamps: &mut self.stamps, ring: f.ring }
+        f.ledger.give_back(&mut self.stamps, f.ring, due, 0);
+        f.ledger.blocked
     }
 
     /// Credits that are back at `now`, for the sender to take.
@@ -211,19 +224,21 @@ impl<P: Payload> AnyLane for Lane<P> {
         let count = in_flight[domain as usize].drain_batch(cycle, |batch| {
             for (i, &(fifo, message)) in batch.iter().enumerate() {
                 if let Some(&(ahead, _)) = batch.get(i + AHEAD) {
-                    prefetch(&fifos[ahead as usize]);
+                    prefetch(fifos.as_ptr().wrapping_add(ahead as usize));
                 }
                 let f = &mut fifos[fifo as usize];
                 #[cfg(debug_assertions)]
                 assert!(f.len < f.capacity, "a message without a credit");
                 if f.len == 0 {
                     f.oldest = Some(message);
-                    occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
+                    if f.input == SHARED_INPUT {
+                        occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
+                    }
                 } else {
                     slots[f.ring.at(f.head, f.len - 1)] = Some(message);
                 }
                 f.len += 1;
-                wake.mark_if(f.owner, crate::activity::INPUT);
+                wake.arrived(f.owner, f.input);
             }
         });
         *delivered += count as u64;

@@ -275,7 +275,7 @@ impl Machine {
                     let owner = fabric.outs_rest[port.handle as usize].owner;
                     let now = cycles[usize::from(fabric.wake.domain[owner as usize])];
                     fabric.collect(port.handle, now.0);
-                    put(u64::from(fabric.outs[port.handle as usize].credits));
+                    put(u64::from(fabric.outs[port.handle].credits));
                 }
             }
         }
@@ -308,15 +308,16 @@ fn connect(file: &MachineFile, yard: &mut Yard, errors: &mut Vec<ConfigError>) -
                 capacity: t.capacity,
                 shard: t.shard,
                 domain: receiver as u8,
-                same_clock,
+                direct: same_clock && f.shard == t.shard,
             };
-            fabric.open_out(f.handle, port);
+            fabric.open_out(f.handle, port, same_clock);
             let writer = Writer {
                 out: f.handle,
                 latency_cycles: link.credit_latency_cycles,
                 shard: f.shard,
                 domain: sender as u8,
                 same_clock,
+                direct: same_clock && f.shard == t.shard,
                 linked: true,
             };
             yard.shards[usize::from(t.shard)].fabric.lanes[usize::from(t.lane)].lane.set_writer(t.handle, writer);
