@@ -171,6 +171,13 @@ impl Cx<'_> {
         self.fabric.room::<P>(to.lane, to.out, self.now)
     }
 
+    /// Whether a message may be sent now. Cheaper than asking [`Cx::room`] how many: credits that are back are counted
+    /// only when none is left in hand.
+    #[inline]
+    pub fn can_send<P: Payload>(&mut self, to: Out<P>) -> bool {
+        self.fabric.outs[to.out].credits > 0 || self.room(to) > 0
+    }
+
     /// Whether a link is connected to this output.
     #[inline]
     pub fn is_linked<P: Payload>(&self, to: Out<P>) -> bool {

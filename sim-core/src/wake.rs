@@ -91,29 +91,43 @@ impl Wake {
         self.words[(id >> 6) as usize] >> (id & 63) & 1 != 0
     }
 
-    /// Takes the next non-empty word at or after `from` and before `end`, with its index.
+    /// Takes all that is due in the words `from..end` and lists it in order at the start of `due`, which has four places
+    /// more than there are components; how many there are.
     #[inline]
-    pub fn take_word(&mut self, from: usize, end: usize) -> Option<(usize, u64)> {
-        if from >= end {
-            return None;
-        }
-        let mut s = from >> 6;
-        let mut bits = self.summary[s] >> (from & 63) << (from & 63);
-        loop {
-            if bits != 0 {
+    pub fn take_all(&mut self, from: usize, end: usize, due: &mut [u32]) -> usize {
+        let mut count = 0;
+        for s in from >> 6..end.div_ceil(64) {
+            let first = from.max(s << 6) - (s << 6);
+            let words = end.min((s + 1) << 6) - (s << 6) - first;
+            let mine = u64::MAX >> (64 - words) << first;
+            let mut bits = self.summary[s] & mine;
+            self.summary[s] &= !mine;
+            while bits != 0 {
                 let w = (s << 6) + bits.trailing_zeros() as usize;
-                if w >= end {
-                    return None;
+                bits &= bits - 1;
+                let mut word = std::mem::take(&mut self.words[w]);
+                let base = (w as u32) << 6;
+                // Four at a time, wanted or not: their number is hard to foretell, and a wrong guess costs more.
+                let end = count + word.count_ones() as usize;
+                while count < end {
+                    for place in &mut due[count..count + 4] {
+                        *place = base + (word.trailing_zeros() & 63);
+                        word &= word.wrapping_sub(1);
+                    }
+                    count += 4;
                 }
-                self.summary[s] &= !(1 << (w & 63));
-                return Some((w, std::mem::take(&mut self.words[w])));
+                count = end;
             }
-            s += 1;
-            if s << 6 >= end {
-                return None;
-            }
-            bits = self.summary[s];
         }
+        count
+    }
+
+    /// Makes a component due at the next edge if it said so.
+    #[inline]
+    pub fn mark_again(&mut self, id: u32, again: bool) {
+        let w = (id >> 6) as usize;
+        self.words[w] |= u64::from(again) << (id & 63);
+        self.summary[w >> 6] |= u64::from(again) << (w & 63);
     }
 
     /// Takes a word, empty or not.
