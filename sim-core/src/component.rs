@@ -3,7 +3,7 @@
 use crate::activity::Activity;
 use crate::error::BuildError;
 use crate::fabric::Fabric;
-use crate::lane::{AnyLane, CreditWay, Payload};
+use crate::lane::{AnyLane, CreditWay, Payload, WriterKind};
 use crate::probe::Fact;
 use crate::site::Site;
 use crate::stats::StatsNode;
@@ -140,7 +140,7 @@ impl Cx<'_> {
     #[inline(never)]
     fn return_credit_elsewhere<P: Payload>(&mut self, from: In<P>) {
         let w = self.fabric.lane::<P>(from.lane).writer(from.fifo);
-        let due = if w.same_clock {
+        let due = if w.kind != WriterKind::OtherClock {
             self.now + u64::from(w.latency_cycles)
         } else {
             self.fabric.arrival(w.domain, w.latency_cycles)

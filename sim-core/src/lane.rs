@@ -43,11 +43,34 @@ pub(crate) struct Writer {
     pub latency_cycles: u32,
     pub shard: u16,
     pub domain: u8,
-    pub same_clock: bool,
-    /// Same shard and same clock.
-    pub direct: bool,
-    pub linked: bool,
+    pub kind: WriterKind,
 }
+
+/// Where the sender of a link is, seen from the FIFO. One byte: with it a FIFO of small messages is one cache line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriterKind {
+    /// Nobody sends.
+    Unlinked,
+    /// Same shard and same clock.
+    Direct,
+    /// Same clock, another shard.
+    OtherShard,
+    OtherClock,
+}
+
+impl WriterKind {
+    pub fn of_link(same_shard: bool, same_clock: bool) -> WriterKind {
+        match (same_shard, same_clock) {
+            (_, false) => WriterKind::OtherClock,
+            (false, true) => WriterKind::OtherShard,
+            (true, true) => WriterKind::Direct,
+        }
+    }
+}
+
+// A FIFO whose messages are small fits into one line.
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Fifo<[u32; 3]>>() == 64 && size_of::<Fifo<u64>>() == 64);
 
 /// What became of the credit of a message taken.
 pub(crate) enum CreditWay {
@@ -106,9 +129,7 @@ impl<P: Payload> Lane<P> {
                 latency_cycles: 1,
                 shard: 0,
                 domain: 0,
-                same_clock: true,
-                direct: true,
-                linked: false,
+                kind: WriterKind::Unlinked,
             },
             owner,
             ring,
@@ -163,7 +184,7 @@ impl<P: Payload> Lane<P> {
             // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
             f.head = if f.len == 1 { 0 } else { f.head.wrapping_add(1) & f.ring.mask };
         }
-        if !f.writer.direct {
+        if matches!(f.writer.kind, WriterKind::OtherShard | WriterKind::OtherClock) {
             return Some((message, CreditWay::Elsewhere));
         }
         let due = now + u64::from(f.writer.latency_cycles);

@@ -5,7 +5,7 @@ use crate::clock::{ClockDomain, DomainId};
 use crate::config::{ConfigError, MachineFile, Problem};
 use crate::error::RunError;
 use crate::fabric::OutPort;
-use crate::lane::Writer;
+use crate::lane::{Writer, WriterKind};
 use crate::probe::{ComponentId, Fact, Listeners, Stated};
 use crate::run::RunState;
 use crate::shard::Shard;
@@ -316,9 +316,7 @@ fn connect(file: &MachineFile, yard: &mut Yard, errors: &mut Vec<ConfigError>) -
                 latency_cycles: link.credit_latency_cycles,
                 shard: f.shard,
                 domain: sender as u8,
-                same_clock,
-                direct: same_clock && f.shard == t.shard,
-                linked: true,
+                kind: WriterKind::of_link(f.shard == t.shard, same_clock),
             };
             yard.shards[usize::from(t.shard)].fabric.lanes[usize::from(t.lane)].lane.set_writer(t.handle, writer);
         }

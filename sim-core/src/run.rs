@@ -7,6 +7,7 @@
 
 use crate::deadlock::DeadlockReport;
 use crate::error::RunError;
+use crate::lane::WriterKind;
 use crate::machine::Machine;
 use crate::shard::{Horizon, Shard, thread_cpu_ns};
 use crate::time::{Cycle, Femtos};
@@ -237,7 +238,7 @@ impl Machine {
             for &(lane, fifo) in &fabric.fifos_of[id as usize] {
                 let lane = &fabric.lanes[usize::from(lane)].lane;
                 let writer = lane.writer(fifo);
-                if !writer.linked {
+                if writer.kind == WriterKind::Unlinked {
                     continue;
                 }
                 let sender = &self.shards[usize::from(writer.shard)].fabric;
