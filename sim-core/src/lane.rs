@@ -9,7 +9,7 @@ use crate::wheel::Wheel;
 use std::any::{Any, TypeId};
 
 /// Messages of a cycle between asking the cache for a FIFO and delivering into it.
-const AHEAD: usize = 8;
+const AHEAD: usize = 24;
 
 /// A protocol's message: small, `Copy`, no references. A lane is registered for it when a port first names it.
 pub trait Payload: Copy + Send + Sync + 'static {
