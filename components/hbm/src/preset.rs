@@ -59,9 +59,13 @@ fn one() -> u32 {
 impl Preset {
     /// Reads and checks a preset. `read` returns the text of a file by its path.
     pub fn load(name: &str, read: &dyn Fn(&str) -> std::io::Result<String>) -> Result<Self, ConfigError> {
-        let file = ConfigFile::load(name, read)?;
+        Self::from_file(&ConfigFile::load(name, read)?)
+    }
+
+    /// Takes and checks the preset that a merged file holds.
+    pub fn from_file(file: &ConfigFile) -> Result<Self, ConfigError> {
         let preset: Preset = file.parse()?;
-        let problems = preset.check(&file);
+        let problems = preset.check(file);
         if problems.is_empty() { Ok(preset) } else { Err(ConfigError { problems }) }
     }
 
