@@ -68,8 +68,9 @@ pub fn is_memory_file(path: &str) -> bool {
     }
 }
 
-/// Name and text of a shipped preset; products may leave out `stacks/`.
+/// Name and text of a shipped preset; products may leave out `stacks/`, and `hbm2` is the one at its nominal 2 Gb/s.
 pub fn shipped(word: &str) -> Option<(&'static str, &'static str)> {
+    let word = if word == "hbm2" { "hbm2-2000" } else { word };
     SHIPPED.iter().copied().find(|(name, _)| *name == word || name.strip_prefix("stacks/") == Some(word))
 }
 
@@ -116,8 +117,12 @@ mod tests {
     #[test]
     fn wrong_overrides_are_named() {
         let error = |set: &str| load("hbm3", &[set]).unwrap_err();
-        assert!(error("timing.n_ras=145").starts_with("--set timing.n_ras=145: `timing.n_ras`: n_ras = 145 is more than"));
-        assert!(error("policy.read_queue=0").starts_with("--set policy.read_queue=0: `policy.read_queue`: a queue of 0"));
+        assert!(
+            error("timing.n_ras=145").starts_with("--set timing.n_ras=145: `timing.n_ras`: n_ras = 145 is more than")
+        );
+        assert!(
+            error("policy.read_queue=0").starts_with("--set policy.read_queue=0: `policy.read_queue`: a queue of 0")
+        );
         assert!(error("policy.raed_queue=1").contains("unknown field `raed_queue`"));
         assert!(error("timing.n_fav=1").contains("unknown field `n_fav`"));
         assert!(error("clock_mhz").contains("has no value"));

@@ -11,8 +11,11 @@
 //! Leaves out: binary and compressed traces, which the caller unpacks.
 //! Canonical tests: below.
 
+use std::fmt::Write;
+
 use crate::bank::Tick;
 use crate::checker::TracedCommand;
+use crate::command::{Bus, Command, Reach};
 use crate::error::TraceError;
 use crate::generator::Generated;
 use crate::organisation::DramAddress;
@@ -52,6 +55,36 @@ pub fn read_commands(file: &str, text: &str) -> Result<Vec<TracedCommand>, Trace
         return Err(TraceError { file: file.into(), line: 1, message: "no command".into(), help: FORM.into() });
     }
     Ok(commands)
+}
+
+/// The memory that a command trace names in a line `# memory: hbm3`.
+pub fn memory_of(text: &str) -> Option<&str> {
+    let comments = text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with('#'));
+    comments.filter_map(|line| line.strip_prefix('#')?.trim().strip_prefix("memory:")).map(str::trim).next()
+}
+
+/// Writes a command trace that names its memory.
+pub fn write_commands(memory: &str, commands: &[TracedCommand]) -> String {
+    let mut text = format!("# memory: {memory}\nclk,cmd,pc,sid,bg,ba,row,col\n");
+    for c in commands {
+        let p = &c.place;
+        let (of_bank, of_column) = (c.command.reach() == Reach::Bank, c.command.bus() == Bus::Column);
+        let field = |applies: bool, value: u32| if applies { i64::from(value) } else { -1 };
+        let with_row = of_column || c.command == Command::Act;
+        let fields = [
+            field(of_bank, p.stack_id),
+            field(of_bank, p.bank_group),
+            field(of_bank, p.bank),
+            field(with_row, p.row),
+            field(of_column, p.column),
+        ];
+        let _ = write!(text, "{},{},{}", c.tick, c.command.name(), p.pseudo_channel);
+        fields.iter().for_each(|value| {
+            let _ = write!(text, ",{value}");
+        });
+        text.push('\n');
+    }
+    text
 }
 
 /// Limits a request trace must keep.
