@@ -14,7 +14,7 @@ use hbm::library::SHIPPED;
 use hbm::mapper::FieldOrder;
 use hbm::memory_file::{MemoryFile, description, is_memory_file, shipped};
 use hbm::report::{ChannelReport, run_observed};
-use hbm::trace::{RequestLimits, read_requests};
+use hbm::trace::{LAST_TICK, MOST_REQUESTS, RequestLimits, read_requests};
 use hbm::workload::Workload;
 
 use crate::catalog;
@@ -24,10 +24,6 @@ use crate::result::{RunResult, Wall, peak_rss_bytes};
 
 /// What runs on a memory when nothing is named.
 pub const STREAM: &str = "seq_read";
-/// Most requests of a run: their latencies are kept for the percentiles, 4 bytes each.
-const MOST_REQUESTS: u64 = 100_000_000;
-/// Last tick at which a request may be due; about ten minutes of the memory's time.
-const LAST_TICK: u64 = 1 << 40;
 /// Loads of the latency–bandwidth curve, in percent of the channel's peak.
 const LOADS_PERCENT: [u64; 14] = [2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 99];
 /// Requests of each point of the curve at most.
@@ -201,8 +197,6 @@ fn source(word: &str, memory: &MemoryFile) -> Result<Source, Failure> {
     if Path::new(word).is_file() {
         let limits = RequestLimits { access_bytes: org.access_bytes, capacity_bytes: org.channel_bytes() };
         let requests = read_requests(word, &trace_text(word)?, &limits).map_err(trace_failure)?;
-        let last = requests.last().map_or(0, |request| request.due);
-        too_long(requests.len() as u64, last).map_err(|message| Complaint::new(format!("{word}: {message}")))?;
         return Ok(Source::Trace(requests));
     }
     let workload: Workload = word.parse().map_err(|error: hbm::workload::WorkloadError| {

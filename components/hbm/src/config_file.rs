@@ -110,6 +110,14 @@ impl ConfigFile {
     ) -> Result<T, ConfigError> {
         value.try_into().map_err(|e: toml::de::Error| {
             let message = e.message().lines().next().unwrap_or("").to_string();
+            // "in `timing.n_faw`" below the message names the value; an unknown or missing key is in the message.
+            let shown = e.to_string();
+            let path = shown.lines().rev().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+            let of_value =
+                path.map(|path| if prefix.is_empty() { path.to_string() } else { format!("{prefix}.{path}") });
+            if let Some(key) = of_value.filter(|key| message.starts_with("invalid") && self.places.contains_key(key)) {
+                return self.error(&key, message, "see the shipped presets for the keys and their types");
+            }
             let word = message.split('`').nth(1).unwrap_or("");
             let is_meant = |key: &&String| key.starts_with(prefix) && key.rsplit('.').next() == Some(word);
             let key = self.places.keys().find(is_meant).cloned().unwrap_or(prefix.to_string());

@@ -74,24 +74,28 @@ pub fn shipped(word: &str) -> Option<(&'static str, &'static str)> {
     SHIPPED.iter().copied().find(|(name, _)| *name == word || name.strip_prefix("stacks/") == Some(word))
 }
 
-/// A file on disk or, by its last words, a shipped one.
+/// A file on disk or, by its last words, a shipped one. Products need their `stacks/` here: without it they are the names of
+/// GPUs, and a file with `base = "h100-pcie"` is one of those.
 fn read(path: &str) -> io::Result<String> {
     let error = match std::fs::read_to_string(path) {
         Ok(text) => return Ok(text),
         Err(error) => error,
     };
     let stem = path.strip_suffix(".toml").unwrap_or(path);
-    let last = stem.rsplit('/').next().unwrap_or(stem);
-    match shipped(stem).or_else(|| shipped(last)) {
-        Some((_, text)) if error.kind() == io::ErrorKind::NotFound => Ok(text.to_string()),
+    let is_meant =
+        |name: &str| stem.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'));
+    match SHIPPED.iter().find(|(name, _)| is_meant(name)) {
+        Some((_, text)) if error.kind() == io::ErrorKind::NotFound => Ok((*text).to_string()),
         _ => Err(error),
     }
 }
 
-/// The first comment line of a preset.
+/// The first comment line of a preset, without a sentence that goes on below it.
 pub fn description(text: &str) -> String {
-    let first = text.lines().next().unwrap_or("");
-    first.strip_prefix('#').map_or(String::new(), |comment| comment.trim().to_string())
+    let Some(comment) = text.lines().next().and_then(|line| line.strip_prefix('#')) else { return String::new() };
+    let comment = comment.trim();
+    let whole = if comment.ends_with('.') { Some(comment.len()) } else { comment.rfind(". ").map(|end| end + 1) };
+    whole.map_or(comment, |end| &comment[..end]).to_string()
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub fn read_commands(file: &str, text: &str) -> Result<Vec<TracedCommand>, Trace
             return Err(fail(format!("`{content}` is no command"), FORM));
         };
         let [pc, sid, bg, ba, row, col] = rest else {
-            return Err(fail(format!("{} fields", fields.len()), FORM));
+            return Err(fail(format!("{} fields, not 8", fields.len()), FORM));
         };
         let number = |name: &str, value: &str| match value.trim() {
             "-1" => Ok(0),
@@ -87,6 +87,11 @@ pub fn write_commands(memory: &str, commands: &[TracedCommand]) -> String {
     text
 }
 
+/// Last tick at which a request may be due; about ten minutes of a memory's time.
+pub const LAST_TICK: Tick = 1 << 40;
+/// Most accesses of one run: the latency of each is kept for the percentiles.
+pub const MOST_REQUESTS: u64 = 100_000_000;
+
 /// Limits a request trace must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
@@ -110,9 +115,15 @@ pub fn read_requests(file: &str, text: &str, limits: &RequestLimits) -> Result<V
         if due < last {
             return Err(fail(format!("tick {due} after tick {last}"), "requests in order of time"));
         }
+        if due > LAST_TICK {
+            return Err(fail(format!("tick {due} is too far away"), &format!("at most {LAST_TICK}")));
+        }
+        if bytes / access > MOST_REQUESTS - requests.len() as u64 {
+            return Err(fail(format!("more than {MOST_REQUESTS} accesses so far"), "fewer, in several runs"));
+        }
         if address % access != 0 || bytes % access != 0 || bytes == 0 {
-            let message = format!("address {address:#x}, {bytes} bytes");
-            return Err(fail(message, &format!("multiples of the access of {access} bytes")));
+            let message = format!("address {address:#x} of {bytes} bytes is not made of whole accesses");
+            return Err(fail(message, &format!("multiples of {access} bytes")));
         }
         if address.checked_add(bytes).is_none_or(|end| end > limits.capacity_bytes) {
             let message = format!("address {address:#x} is out of range");
