@@ -346,6 +346,39 @@ mod tests {
     }
 
     #[test]
+    fn a_curve_has_a_dot_a_point_and_a_heat_map_a_cell_a_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let points = [(1.0, 50.0), (10.0, 60.0), (15.0, 600.0)];
+        let curve = Curve { title: "A stream", x_label: "GB/s", y_label: "ns", points: &points, limit: 51.2 };
+        let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+        let (columns, rows, cells) =
+            (names(&["0.0", "0.1", "0.2"]), names(&["pc 0", "pc 1"]), [[0.0, 1.0, 2.0], [4.0; 3]]);
+        let cells: Vec<Vec<f64>> = cells.iter().map(|row| row.to_vec()).collect();
+        let map = HeatMap {
+            title: "Banks",
+            x_label: "bank",
+            value_label: "n",
+            columns: &columns,
+            rows: &rows,
+            cells: &cells,
+        };
+        for format in ["svg", "png"] {
+            curve.write(&folder.path().join(format!("curve.{format}"))).unwrap();
+            map.write(&folder.path().join(format!("map.{format}"))).unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("curve.svg").matches("<circle").count(), points.len());
+        // A shade and a border a cell, and the background.
+        assert_eq!(read("map.svg").matches("<rect").count(), 2 * 6 + 1);
+        assert!(std::fs::read(folder.path().join("map.png")).unwrap().starts_with(b"\x89PNG"));
+
+        let ragged = HeatMap { cells: &cells[..1], ..map };
+        assert!(matches!(ragged.write(&folder.path().join("x.svg")), Err(PlotError::NothingToDraw)));
+        let broken = Curve { points: &[(1.0, f64::NAN)], ..curve };
+        assert!(matches!(broken.write(&folder.path().join("x.svg")), Err(PlotError::NothingToDraw)));
+    }
+
+    #[test]
     fn nothing_to_draw_and_unknown_formats_are_errors_that_leave_no_file() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(scatter(&[]).write(&folder.path().join("a.svg")), Err(PlotError::NothingToDraw)));

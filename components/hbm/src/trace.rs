@@ -199,6 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn a_written_command_trace_is_read_back() {
+        let text = "# memory: hbm3\nclk,cmd,pc,sid,bg,ba,row,col\n1,ACT,1,0,2,3,77,-1\n63,RD,1,0,2,3,77,4\n\
+                    200,PREpb,1,0,2,3,-1,-1\n240,REFab,0,-1,-1,-1,-1,-1\n";
+        assert_eq!(memory_of(text), Some("hbm3"));
+        assert_eq!(memory_of("1,ACT,0,0,0,0,5,-1\n# memory: hbm3\n"), None);
+        assert_eq!(write_commands("hbm3", &read_commands("t", text).unwrap()), text);
+    }
+
+    #[test]
+    fn limits_keep_a_run_finite() {
+        let error = |text: &str| read_requests("t", text, &LIMITS).unwrap_err().to_string();
+        assert!(error("0x40 READ 18446744073709551615").contains("t:1: tick 18446744073709551615 is too far away"));
+        let large = RequestLimits { access_bytes: 32, capacity_bytes: u64::MAX };
+        let text = "0,R,0,32\n0,R,0x0,3200000000\n";
+        assert!(read_requests("t", text, &large).unwrap_err().to_string().starts_with("t:2: more than 100000000"));
+    }
+
+    #[test]
     fn says_what_is_wrong() {
         let error = |text: &str| read_requests("t.csv", text, &LIMITS).unwrap_err().to_string();
         assert!(error("LD 0x41").contains("t.csv:1: address 0x41"));
