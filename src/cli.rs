@@ -37,7 +37,7 @@ pub struct Common {
     /// No progress and no hints
     #[arg(long, short, global = true, display_order = 103)]
     pub quiet: bool,
-    /// Folder for the files of a run, or `none` [default: out/<machine>-<workload>]
+    /// Folder for the files of a run, or `none` [default: out/MACHINE-WORKLOAD]
     #[arg(long, short, global = true, display_order = 104, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

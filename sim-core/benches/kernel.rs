@@ -121,22 +121,24 @@ fn measured(c: &mut Criterion) {
     }
 }
 
-/// Runs one model of the kernel for a profiler: `--spin graph` or `--spin RATE`.
-fn spin(what: &str) {
-    if what == "graph" {
+/// Runs one model of the kernel for a profiler and prints its CPU seconds: `--spin graph|RATE [CYCLES]`.
+fn spin(what: &str, cycles: Option<u64>) {
+    let (mut machine, cycles) = if what == "graph" {
         let wiring = Arc::new(graph::Wiring::random(NODES, 7));
-        let mut machine = graph::machine(&wiring, Plan::serial());
-        drop(machine.run(at_cycle(50_000), &mut |_| {}).expect("no deadlock"));
-        return;
-    }
-    let rate = what.parse().expect("`graph` or an injection rate");
-    let mut machine = mesh::machine(SIDE, rate, 1, Plan::serial());
-    drop(machine.run(at_cycle((1_000.0 / rate.max(0.01).sqrt()) as u64), &mut |_| {}).expect("no deadlock"));
+        (graph::machine(&wiring, Plan::serial()), cycles.unwrap_or(6_000))
+    } else {
+        let rate: f64 = what.parse().expect("`graph` or an injection rate");
+        let cycles = cycles.unwrap_or((1_000.0 / rate.max(0.01).sqrt()) as u64);
+        (mesh::machine(SIDE, rate, 1, Plan::serial()), cycles)
+    };
+    let seconds = seconds(|| drop(machine.run(at_cycle(cycles), &mut |_| {}).expect("no deadlock")));
+    println!("{what},{cycles},{seconds:.3}");
 }
 
 fn main() {
-    if let Some(what) = std::env::args().skip_while(|a| a != "--spin").nth(1) {
-        spin(&what);
+    let mut arguments = std::env::args().skip_while(|a| a != "--spin").skip(1);
+    if let Some(what) = arguments.next() {
+        spin(&what, arguments.next().and_then(|c| c.parse().ok()));
         return;
     }
     if std::env::args().any(|a| a == "--ratios") {

@@ -31,8 +31,8 @@ pub enum Density {
 /// routers are active. Picking costs this kernel little: two levels of bits and a test of one bit an input.
 const DENSE_ABOVE_PERCENT: u64 = 92;
 const SPARSE_BELOW_PERCENT: u64 = 85;
-/// Components due in a word of 64 up to which they are asked for beforehand; more neighbours come by themselves.
-const SCATTERED: u32 = 4;
+/// Components between asking the cache for one and ticking it.
+const AHEAD: usize = 4;
 /// Cycles between two looks at the activity.
 const LOOK_EVERY: u32 = 64;
 
@@ -64,56 +64,43 @@ struct TypedArena<C> {
     dense: bool,
     looked: u32,
     active: u64,
+    /// Scratch: what is due at this edge, with room behind it.
+    due: Vec<u32>,
 }
 
 impl<C: Component> TypedArena<C> {
     #[inline]
     fn tick_one(&mut self, fabric: &mut Fabric, now: u64, local: usize) -> bool {
         let id = self.base + local as u32;
-        let mut cx = Cx { fabric: &mut *fabric, now, id, component: self.first_number + local as u32 };
+        let inputs = fabric.wake.minds[id as usize].inputs;
+        let mut cx = Cx { fabric: &mut *fabric, now, id, component: self.first_number + local as u32, inputs };
         let said = self.components[local].tick(&mut cx);
-        let due = fabric.wake.settle(id, now, said);
+        let inputs = cx.inputs;
+        let due = fabric.wake.settle(id, now, said, inputs);
         if said.waits & activity::CREDIT != 0 && !due {
             fabric.wait_for_credit(id, now);
         }
         due
     }
 
-    /// Asks for the components of a word that will be ticked next.
-    #[inline]
-    fn prefetch_word(&self, fabric: &Fabric, w: usize, mut bits: u64) {
-        while bits != 0 {
-            let local = w * 64 - self.base as usize + bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            prefetch(&self.components[local]);
-            fabric.prefetch_outs(self.base + local as u32);
-        }
-    }
-
+    /// Ticks mark nobody but themselves, so that all that is due can be listed beforehand: then the cache is asked in
+    /// time, and no branch depends on how many of a word's components are due.
     fn tick_sparse(&mut self, fabric: &mut Fabric, now: u64) -> u64 {
         let (from, end) = self.words();
-        let mut ticked = 0;
-        let mut next = fabric.wake.take_word(from, end);
-        while let Some((w, mut bits)) = next {
-            // Ticks mark nobody but themselves, so the next word is complete already.
-            next = fabric.wake.take_word(w + 1, end);
-            if let Some((w, bits)) = next.filter(|(_, bits)| bits.count_ones() <= SCATTERED) {
-                self.prefetch_word(fabric, w, bits);
-            }
-            ticked += u64::from(bits.count_ones());
-            let first = w * 64 - self.base as usize;
-            let mut again = 0;
-            while bits != 0 {
-                let bit = bits.trailing_zeros();
-                bits &= bits - 1;
-                if self.tick_one(fabric, now, first + bit as usize) {
-                    again |= 1 << bit;
-                }
-            }
-            fabric.wake.mark_word(w, again);
+        let mut due = std::mem::take(&mut self.due);
+        let count = fabric.wake.take_all(from, end, &mut due);
+        // What lies behind the last one is left over and harmless: a hint that is not needed.
+        for i in 0..count {
+            let ahead = due[i + AHEAD];
+            prefetch(self.components.as_ptr().wrapping_add((ahead - self.base) as usize));
+            fabric.prefetch_outs(ahead);
+            let id = due[i];
+            let again = self.tick_one(fabric, now, (id - self.base) as usize);
+            fabric.wake.mark_again(id, again);
         }
-        fabric.ticks += ticked;
-        ticked
+        self.due = due;
+        fabric.ticks += count as u64;
+        count as u64
     }
 
     fn tick_dense(&mut self, fabric: &mut Fabric, now: u64) -> u64 {
@@ -219,6 +206,11 @@ impl Registry {
         self.kinds.keys().copied()
     }
 
+    /// Names of all kinds with a line about each, in the order of names.
+    pub fn descriptions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.kinds.iter().map(|(name, kind)| (*name, kind.description()))
+    }
+
     pub(crate) fn find(&self, part: &PartSpec) -> Result<&dyn Kind, ConfigError> {
         self.kinds.get(part.kind.as_str()).map(|k| &**k).ok_or_else(|| {
             let problem = Problem::Unknown { what: "kind of component", name: part.kind.clone() };
@@ -230,12 +222,17 @@ impl Registry {
 
 /// Makes the arenas of one part.
 pub(crate) trait Kind: Send + Sync {
+    fn description(&self) -> &'static str;
     fn build_part(&self, spec: &PartSpec, part: usize, yard: &mut Yard) -> Result<(), Vec<ConfigError>>;
 }
 
 struct KindOf<C>(std::marker::PhantomData<fn() -> C>);
 
 impl<C: Component> Kind for KindOf<C> {
+    fn description(&self) -> &'static str {
+        C::DESCRIPTION
+    }
+
     fn build_part(&self, spec: &PartSpec, part: usize, yard: &mut Yard) -> Result<(), Vec<ConfigError>> {
         let key = format!("part.{}", spec.name);
         let (count, shards) = (spec.components(), yard.shards.len());
@@ -255,11 +252,11 @@ impl<C: Component> Kind for KindOf<C> {
                 let parameters: C::Spec = read_node(&spec.parameters, &key)?;
                 let flat = base + (index - from) as u32;
                 let path = topology::path(&spec.name, &spec.count, index);
-                let outs = yard.shards[shard].fabric.outs.len() as u32;
+                let outs = yard.shards[shard].fabric.outs.len();
                 let mut site = Site { yard, part, index, shard, flat, path };
                 let component = C::build(parameters, &mut site).map_err(|e| vec![refused(spec, &key, index, e)])?;
                 let fabric = &mut yard.shards[shard].fabric;
-                fabric.outs_of[flat as usize] = outs..fabric.outs.len() as u32;
+                fabric.outs_of[flat as usize] = outs..fabric.outs.len();
                 components.push(component);
             }
             yard.shards[shard].arenas.push(Box::new(TypedArena {
@@ -273,6 +270,7 @@ impl<C: Component> Kind for KindOf<C> {
                 dense: false,
                 looked: 0,
                 active: 0,
+                due: vec![base; (to - from).next_multiple_of(64) + 2 * AHEAD],
             }));
         }
         Ok(())

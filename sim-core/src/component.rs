@@ -3,11 +3,12 @@
 use crate::activity::Activity;
 use crate::error::BuildError;
 use crate::fabric::Fabric;
-use crate::lane::Payload;
+use crate::lane::{AnyLane, CreditWay, Payload};
 use crate::probe::Fact;
 use crate::site::Site;
 use crate::stats::StatsNode;
 use crate::time::{Cycle, Femtos};
+use crate::wake::SHARED_INPUT;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
@@ -15,6 +16,8 @@ use std::marker::PhantomData;
 pub trait Component: Sized + Send + 'static {
     /// The name used in machine files, e.g. `"gpu.sm"`.
     const KIND: &'static str;
+    /// One line about it, for lists of what there is.
+    const DESCRIPTION: &'static str = "";
     /// Whether ticking an idle component costs next to nothing. If so, an arena most of whose components are busy is
     /// ticked as a whole. Say `false` for a large component.
     const CHEAP_IDLE_TICK: bool = true;
@@ -40,6 +43,8 @@ pub trait Component: Sized + Send + 'static {
 pub struct In<P> {
     pub(crate) fifo: u32,
     pub(crate) lane: u16,
+    /// Which input of the component it is.
+    pub(crate) input: u8,
     pub(crate) protocol: PhantomData<fn() -> P>,
 }
 
@@ -81,6 +86,8 @@ pub struct Cx<'a> {
     pub(crate) id: u32,
     /// Number within the machine.
     pub(crate) component: u32,
+    /// One bit an input that holds anything, see [`Mind`](crate::wake::Mind).
+    pub(crate) inputs: u32,
 }
 
 impl Cx<'_> {
@@ -99,6 +106,9 @@ impl Cx<'_> {
     /// The oldest message of an input.
     #[inline]
     pub fn peek<P: Payload>(&self, from: In<P>) -> Option<&P> {
+        if self.is_empty(from) {
+            return None;
+        }
         self.fabric.lane::<P>(from.lane).peek(from.fifo)
     }
 
@@ -111,19 +121,35 @@ impl Cx<'_> {
     /// Removes the oldest message of an input; its credit goes back to the sender.
     #[inline]
     pub fn take<P: Payload>(&mut self, from: In<P>) -> Option<P> {
-        let lane = self.fabric.lane_mut::<P>(from.lane);
-        let (message, w) = lane.take(from.fifo)?;
-        let (due, reached) = if w.same_clock {
-            (self.now + u64::from(w.latency_cycles), self.now)
-        } else {
-            (self.fabric.arrival(w.domain, w.latency_cycles), 0)
-        };
-        if w.shard == self.fabric.shard {
-            self.fabric.return_credit(w.out, due, reached);
-        } else {
-            self.fabric.credit_outbox[w.shard as usize].push(crate::fabric::CreditCrossing { out: w.out, due });
+        // An empty input costs a look at one bit; the rest is kept out of the caller's loop.
+        if self.is_empty(from) { None } else { self.take_oldest(from) }
+    }
+
+    #[inline]
+    fn take_oldest<P: Payload>(&mut self, from: In<P>) -> Option<P> {
+        let (message, way) = self.fabric.lane_mut::<P>(from.lane).take(from.fifo, self.now, &mut self.inputs)?;
+        match way {
+            CreditWay::Home => {}
+            CreditWay::Awaited { out, due } => self.fabric.wake_sender(out, due),
+            CreditWay::Elsewhere => self.return_credit_elsewhere(from),
         }
         Some(message)
+    }
+
+    /// Returns a credit to another shard or another clock.
+    #[inline(never)]
+    fn return_credit_elsewhere<P: Payload>(&mut self, from: In<P>) {
+        let w = self.fabric.lane::<P>(from.lane).writer(from.fifo);
+        let due = if w.same_clock {
+            self.now + u64::from(w.latency_cycles)
+        } else {
+            self.fabric.arrival(w.domain, w.latency_cycles)
+        };
+        if w.shard != self.fabric.shard {
+            self.fabric.credit_outbox[w.shard as usize].push(crate::fabric::CreditCrossing { out: w.out, due });
+        } else if self.fabric.lane_mut::<P>(from.lane).return_credit(from.fifo, due) {
+            self.fabric.wake_sender(w.out, due);
+        }
     }
 
     /// Messages waiting at an input.
@@ -135,19 +161,29 @@ impl Cx<'_> {
     /// Whether nothing waits at an input.
     #[inline]
     pub fn is_empty<P: Payload>(&self, from: In<P>) -> bool {
-        self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
+        if self.inputs >> (from.input & 31) & 1 == 0 {
+            return true;
+        }
+        from.input == SHARED_INPUT && self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
     }
 
     /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.
     #[inline]
     pub fn room<P: Payload>(&mut self, to: Out<P>) -> u16 {
-        self.fabric.room(to.out, self.now)
+        self.fabric.room::<P>(to.lane, to.out, self.now)
+    }
+
+    /// Whether a message may be sent now. Cheaper than asking [`Cx::room`] how many: credits that are back are counted
+    /// only when none is left in hand.
+    #[inline]
+    pub fn can_send<P: Payload>(&mut self, to: Out<P>) -> bool {
+        self.fabric.outs[to.out].credits > 0 || self.room(to) > 0
     }
 
     /// Whether a link is connected to this output.
     #[inline]
     pub fn is_linked<P: Payload>(&self, to: Out<P>) -> bool {
-        self.fabric.outs[to.out as usize].linked
+        self.fabric.outs[to.out].capacity > 0
     }
 
     /// Sends a message.
@@ -156,18 +192,33 @@ impl Cx<'_> {
     /// If there is no [`Cx::room`]: the component must look first.
     #[inline]
     pub fn send<P: Payload>(&mut self, to: Out<P>, message: P) {
-        if self.fabric.outs[to.out as usize].credits == 0 && self.fabric.room(to.out, self.now) == 0 {
+        let o = &mut self.fabric.outs[to.out];
+        if o.credits == 0 || !o.direct {
+            return self.send_otherwise(to, message);
+        }
+        o.credits -= 1;
+        let (domain, due, fifo) = (o.domain, self.now + u64::from(o.latency_cycles), o.fifo);
+        self.fabric.lane_mut::<P>(to.lane).send(domain, due, fifo, message);
+    }
+
+    /// Sends with a credit that has to be collected first, or to another clock or shard.
+    #[inline(never)]
+    fn send_otherwise<P: Payload>(&mut self, to: Out<P>, message: P) {
+        if self.fabric.outs[to.out].credits == 0 && self.fabric.room::<P>(to.lane, to.out, self.now) == 0 {
             no_room(self.component, self.now, P::NAME);
         }
-        let o = &mut self.fabric.outs[to.out as usize];
+        let o = &mut self.fabric.outs[to.out];
         o.credits -= 1;
-        let (domain, fifo, latency, local, shard) = (o.domain, o.fifo, o.latency_cycles, o.local, o.shard);
-        let due = if o.same_clock { self.now + u64::from(latency) } else { self.fabric.arrival(domain, latency) };
-        let lane = self.fabric.lane_mut::<P>(to.lane);
-        if local {
-            lane.send(domain, due, fifo, message);
+        let o = *o;
+        let due = if self.fabric.outs_rest[to.out as usize].same_clock {
+            self.now + u64::from(o.latency_cycles)
         } else {
-            lane.send_across(shard, domain, due, fifo, message);
+            self.fabric.arrival(o.domain, o.latency_cycles)
+        };
+        if o.shard == self.fabric.shard {
+            self.fabric.lane_mut::<P>(to.lane).send(o.domain, due, o.fifo, message);
+        } else {
+            self.fabric.lane_mut::<P>(to.lane).send_across(o.shard, o.domain, due, o.fifo, message);
         }
     }
 

@@ -96,7 +96,7 @@ fn edges(machine: &Machine, for_messages: bool, waiting: &BTreeMap<u32, String>)
     for &(out, input) in &machine.topology.links {
         let (o, i) = (machine.topology.ports[out as usize], machine.topology.ports[input as usize]);
         let sender = &machine.shards[usize::from(o.shard)].fabric;
-        let full = sender.outs[o.handle as usize].credits == 0 && sender.pending_credits(o.handle).1 == 0;
+        let full = sender.credits_at_home(o.handle) == 0;
         if full {
             let edge = Edge { to: i.component, port: out, other: input, lacks: Lack::Room };
             edges.entry(o.component).or_default().push(edge);

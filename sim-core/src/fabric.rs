@@ -2,53 +2,90 @@
 
 use crate::clock::ClockDomain;
 use crate::lane::{Lane, LaneSlot, Payload};
+use crate::ledger::{Ledger, Ring};
 use crate::prefetch::prefetch;
 use crate::probe::Probes;
 use crate::time::{Cycle, Femtos};
-use crate::wake::Wake;
+use crate::wake::{SHARED_INPUT, Wake};
+use std::ops::{Index, IndexMut};
 
-/// The sending end of a link, with the credits in hand: half a cache line.
-///
-/// Credits on their way back are (due cycle, count) batches. The newest is `tail`; only if an older one is not due yet
-/// either, it goes into a ring of `stamps`. The sender adds them up when it next looks, and only a sender that sleeps
-/// for lack of one is woken (D4).
-#[repr(align(32))]
+/// The sending end of a link, with the credits in hand: a quarter of a cache line. Those that are back but were not
+/// needed yet lie in the [`Ledger`] of the link.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
 pub(crate) struct OutPort {
-    /// Newest batch on its way, as `due << 16 | count`; 0 if there is none.
-    tail: u64,
     pub fifo: u32,
     pub latency_cycles: u32,
     pub credits: u16,
+    /// Credits in all; 0 if it is not linked.
     pub capacity: u16,
-    head: u16,
-    pending: u16,
     pub shard: u16,
     pub domain: u8,
-    pub same_clock: bool,
-    pub local: bool,
-    pub linked: bool,
-    /// The owner sleeps until a credit comes back.
-    blocked: bool,
+    /// Same shard and same clock.
+    pub direct: bool,
+}
+
+/// All outputs of a shard, four to a cache line.
+#[derive(Default)]
+pub(crate) struct Outs {
+    lines: Vec<OutLine>,
+    len: u32,
+}
+
+#[repr(align(64))]
+struct OutLine([OutPort; 4]);
+
+impl Outs {
+    const UNLINKED: OutPort =
+        OutPort { fifo: 0, latency_cycles: 1, credits: 0, capacity: 0, shard: 0, domain: 0, direct: true };
+
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Adds an output that is not linked.
+    fn add(&mut self) -> u32 {
+        if self.len & 3 == 0 {
+            self.lines.push(OutLine([Self::UNLINKED; 4]));
+        }
+        self.len += 1;
+        self.len - 1
+    }
+
+    /// Asks for the line of an output, if there is one, and for the next.
+    #[inline]
+    fn prefetch(&self, out: u32) {
+        prefetch(self.lines.as_ptr().wrapping_add((out >> 2) as usize));
+        if out & 3 != 0 {
+            prefetch(self.lines.as_ptr().wrapping_add((out >> 2) as usize + 1));
+        }
+    }
+}
+
+impl Index<u32> for Outs {
+    type Output = OutPort;
+    #[inline]
+    fn index(&self, out: u32) -> &OutPort {
+        &self.lines[(out >> 2) as usize].0[(out & 3) as usize]
+    }
+}
+
+impl IndexMut<u32> for Outs {
+    #[inline]
+    fn index_mut(&mut self, out: u32) -> &mut OutPort {
+        &mut self.lines[(out >> 2) as usize].0[(out & 3) as usize]
+    }
 }
 
 /// What of an output is looked at seldom.
 #[derive(Clone, Copy)]
 pub(crate) struct OutRest {
     pub owner: u32,
-    /// Start of its ring.
-    stamps: u32,
+    /// Its ledger in `Fabric::ledgers`, if the receiver is in another shard.
+    ledger: u32,
     pub lane: u16,
+    pub same_clock: bool,
 }
-
-impl OutPort {
-    /// The ring of stamps is the next power of two of the capacity.
-    #[inline]
-    fn mask(&self) -> u16 {
-        u16::MAX.checked_shr(self.capacity.saturating_sub(1).leading_zeros()).unwrap_or(0)
-    }
-}
-
-const COUNT_BITS: u32 = 16;
 
 /// A credit on its way to another shard.
 #[derive(Clone, Copy)]
@@ -60,8 +97,10 @@ pub(crate) struct CreditCrossing {
 pub(crate) struct Fabric {
     pub shard: u16,
     pub lanes: Vec<LaneSlot>,
-    pub outs: Vec<OutPort>,
+    pub outs: Outs,
     pub outs_rest: Vec<OutRest>,
+    /// Of links to other shards; the ledgers of other links lie in their FIFOs.
+    ledgers: Vec<(Ledger, Ring)>,
     stamps: Vec<u64>,
     /// Outputs of each component, by flat number.
     pub outs_of: Vec<std::ops::Range<u32>>,
@@ -84,7 +123,8 @@ impl Fabric {
         Fabric {
             shard: shard as u16,
             lanes: Vec::new(),
-            outs: Vec::new(),
+            outs: Outs::default(),
+            ledgers: Vec::new(),
             stamps: Vec::new(),
             outs_rest: Vec::new(),
             outs_of: Vec::new(),
@@ -110,35 +150,34 @@ impl Fabric {
         base
     }
 
-    /// Adds the sending end of a link that is not connected yet.
-    pub fn add_out(&mut self, owner: u32, lane: u16) -> u32 {
-        self.outs_rest.push(OutRest { owner, stamps: 0, lane });
-        self.outs.push(OutPort {
-            tail: 0,
-            fifo: 0,
-            latency_cycles: 1,
-            credits: 0,
-            capacity: 0,
-            head: 0,
-            pending: 0,
-            shard: 0,
-            domain: 0,
-            same_clock: true,
-            local: true,
-            linked: false,
-            blocked: false,
-        });
-        (self.outs.len() - 1) as u32
+    /// Adds a FIFO for an input; its number within the lane, and its bit among the inputs of its owner.
+    pub fn add_fifo<P: Payload>(&mut self, owner: u32, lane: u16, capacity: u16) -> (u32, u8) {
+        let inputs = &mut self.fifos_of[owner as usize];
+        let input = inputs.len().min(usize::from(SHARED_INPUT)) as u8;
+        let fifo = self.lanes[usize::from(lane)].typed_mut::<P>().add_fifo(owner, input, capacity);
+        inputs.push((lane, fifo));
+        if input == SHARED_INPUT {
+            self.wake.minds[owner as usize].inputs |= 1 << SHARED_INPUT;
+        }
+        (fifo, input)
     }
 
-    /// Gives an output its credits and its ring for returning ones.
-    pub fn open_out(&mut self, out: u32, capacity: u16) {
-        let o = &mut self.outs[out as usize];
-        o.credits = capacity;
-        o.capacity = capacity;
-        o.linked = true;
-        self.outs_rest[out as usize].stamps = self.stamps.len() as u32;
-        self.stamps.resize(self.stamps.len() + usize::from(capacity).next_power_of_two(), 0);
+    /// Adds the sending end of a link that is not connected yet.
+    pub fn add_out(&mut self, owner: u32, lane: u16) -> u32 {
+        self.outs_rest.push(OutRest { owner, ledger: 0, lane, same_clock: true });
+        self.outs.add()
+    }
+
+    /// Connects an output; its credits are the capacity of the port given.
+    pub fn open_out(&mut self, out: u32, port: OutPort, same_clock: bool) {
+        self.outs[out] = port;
+        self.outs_rest[out as usize].same_clock = same_clock;
+        if port.shard != self.shard {
+            let ring = Ring::after(self.stamps.len(), port.capacity);
+            self.outs_rest[out as usize].ledger = self.ledgers.len() as u32;
+            self.ledgers.push((Ledger::default(), ring));
+            self.stamps.resize(self.stamps.len() + ring.places(), 0);
+        }
     }
 
     #[inline]
@@ -164,73 +203,55 @@ impl Fabric {
     /// Asks for the outputs of a component that will be ticked next.
     #[inline]
     pub fn prefetch_outs(&self, id: u32) {
-        let first = self.outs_of[id as usize].start as usize;
-        if let Some(ports) = self.outs.get(first..first + 4) {
-            prefetch(&ports[0]);
-            prefetch(&ports[2]);
-        }
+        self.outs.prefetch(self.outs_of[id as usize].start);
     }
 
-    /// Credits in hand at `now`.
+    /// Credits in hand at `now`, for an output of lane `P`.
     #[inline]
-    pub fn room(&mut self, out: u32, now: u64) -> u16 {
-        let o = &mut self.outs[out as usize];
-        if o.tail != 0 {
-            if o.pending > 0 {
+    pub fn room<P: Payload>(&mut self, lane: u16, out: u32, now: u64) -> u16 {
+        let o = &mut self.outs[out];
+        if o.credits < o.capacity {
+            if o.shard == self.shard {
+                o.credits += self.lanes[lane as usize].typed_mut::<P>().collect(o.fifo, now);
+            } else {
                 self.collect(out, now);
             }
-            let o = &mut self.outs[out as usize];
-            if o.pending == 0 && o.tail >> COUNT_BITS <= now {
-                o.credits += o.tail as u16;
-                o.tail = 0;
-            }
-            return o.credits;
         }
-        o.credits
+        self.outs[out].credits
     }
 
-    /// Takes what is due out of the ring of an output.
+    /// Takes the credits in hand that are back at `now`; when the next one will be.
+    pub fn collect(&mut self, out: u32, now: u64) -> Option<u64> {
+        let (o, rest) = (&mut self.outs[out], self.outs_rest[out as usize]);
+        if o.credits == o.capacity {
+            return None;
+        }
+        let (back, next) = if o.shard == self.shard {
+            self.lanes[usize::from(rest.lane)].lane.collect_credits(o.fifo, now)
+        } else {
+            let (ledger, ring) = &mut self.ledgers[rest.ledger as usize];
+            (ledger.collect(&self.stamps, *ring, now), ledger.next_due(&self.stamps, *ring))
+        };
+        o.credits += back;
+        next
+    }
+
+    /// Puts a credit that comes from another shard on the rest of its way, and sets an alarm for a sender that sleeps
+    /// for it.
+    pub fn return_credit(&mut self, out: u32, due: u64) {
+        let rest = self.outs_rest[out as usize];
+        let (ledger, ring) = &mut self.ledgers[rest.ledger as usize];
+        ledger.give_back(&mut self.stamps, *ring, due, 0);
+        if ledger.blocked {
+            self.wake.credit_due(rest.owner, due);
+        }
+    }
+
+    /// A credit for a sender of this shard that sleeps for one is due at `due`.
+    #[cold]
     #[inline(never)]
-    fn collect(&mut self, out: u32, now: u64) {
-        let o = &mut self.outs[out as usize];
-        let ring = self.outs_rest[out as usize].stamps as usize;
-        while o.pending > 0 {
-            let batch = self.stamps[ring + usize::from(o.head)];
-            if batch >> COUNT_BITS > now {
-                break;
-            }
-            o.credits += batch as u16;
-            o.head = (o.head + 1) & o.mask();
-            o.pending -= 1;
-        }
-    }
-
-    /// Puts a returning credit on its way and sets an alarm for a sender that sleeps for it. `reached` is a cycle of
-    /// the sender's clock that it has reached for certain: what was due then may be added up without being seen.
-    #[inline]
-    pub fn return_credit(&mut self, out: u32, due: u64, reached: u64) {
-        if self.outs[out as usize].pending > 0 && reached > 0 {
-            self.collect(out, reached);
-        }
-        let o = &mut self.outs[out as usize];
-        if o.tail != 0 {
-            debug_assert!(o.tail >> COUNT_BITS <= due, "credits overtake each other");
-            if o.tail >> COUNT_BITS == due {
-                o.tail += 1;
-                return;
-            }
-            if o.pending == 0 && o.tail >> COUNT_BITS <= reached {
-                o.credits += o.tail as u16;
-            } else {
-                let ring = self.outs_rest[out as usize].stamps as usize;
-                self.stamps[ring + usize::from(o.head.wrapping_add(o.pending) & o.mask())] = o.tail;
-                o.pending += 1;
-            }
-        }
-        o.tail = due << COUNT_BITS | 1;
-        if o.blocked {
-            self.wake.credit_due(self.outs_rest[out as usize].owner, due);
-        }
+    pub fn wake_sender(&mut self, out: u32, due: u64) {
+        self.wake.credit_due(self.outs_rest[out as usize].owner, due);
     }
 
     /// The owner of these outputs falls asleep until a credit comes back.
@@ -238,11 +259,18 @@ impl Fabric {
     pub fn wait_for_credit(&mut self, id: u32, now: u64) {
         let mut earliest = u64::MAX;
         for out in self.outs_of[id as usize].clone() {
-            self.room(out, now);
-            let o = &mut self.outs[out as usize];
-            o.blocked = o.credits < o.capacity;
-            if let (Some(due), _) = self.pending_credits(out) {
-                earliest = earliest.min(due);
+            let o = self.outs[out];
+            if o.capacity == 0 {
+                continue;
+            }
+            let next = self.collect(out, now);
+            earliest = earliest.min(next.unwrap_or(u64::MAX));
+            let blocked = self.outs[out].credits < o.capacity;
+            let rest = self.outs_rest[out as usize];
+            if o.shard == self.shard {
+                self.lanes[usize::from(rest.lane)].lane.set_blocked(o.fifo, blocked);
+            } else {
+                self.ledgers[rest.ledger as usize].0.blocked = blocked;
             }
         }
         if earliest != u64::MAX {
@@ -250,14 +278,18 @@ impl Fabric {
         }
     }
 
-    /// Earliest credit on its way to an output, and how many are.
-    pub fn pending_credits(&self, out: u32) -> (Option<u64>, u32) {
-        let o = &self.outs[out as usize];
-        let ring = self.outs_rest[out as usize].stamps as usize;
-        let batch = |i: u16| self.stamps[ring + usize::from(o.head.wrapping_add(i) & o.mask())];
-        let first = if o.pending > 0 { batch(0) } else { o.tail };
-        let count = (0..o.pending).map(|i| u32::from(batch(i) as u16)).sum::<u32>() + u32::from(o.tail as u16);
-        ((first != 0).then_some(first >> COUNT_BITS), count)
+    /// Credits of an output in hand and on their way back.
+    pub fn credits_at_home(&self, out: u32) -> u32 {
+        let (o, rest) = (&self.outs[out], self.outs_rest[out as usize]);
+        let away = if o.capacity == 0 {
+            0
+        } else if o.shard == self.shard {
+            self.lanes[usize::from(rest.lane)].lane.credits_away(o.fifo)
+        } else {
+            let (ledger, ring) = &self.ledgers[rest.ledger as usize];
+            ledger.credits(&self.stamps, *ring)
+        };
+        u32::from(o.credits) + away
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! A FIFO has exactly one writer, so the order in which a cycle's messages are delivered cannot be seen.
 
-use crate::fabric::OutPort;
+use crate::ledger::{Ledger, Ring};
 use crate::prefetch::prefetch;
-use crate::wake::Wake;
+use crate::wake::{SHARED_INPUT, Wake};
 use crate::wheel::Wheel;
 use std::any::{Any, TypeId};
+
+/// Messages of a cycle between asking the cache for a FIFO and delivering into it.
+const AHEAD: usize = 8;
 
 /// A protocol's message: small, `Copy`, no references. A lane is registered for it when a port first names it.
 pub trait Payload: Copy + Send + Sync + 'static {
@@ -14,17 +17,21 @@ pub trait Payload: Copy + Send + Sync + 'static {
     const NAME: &'static str;
 }
 
-/// One FIFO. Its oldest message lies right here, so that looking at an input touches nothing else; the others wait in a
-/// ring within the slots of the lane.
+/// One FIFO. Its oldest message lies right here, with the credits on their way back, so that looking at an input and
+/// taking from it touches one cache line and nothing else; the other messages wait in a ring within the slots of the
+/// lane, and older credits at the same places of its stamps.
+#[repr(align(64))]
 struct Fifo<P> {
     oldest: Option<P>,
+    ledger: Ledger,
     writer: Writer,
     owner: u32,
-    base: u32,
+    ring: Ring,
     /// First of the ring, and messages in all, the oldest included.
     head: u16,
     len: u16,
-    mask: u16,
+    /// Which input of its owner it is, at most [`SHARED_INPUT`].
+    input: u8,
     #[cfg(debug_assertions)]
     capacity: u16,
 }
@@ -37,7 +44,19 @@ pub(crate) struct Writer {
     pub shard: u16,
     pub domain: u8,
     pub same_clock: bool,
+    /// Same shard and same clock.
+    pub direct: bool,
     pub linked: bool,
+}
+
+/// What became of the credit of a message taken.
+pub(crate) enum CreditWay {
+    /// It is on its way.
+    Home,
+    /// It is on its way to a sender that sleeps for it.
+    Awaited { out: u32, due: u64 },
+    /// It belongs to another shard or another clock and was not returned yet.
+    Elsewhere,
 }
 
 /// A message on its way to a FIFO of another shard.
@@ -51,9 +70,12 @@ struct Crossing<P> {
 
 pub(crate) struct Lane<P> {
     fifos: Vec<Fifo<P>>,
-    /// One bit a FIFO that holds anything: looking at an empty one touches nothing else.
+    /// One bit a FIFO that holds anything, kept for the inputs that have no bit in their owner's [`Mind`].
+    ///
+    /// [`Mind`]: crate::wake::Mind
     occupied: Vec<u64>,
     slots: Vec<Option<P>>,
+    stamps: Vec<u64>,
     in_flight: Vec<Wheel<(u32, P)>>,
     outbox: Vec<Vec<Crossing<P>>>,
     pub delivered: u64,
@@ -65,25 +87,34 @@ impl<P: Payload> Lane<P> {
             fifos: Vec::new(),
             occupied: Vec::new(),
             slots: Vec::new(),
+            stamps: Vec::new(),
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
             outbox: (0..shards).map(|_| Vec::new()).collect(),
             delivered: 0,
         }
     }
 
-    pub fn add_fifo(&mut self, owner: u32, capacity: u16) -> u32 {
-        let ring = usize::from(capacity - 1).next_power_of_two();
-        let base = self.slots.len() as u32;
-        self.slots.resize(self.slots.len() + ring, None);
-        let writer = Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, same_clock: true, linked: false };
+    pub fn add_fifo(&mut self, owner: u32, input: u8, capacity: u16) -> u32 {
+        let ring = Ring::after(self.slots.len(), capacity);
+        self.slots.resize(self.slots.len() + ring.places(), None);
+        self.stamps.resize(self.slots.len(), 0);
         self.fifos.push(Fifo {
             oldest: None,
-            writer,
+            ledger: Ledger::default(),
+            writer: Writer {
+                out: 0,
+                latency_cycles: 1,
+                shard: 0,
+                domain: 0,
+                same_clock: true,
+                direct: true,
+                linked: false,
+            },
             owner,
-            base,
+            ring,
             head: 0,
             len: 0,
-            mask: (ring - 1) as u16,
+            input,
             #[cfg(debug_assertions)]
             capacity,
         });
@@ -98,12 +129,10 @@ impl<P: Payload> Lane<P> {
 
     #[inline]
     pub fn peek(&self, fifo: u32) -> Option<&P> {
-        if self.is_empty(fifo) {
-            return None;
-        }
         self.fifos[fifo as usize].oldest.as_ref()
     }
 
+    /// Whether a FIFO without a bit of its own is empty.
     #[inline]
     pub fn is_empty(&self, fifo: u32) -> bool {
         self.occupied[(fifo >> 6) as usize] >> (fifo & 63) & 1 == 0
@@ -114,26 +143,47 @@ impl<P: Payload> Lane<P> {
         match nth {
             0 => f.oldest.as_ref(),
             nth if nth >= f.len => None,
-            nth => self.slots[f.base as usize + usize::from(f.head.wrapping_add(nth - 1) & f.mask)].as_ref(),
+            nth => self.slots[f.ring.at(f.head, nth - 1)].as_ref(),
         }
     }
 
+    /// Takes the oldest message at cycle `now` of the receiver's clock; `inputs` are the full ones of the receiver.
     #[inline]
-    pub fn take(&mut self, fifo: u32) -> Option<(P, Writer)> {
-        if self.is_empty(fifo) {
-            return None;
-        }
+    pub fn take(&mut self, fifo: u32, now: u64, inputs: &mut u32) -> Option<(P, CreditWay)> {
         let f = &mut self.fifos[fifo as usize];
         let message = f.oldest.take()?;
         f.len -= 1;
         if f.len == 0 {
-            self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
+            if f.input == SHARED_INPUT {
+                self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
+            }
+            *inputs &= !(1 << (f.input & 31)) | 1 << SHARED_INPUT;
         } else {
-            f.oldest = self.slots[f.base as usize + usize::from(f.head)];
+            f.oldest = self.slots[f.ring.at(f.head, 0)];
             // An empty ring starts over, so that a lightly used one keeps to its first slots and they to the cache.
-            f.head = if f.len == 1 { 0 } else { (f.head + 1) & f.mask };
+            f.head = if f.len == 1 { 0 } else { f.head.wrapping_add(1) & f.ring.mask };
         }
-        Some((message, f.writer))
+        if !f.writer.direct {
+            return Some((message, CreditWay::Elsewhere));
+        }
+        let due = now + u64::from(f.writer.latency_cycles);
+        f.ledger.give_back(&mut self.stamps, f.ring, due, now);
+        let way = if f.ledger.blocked { CreditWay::Awaited { out: f.writer.out, due } } else { CreditWay::Home };
+        Some((message, way))
+    }
+
+    /// Returns a credit to another clock. True if the sender sleeps for it.
+    pub fn return_credit(&mut self, fifo: u32, due: u64) -> bool {
+        let f = &mut self.fifos[fifo as usize];
+        f.ledger.give_back(&mut self.stamps, f.ring, due, 0);
+        f.ledger.blocked
+    }
+
+    /// Credits that are back at `now`, for the sender to take.
+    #[inline]
+    pub fn collect(&mut self, fifo: u32, now: u64) -> u16 {
+        let f = &mut self.fifos[fifo as usize];
+        f.ledger.collect(&self.stamps, f.ring, now)
     }
 
     #[inline]
@@ -149,12 +199,18 @@ impl<P: Payload> Lane<P> {
 /// What a shard does with a lane without knowing its protocol.
 pub(crate) trait AnyLane: Send + Sync + Any {
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize;
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
     fn next_due(&mut self, domain: u8) -> Option<u64>;
     /// Cycle up to `limit` at which the first message in flight for a FIFO arrives.
     fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64>;
     fn set_writer(&mut self, fifo: u32, writer: Writer);
     fn writer(&self, fifo: u32) -> Writer;
+    /// Credits that are back at `now`, for the sender to take, and when the next one is due.
+    fn collect_credits(&mut self, fifo: u32, now: u64) -> (u16, Option<u64>);
+    /// Notes whether the sender sleeps for a credit.
+    fn set_blocked(&mut self, fifo: u32, blocked: bool);
+    /// Credits that the sender has not taken back, due or not.
+    fn credits_away(&self, fifo: u32) -> u32;
     fn waiting(&self, fifo: u32) -> u16;
     fn delivered(&self) -> u64;
     /// Hands what is bound for shard `to` to the same lane there.
@@ -163,23 +219,26 @@ pub(crate) trait AnyLane: Send + Sync + Any {
 }
 
 impl<P: Payload> AnyLane for Lane<P> {
-    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake, outs: &[OutPort]) -> usize {
+    fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize {
         let Lane { fifos, occupied, slots, in_flight, delivered, .. } = self;
-        let count = in_flight[domain as usize].drain(cycle, |(fifo, message)| {
-            let f = &mut fifos[fifo as usize];
-            #[cfg(debug_assertions)]
-            assert!(f.len < f.capacity, "a message without a credit");
-            if f.len == 0 {
-                f.oldest = Some(message);
-                occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
-            } else {
-                slots[f.base as usize + usize::from(f.head.wrapping_add(f.len - 1) & f.mask)] = Some(message);
-            }
-            f.len += 1;
-            wake.mark_if(f.owner, crate::activity::INPUT);
-            // Taking the message will return a credit to this port of who knows which component.
-            if let Some(out) = outs.get(f.writer.out as usize) {
-                prefetch(out);
+        let count = in_flight[domain as usize].drain_batch(cycle, |batch| {
+            for (i, &(fifo, message)) in batch.iter().enumerate() {
+                if let Some(&(ahead, _)) = batch.get(i + AHEAD) {
+                    prefetch(fifos.as_ptr().wrapping_add(ahead as usize));
+                }
+                let f = &mut fifos[fifo as usize];
+                #[cfg(debug_assertions)]
+                assert!(f.len < f.capacity, "a message without a credit");
+                if f.len == 0 {
+                    f.oldest = Some(message);
+                    if f.input == SHARED_INPUT {
+                        occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
+                    }
+                } else {
+                    slots[f.ring.at(f.head, f.len - 1)] = Some(message);
+                }
+                f.len += 1;
+                wake.arrived(f.owner, f.input);
             }
         });
         *delivered += count as u64;
@@ -200,6 +259,21 @@ impl<P: Payload> AnyLane for Lane<P> {
 
     fn writer(&self, fifo: u32) -> Writer {
         self.fifos[fifo as usize].writer
+    }
+
+    fn collect_credits(&mut self, fifo: u32, now: u64) -> (u16, Option<u64>) {
+        let back = self.collect(fifo, now);
+        let f = &self.fifos[fifo as usize];
+        (back, f.ledger.next_due(&self.stamps, f.ring))
+    }
+
+    fn set_blocked(&mut self, fifo: u32, blocked: bool) {
+        self.fifos[fifo as usize].ledger.blocked = blocked;
+    }
+
+    fn credits_away(&self, fifo: u32) -> u32 {
+        let f = &self.fifos[fifo as usize];
+        f.ledger.credits(&self.stamps, f.ring)
     }
 
     fn waiting(&self, fifo: u32) -> u16 {

@@ -28,6 +28,7 @@ mod deadlock;
 mod error;
 mod fabric;
 mod lane;
+mod ledger;
 mod machine;
 mod prefetch;
 pub mod probe;

@@ -4,6 +4,7 @@ use crate::arena::{Density, Registry};
 use crate::clock::{ClockDomain, DomainId};
 use crate::config::{ConfigError, MachineFile, Problem};
 use crate::error::RunError;
+use crate::fabric::OutPort;
 use crate::lane::Writer;
 use crate::probe::{ComponentId, Fact, Listeners, Stated};
 use crate::run::RunState;
@@ -273,7 +274,8 @@ impl Machine {
                 crate::topology::Direction::Out => {
                     let owner = fabric.outs_rest[port.handle as usize].owner;
                     let now = cycles[usize::from(fabric.wake.domain[owner as usize])];
-                    put(u64::from(fabric.room(port.handle, now.0)));
+                    fabric.collect(port.handle, now.0);
+                    put(u64::from(fabric.outs[port.handle].credits));
                 }
             }
         }
@@ -299,20 +301,23 @@ fn connect(file: &MachineFile, yard: &mut Yard, errors: &mut Vec<ConfigError>) -
                 least[sender] = least[sender].min(link.credit_latency_cycles);
             }
             let fabric = &mut yard.shards[usize::from(f.shard)].fabric;
-            fabric.open_out(f.handle, t.capacity);
-            let out = &mut fabric.outs[f.handle as usize];
-            out.shard = t.shard;
-            out.local = f.shard == t.shard;
-            out.fifo = t.handle;
-            out.latency_cycles = link.latency_cycles;
-            out.domain = receiver as u8;
-            out.same_clock = same_clock;
+            let port = OutPort {
+                fifo: t.handle,
+                latency_cycles: link.latency_cycles,
+                credits: t.capacity,
+                capacity: t.capacity,
+                shard: t.shard,
+                domain: receiver as u8,
+                direct: same_clock && f.shard == t.shard,
+            };
+            fabric.open_out(f.handle, port, same_clock);
             let writer = Writer {
                 out: f.handle,
                 latency_cycles: link.credit_latency_cycles,
                 shard: f.shard,
                 domain: sender as u8,
                 same_clock,
+                direct: same_clock && f.shard == t.shard,
                 linked: true,
             };
             yard.shards[usize::from(t.shard)].fabric.lanes[usize::from(t.lane)].lane.set_writer(t.handle, writer);

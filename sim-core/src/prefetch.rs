@@ -1,13 +1,13 @@
 //! A hint to the cache. Measured on `graph_10k` (see `benches/runs`): the messages of a cycle touch components and
 //! ports all over memory, and the list of what will be touched is known beforehand.
 
-/// Asks for the first two cache lines of `what`.
+/// Asks for the first two cache lines of what may lie there.
 #[inline(always)]
-pub(crate) fn prefetch<T>(what: &T) {
+pub(crate) fn prefetch<T>(what: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let first: *const i8 = std::ptr::from_ref(what).cast();
+        let first: *const i8 = what.cast();
         // SAFETY: a prefetch never faults and changes nothing but the cache; the instruction is part of x86-64.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(first);

@@ -26,7 +26,17 @@ pub struct ReasonClock<R> {
 impl<R: Reason> ReasonClock<R> {
     /// Starts at cycle 0 with `reason`.
     pub fn new(reason: R) -> ReasonClock<R> {
-        ReasonClock { charged: vec![0; R::NAMES.len()], reason: reason.index(), since: Cycle(0), reasons: PhantomData }
+        ReasonClock::starting_at(Cycle(0), reason)
+    }
+
+    /// Starts at a cycle with `reason`; cycles before it are charged to nothing.
+    pub fn starting_at(since: Cycle, reason: R) -> ReasonClock<R> {
+        ReasonClock { charged: vec![0; R::NAMES.len()], reason: reason.index(), since, reasons: PhantomData }
+    }
+
+    /// Place of the present reason within [`Reason::NAMES`].
+    pub fn current(&self) -> usize {
+        self.reason
     }
 
     /// From cycle `now` on the reason is `reason`; the interval before is charged to the former one. Within one cycle

@@ -224,8 +224,8 @@ impl Machine {
         let arrival = |latency: u32| clock.edge(Cycle(clock.first_edge_after(first).0 + u64::from(latency) - 1));
         if fabric.wake.waits_for(id, crate::activity::CREDIT) {
             for out in fabric.outs_of[id as usize].clone() {
-                let o = &fabric.outs[out as usize];
-                if o.linked {
+                let o = &fabric.outs[out];
+                if o.capacity > 0 {
                     let receiver = &self.shards[usize::from(o.shard)].fabric.lanes
                         [usize::from(fabric.outs_rest[out as usize].lane)]
                     .lane;
@@ -241,9 +241,8 @@ impl Machine {
                     continue;
                 }
                 let sender = &self.shards[usize::from(writer.shard)].fabric;
-                let o = &sender.outs[writer.out as usize];
-                let at_home =
-                    u32::from(o.credits) + sender.pending_credits(writer.out).1 + u32::from(lane.waiting(fifo));
+                let o = &sender.outs[writer.out];
+                let at_home = sender.credits_at_home(writer.out) + u32::from(lane.waiting(fifo));
                 if at_home < u32::from(o.capacity) {
                     let domain = fabric.wake.domain[id as usize];
                     let limit = clock.first_edge_after(end.min(bound)).0;
@@ -301,7 +300,7 @@ fn exchange(shards: &mut [Shard]) {
                 }
             }
             for credit in a.fabric.credit_outbox[to].drain(..) {
-                b.fabric.return_credit(credit.out, credit.due, 0);
+                b.fabric.return_credit(credit.out, credit.due);
             }
         }
     }

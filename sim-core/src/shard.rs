@@ -147,7 +147,7 @@ impl Shard {
         self.next_cycle[domain] = cycle + 1;
         foreground |= self.fabric.wake.ring(domain, cycle);
         for slot in &mut self.fabric.lanes {
-            foreground |= slot.lane.deliver(domain as u8, cycle, &mut self.fabric.wake, &self.fabric.outs) > 0;
+            foreground |= slot.lane.deliver(domain as u8, cycle, &mut self.fabric.wake) > 0;
         }
         for arena in &mut self.arenas {
             if arena.domain() == domain {

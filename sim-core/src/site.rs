@@ -112,10 +112,9 @@ impl Site<'_> {
     fn input_slot<P: Payload>(&mut self, name: &str, slot: usize, capacity: u16) -> In<P> {
         let lane = self.yard.lane::<P>();
         let capacity = capacity.max(1);
-        let fifo = self.yard.shards[self.shard].fabric.lane_mut::<P>(lane).add_fifo(self.flat, capacity);
-        self.yard.shards[self.shard].fabric.fifos_of[self.flat as usize].push((lane, fifo));
+        let (fifo, input) = self.yard.shards[self.shard].fabric.add_fifo::<P>(self.flat, lane, capacity);
         self.declare(name, slot, Direction::In, lane, fifo, capacity);
-        In { fifo, lane, protocol: PhantomData }
+        In { fifo, lane, input, protocol: PhantomData }
     }
 
     fn output_slot<P: Payload>(&mut self, name: &str, slot: usize) -> Out<P> {

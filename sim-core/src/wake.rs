@@ -8,12 +8,24 @@ use crate::wheel::Wheel;
 
 const NONE: u64 = u64::MAX;
 
+/// What an arrival changes of a component and a tick looks at first.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Mind {
+    /// One bit an input that holds anything. The last bit stands for all inputs from [`SHARED_INPUT`] on and is always
+    /// set where there are any.
+    pub inputs: u32,
+    /// What it waits for: bits of `activity`.
+    pub waits: u8,
+}
+
+/// The first input of a component without a bit of its own.
+pub(crate) const SHARED_INPUT: u8 = 31;
+
 #[derive(Default)]
 pub(crate) struct Wake {
     words: Vec<u64>,
     summary: Vec<u64>,
-    /// What each component waits for: bits of `activity`.
-    pub waits: Vec<u8>,
+    pub minds: Vec<Mind>,
     /// Registered alarms; an entry of a wheel counts only while it agrees with these.
     alarm: Vec<u64>,
     background_alarm: Vec<u64>,
@@ -48,7 +60,7 @@ impl Wake {
         for w in base / 64..self.words.len() {
             self.summary[w / 64] |= 1 << (w % 64);
         }
-        self.waits.resize(end, 0);
+        self.minds.resize(end, Mind::default());
         self.alarm.resize(end, NONE);
         self.background_alarm.resize(end, NONE);
         self.queued.resize(end, NONE);
@@ -57,10 +69,12 @@ impl Wake {
         base as u32
     }
 
-    /// Makes `id` due if it waits for `what`.
+    /// Something has arrived at an input of `id`: makes it due if it waits for that.
     #[inline]
-    pub fn mark_if(&mut self, id: u32, what: u8) {
-        if self.waits[id as usize] & what != 0 {
+    pub fn arrived(&mut self, id: u32, input: u8) {
+        let mind = &mut self.minds[id as usize];
+        mind.inputs |= 1 << (input & 31);
+        if mind.waits & INPUT != 0 {
             self.mark(id);
         }
     }
@@ -77,29 +91,43 @@ impl Wake {
         self.words[(id >> 6) as usize] >> (id & 63) & 1 != 0
     }
 
-    /// Takes the next non-empty word at or after `from` and before `end`, with its index.
+    /// Takes all that is due in the words `from..end` and lists it in order at the start of `due`, which has four places
+    /// more than there are components; how many there are.
     #[inline]
-    pub fn take_word(&mut self, from: usize, end: usize) -> Option<(usize, u64)> {
-        if from >= end {
-            return None;
-        }
-        let mut s = from >> 6;
-        let mut bits = self.summary[s] >> (from & 63) << (from & 63);
-        loop {
-            if bits != 0 {
+    pub fn take_all(&mut self, from: usize, end: usize, due: &mut [u32]) -> usize {
+        let mut count = 0;
+        for s in from >> 6..end.div_ceil(64) {
+            let first = from.max(s << 6) - (s << 6);
+            let words = end.min((s + 1) << 6) - (s << 6) - first;
+            let mine = u64::MAX >> (64 - words) << first;
+            let mut bits = self.summary[s] & mine;
+            self.summary[s] &= !mine;
+            while bits != 0 {
                 let w = (s << 6) + bits.trailing_zeros() as usize;
-                if w >= end {
-                    return None;
+                bits &= bits - 1;
+                let mut word = std::mem::take(&mut self.words[w]);
+                let base = (w as u32) << 6;
+                // Four at a time, wanted or not: their number is hard to foretell, and a wrong guess costs more.
+                let end = count + word.count_ones() as usize;
+                while count < end {
+                    for place in &mut due[count..count + 4] {
+                        *place = base + (word.trailing_zeros() & 63);
+                        word &= word.wrapping_sub(1);
+                    }
+                    count += 4;
                 }
-                self.summary[s] &= !(1 << (w & 63));
-                return Some((w, std::mem::take(&mut self.words[w])));
+                count = end;
             }
-            s += 1;
-            if s << 6 >= end {
-                return None;
-            }
-            bits = self.summary[s];
         }
+        count
+    }
+
+    /// Makes a component due at the next edge if it said so.
+    #[inline]
+    pub fn mark_again(&mut self, id: u32, again: bool) {
+        let w = (id >> 6) as usize;
+        self.words[w] |= u64::from(again) << (id & 63);
+        self.summary[w >> 6] |= u64::from(again) << (w & 63);
     }
 
     /// Takes a word, empty or not.
@@ -137,12 +165,12 @@ impl Wake {
         })
     }
 
-    /// Notes what the component said at the end of its tick at `now`. True if it is due at the next edge.
-    #[inline]
-    pub fn settle(&mut self, id: u32, now: u64, said: Activity) -> bool {
-        let slot = &mut self.waits[id as usize];
-        let timed = *slot & TIMED != 0;
-        *slot = said.waits;
+    /// Notes what the component said at the end of its tick at `now`, and which inputs it left full. True if it is due at the next edge.
+    #[inline(always)]
+    pub fn settle(&mut self, id: u32, now: u64, said: Activity, inputs: u32) -> bool {
+        let mind = &mut self.minds[id as usize];
+        let timed = mind.waits & TIMED != 0;
+        *mind = Mind { inputs, waits: said.waits };
         if said.waits & BUSY != 0 {
             if timed {
                 self.forget_alarms(id);
@@ -170,7 +198,7 @@ impl Wake {
     #[inline]
     fn set_alarm(&mut self, id: u32, at: u64, background: bool) {
         let i = id as usize;
-        self.waits[i] |= TIMED;
+        self.minds[i].waits |= TIMED;
         let domain = self.domain[i] as usize;
         let (slot, queued, wheel) = if background {
             (&mut self.background_alarm[i], &mut self.background_queued[i], &mut self.background_alarms[domain])
@@ -189,7 +217,7 @@ impl Wake {
     /// A credit for an output of `id` is due at `at`: wake it then, if it waits for one.
     #[inline]
     pub fn credit_due(&mut self, id: u32, at: u64) {
-        if self.waits[id as usize] & CREDIT != 0 {
+        if self.minds[id as usize].waits & CREDIT != 0 {
             self.set_alarm(id, at, false);
         }
     }
@@ -252,7 +280,7 @@ impl Wake {
 
     /// Whether the component waits for `what`.
     pub fn waits_for(&self, id: u32, what: u8) -> bool {
-        self.waits[id as usize] & what != 0
+        self.minds[id as usize].waits & what != 0
     }
 
     /// Whether the component waits for arrivals.

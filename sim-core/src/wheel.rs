@@ -15,7 +15,7 @@ const SLOTS: usize = 256;
 pub struct Wheel<T> {
     /// The last cycle that was drained or skipped to; everything inside is due later.
     now: u64,
-    near: Vec<Vec<T>>,
+    near: Box<[Vec<T>; SLOTS]>,
     near_used: Bits,
     far: Vec<Vec<(u64, T)>>,
     far_used: Bits,
@@ -95,7 +95,7 @@ impl<T> Wheel<T> {
     pub fn new() -> Wheel<T> {
         Wheel {
             now: 0,
-            near: (0..SLOTS).map(|_| Vec::new()).collect(),
+            near: Box::new(std::array::from_fn(|_| Vec::new())),
             near_used: Bits::default(),
             far: (0..SLOTS).map(|_| Vec::new()).collect(),
             far_used: Bits::default(),
@@ -231,7 +231,16 @@ impl<T> Wheel<T> {
 
     /// Moves on to `cycle` and hands its items to `f` in the order they were pushed. Nothing may be due before.
     #[inline]
-    pub fn drain(&mut self, cycle: u64, mut f: impl FnMut(T)) -> usize {
+    pub fn drain(&mut self, cycle: u64, mut f: impl FnMut(T)) -> usize
+    where
+        T: Copy,
+    {
+        self.drain_batch(cycle, |items| items.iter().for_each(|item| f(*item)))
+    }
+
+    /// Same as [`Self::drain`] with all items of the cycle at once; `f` is not called if there are none.
+    #[inline]
+    pub fn drain_batch(&mut self, cycle: u64, f: impl FnOnce(&[T])) -> usize {
         if cycle >> 8 != self.now >> 8 {
             self.enter_block(cycle);
         }
@@ -244,9 +253,8 @@ impl<T> Wheel<T> {
         let slot = cycle as usize & (SLOTS - 1);
         let mut items = std::mem::take(&mut self.near[slot]);
         let count = items.len();
-        for item in items.drain(..) {
-            f(item);
-        }
+        f(&items);
+        items.clear();
         self.near[slot] = items;
         self.near_used.clear(slot);
         self.len -= count;
@@ -268,7 +276,7 @@ impl<T> Wheel<T> {
         // What waits near for this block was pushed later than what comes from far, and that later than the heap's:
         // an item goes far only while the wheel stands further from its due cycle.
         let mut lens = [0_usize; SLOTS];
-        for (len, near) in lens.iter_mut().zip(&self.near) {
+        for (len, near) in lens.iter_mut().zip(&*self.near) {
             *len = near.len();
         }
         while self.heap.peek().is_some_and(|Reverse(late)| late.due >> 8 < block + SLOTS as u64) {
@@ -290,7 +298,7 @@ impl<T> Wheel<T> {
             self.far[slot] = moving;
             self.far_used.clear(slot);
         }
-        for (before, near) in lens.iter().zip(&mut self.near) {
+        for (before, near) in lens.iter().zip(&mut *self.near) {
             let moved = near.len() - before;
             if moved > 0 && *before > 0 {
                 near.rotate_right(moved);

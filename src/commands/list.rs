@@ -75,6 +75,8 @@ fn lines(kind: Listed) -> Result<Vec<Line>, Failure> {
             };
             Suite::shipped_names().into_iter().map(about).collect()
         }
-        Listed::Components => Ok(Vec::new()),
+        Listed::Components => {
+            Ok(machine::kinds().descriptions().map(|(kind, about)| (kind.to_string(), about.to_string())).collect())
+        }
     }
 }

@@ -39,7 +39,7 @@ fn read(file: &str) -> Result<Vec<FunctionInfo>, Failure> {
     if !path.exists() {
         let mut names: Vec<&str> = shipped.iter().map(|(name, _)| name.as_str()).collect();
         names.dedup();
-        let help = match workloads::sass::error::nearest(file, names.iter().copied()) {
+        let help = match sim_core::config::nearest(file, names.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("give a listing, or one of the shipped kernels {}", names.join(", ")),
         };

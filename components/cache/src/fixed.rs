@@ -87,6 +87,7 @@ impl Bandwidth {
 
 impl Component for FixedMemory {
     const KIND: &'static str = "memory.fixed";
+    const DESCRIPTION: &'static str = "memory of fixed latency and bounded bandwidth, in place of a hierarchy";
     const CHEAP_IDLE_TICK: bool = false;
     type Spec = FixedMemorySpec;
 

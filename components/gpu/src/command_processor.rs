@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!   launch overhead ─▶ [next CTA] ─▶ [functional execution] ─▶ launch[sm] ─▶ …  done[sm] ─▶ [room again]
+//!   last CTA done   ─▶ [drain] ─▶ launch[all] ─▶ … stores answered … done[all] ─▶ end of the grid
 //! ```
 //!
-//! Models: launch overhead, one CTA every `cta_interval_cycles`, residency by occupancy, breadth-first placement: each
+//! Models: the end of a grid when its last store is answered, launch overhead, one CTA every `cta_interval_cycles`, residency by occupancy, breadth-first placement: each
 //! CTA goes to the SM with the most room; among equals the GPCs take turns.
 //! Leaves out: GPCs of different sizes, TPCs, several kernels at once, priorities.
 //! Numbers: from the machine file; the H100 values are fits over a sweep of empty kernels.
-//! Start reading at `tick`; the canonical tests are in `tests/command_processor.rs`.
+//! Start reading at `tick`; the canonical tests are in `components/machine/tests/gpu.rs`.
 
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use protocol::{CtaDone, CtaLaunch};
+use protocol::{SmCommand, SmReply};
 use serde::Deserialize;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
 use std::sync::Arc;
@@ -47,13 +48,15 @@ pub struct SmParameters(pub SmSpec);
 pub struct CommandProcessor {
     spec: CommandProcessorSpec,
     store: Arc<LaunchStore>,
-    launch: Vec<Out<CtaLaunch>>,
-    done: Vec<In<CtaDone>>,
+    launch: Vec<Out<SmCommand>>,
+    done: Vec<In<SmReply>>,
     /// CTAs that each SM still has room for.
     room: Vec<u32>,
     order: Vec<usize>,
     next_cta: u32,
     unfinished: u32,
+    /// SMs that have not drained, once the last CTA is done.
+    undrained: Option<usize>,
     /// Earliest cycle of the next dispatch.
     dispatch_from: u64,
     last_dispatch: u64,
@@ -62,6 +65,7 @@ pub struct CommandProcessor {
 
 impl Component for CommandProcessor {
     const KIND: &'static str = "gpu.command_processor";
+    const DESCRIPTION: &'static str = "takes a grid apart into CTAs and gives them to SMs that have room";
     const CHEAP_IDLE_TICK: bool = false;
     type Spec = CommandProcessorSpec;
 
@@ -89,6 +93,7 @@ impl Component for CommandProcessor {
             order: placement_order(sms, spec.gpcs as usize),
             next_cta: 0,
             unfinished: store.ctas(),
+            undrained: None,
             dispatch_from: u64::from(spec.launch_overhead_cycles),
             last_dispatch: 0,
             is_over: false,
@@ -100,9 +105,8 @@ impl Component for CommandProcessor {
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         self.collect(cx);
         let outlook = self.dispatch(cx);
-        if self.unfinished == 0 && !self.is_over {
-            self.is_over = true;
-            cx.end_work(1);
+        if self.unfinished == 0 {
+            self.finish(cx);
         }
         outlook
     }
@@ -123,10 +127,31 @@ impl Component for CommandProcessor {
 impl CommandProcessor {
     fn collect(&mut self, cx: &mut Cx<'_>) {
         for (sm, &port) in self.done.iter().enumerate() {
-            while cx.take(port).is_some() {
-                self.room[sm] += 1;
-                self.unfinished -= 1;
+            while let Some(reply) = cx.take(port) {
+                match reply {
+                    SmReply::Done { .. } => {
+                        self.room[sm] += 1;
+                        self.unfinished -= 1;
+                    }
+                    SmReply::Drained => self.undrained = self.undrained.map(|sms| sms - 1),
+                }
             }
+        }
+    }
+
+    /// All CTAs are done: asks the SMs to drain, and ends the run when they have.
+    fn finish(&mut self, cx: &mut Cx<'_>) {
+        match self.undrained {
+            None if !self.is_over => {
+                self.launch.iter().for_each(|&port| cx.send(port, SmCommand::Drain));
+                self.undrained = Some(self.launch.len());
+            }
+            Some(0) => {
+                self.undrained = None;
+                self.is_over = true;
+                cx.end_work(1);
+            }
+            _ => {}
         }
     }
 
@@ -142,14 +167,15 @@ impl CommandProcessor {
         let Some(sm) = self.order.iter().copied().find(|&sm| self.room[sm] == most && most > 0) else {
             return Activity::input();
         };
-        // An SM's input has a slot for every CTA that it has room for.
+        // An SM's input has a slot for every CTA that it has room for, and one for the drain.
         if !self.store.execute(self.next_cta) {
             // The run ends here; the failure is in the store.
-            self.unfinished = 0;
             self.next_cta = self.store.ctas();
+            self.is_over = true;
+            cx.end_work(1);
             return Activity::input();
         }
-        cx.send(self.launch[sm], CtaLaunch { cta: self.next_cta });
+        cx.send(self.launch[sm], SmCommand::Launch { cta: self.next_cta });
         self.room[sm] -= 1;
         self.next_cta += 1;
         self.last_dispatch = now;

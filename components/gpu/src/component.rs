@@ -9,7 +9,7 @@
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
 use crate::sm::{CtaHandle, Issued, NEVER, Sm, SmEnv};
-use protocol::{CtaDone, CtaLaunch, MemRequest, MemResponse};
+use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::sync::Arc;
 
@@ -23,10 +23,14 @@ pub struct SmComponent {
     sm: Sm,
     index: u32,
     store: Arc<LaunchStore>,
-    launch: In<CtaLaunch>,
-    done: Out<CtaDone>,
+    launch: In<SmCommand>,
+    done: Out<SmReply>,
     request: Out<MemRequest>,
     response: In<MemResponse>,
+    /// Requests that memory has not answered.
+    unanswered: u64,
+    /// Asked to say when all is answered.
+    draining: bool,
 }
 
 impl Fact for Issued {}
@@ -35,8 +39,9 @@ impl Fact for Issued {}
 struct Ports<'t, 'c> {
     cx: &'t mut Cx<'c>,
     index: u32,
-    done: Out<CtaDone>,
+    done: Out<SmReply>,
     request: Out<MemRequest>,
+    unanswered: &'t mut u64,
 }
 
 impl SmEnv for Ports<'_, '_> {
@@ -45,12 +50,13 @@ impl SmEnv for Ports<'_, '_> {
     }
 
     fn send(&mut self, request: MemRequest) {
+        *self.unanswered += 1;
         let issued = self.cx.time();
         self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
     }
 
     fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
-        self.cx.send(self.done, CtaDone { cta });
+        self.cx.send(self.done, SmReply::Done { cta });
     }
 
     fn listening(&self) -> bool {
@@ -64,6 +70,8 @@ impl SmEnv for Ports<'_, '_> {
 
 impl Component for SmComponent {
     const KIND: &'static str = "gpu.sm";
+    const DESCRIPTION: &'static str =
+        "streaming multiprocessor: four sub-cores, register-file caches, L1, shared memory";
     const CHEAP_IDLE_TICK: bool = false;
     type Spec = SmSpec;
 
@@ -80,18 +88,29 @@ impl Component for SmComponent {
             done: site.output("done"),
             request: site.output("mem_req"),
             response: site.input("mem_resp", RESPONSE_CAPACITY),
+            unanswered: 0,
+            draining: false,
         })
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         let now = cx.now().0;
-        while let Some(CtaLaunch { cta }) = cx.take(self.launch) {
-            self.sm.launch(now, now, self.store.take(cta));
+        while let Some(command) = cx.take(self.launch) {
+            match command {
+                SmCommand::Launch { cta } => self.sm.launch(now, now, self.store.take(cta)),
+                SmCommand::Drain => self.draining = true,
+            }
         }
         while let Some(response) = cx.take(self.response) {
+            self.unanswered -= 1;
             self.sm.respond(now, &response);
         }
-        let next = self.sm.step(now, &mut Ports { cx, index: self.index, done: self.done, request: self.request });
+        let (unanswered, done, request) = (&mut self.unanswered, self.done, self.request);
+        let next = self.sm.step(now, &mut Ports { cx, index: self.index, done, request, unanswered });
+        if self.draining && self.unanswered == 0 && self.sm.is_idle() {
+            self.draining = false;
+            cx.send(self.done, SmReply::Drained);
+        }
         let activity =
             if next.cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(next.cycle)) };
         if next.wants_to_send { activity.or_credit() } else { activity }
@@ -99,5 +118,9 @@ impl Component for SmComponent {
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {
         self.sm.report(at.0, out);
+    }
+
+    fn waiting(&self) -> Option<String> {
+        (self.unanswered > 0).then(|| format!("{} memory requests unanswered", self.unanswered))
     }
 }

@@ -100,6 +100,7 @@ const ENTERING: usize = 4;
 
 impl Component for Channel {
     const KIND: &'static str = "hbm.channel";
+    const DESCRIPTION: &'static str = "HBM channel: banks, command and data buses, refresh, and its controller";
     const CHEAP_IDLE_TICK: bool = false;
     type Spec = ChannelSpec;
 

@@ -11,6 +11,10 @@ use sim_core::Registry;
 /// Every kind of component.
 pub fn kinds() -> Registry {
     let mut kinds = Registry::new();
-    kinds.add::<::gpu::CommandProcessor>().add::<::gpu::SmComponent>().add::<cache::fixed::FixedMemory>();
+    kinds
+        .add::<::gpu::CommandProcessor>()
+        .add::<::gpu::SmComponent>()
+        .add::<cache::fixed::FixedMemory>()
+        .add::<hbm::component::Channel>();
     kinds
 }

@@ -1,25 +1,29 @@
-//! Launch and completion of cooperative thread arrays (CTAs).
+//! Between a command processor and an SM: cooperative thread arrays (CTAs), and the end of a grid.
 
 use sim_core::Payload;
 
-/// A CTA on its way to an SM. What it executes is stored under its number in the launch store of the GPU.
+/// What an SM is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CtaLaunch {
-    /// Linear index in the grid.
-    pub cta: u32,
+pub enum SmCommand {
+    /// Run a CTA, named by its linear index in the grid. What it executes waits in the launch store of the GPU.
+    Launch { cta: u32 },
+    /// Say when memory has answered everything: the grid is over.
+    Drain,
 }
 
-impl Payload for CtaLaunch {
-    const NAME: &'static str = "CTA launch";
+impl Payload for SmCommand {
+    const NAME: &'static str = "SM command";
 }
 
-/// A CTA that has left its SM, whose resources are free again.
+/// What an SM answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CtaDone {
-    /// Linear index in the grid.
-    pub cta: u32,
+pub enum SmReply {
+    /// A CTA has left, its resources are free again.
+    Done { cta: u32 },
+    /// Nothing of this SM is on its way any more.
+    Drained,
 }
 
-impl Payload for CtaDone {
-    const NAME: &'static str = "CTA completion";
+impl Payload for SmReply {
+    const NAME: &'static str = "SM reply";
 }

@@ -214,7 +214,7 @@ impl Ports for View<'_, '_> {
     }
     #[inline]
     fn room(&mut self, to: usize) -> bool {
-        self.cx.room(self.outputs[to]) > 0
+        self.cx.can_send(self.outputs[to])
     }
     fn send(&mut self, to: usize, flit: Flit) {
         self.cx.send(self.outputs[to], flit);

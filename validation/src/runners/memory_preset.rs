@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hbm::preset::Preset;
 use include_dir::{Dir, include_dir};
-use workloads::sass::error::nearest;
+use sim_core::config::nearest;
 
 use crate::runner::RunError;
 

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use include_dir::{Dir, File, include_dir};
 
-use super::error::{SassError, nearest};
+use super::error::SassError;
 use super::kernel::Kernel;
 use super::launch::Launch;
 use super::listing::{Listing, text_of};
+use sim_core::config::nearest;
 
 static KERNELS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/kernels/sass");
 static LAUNCHES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/launches");

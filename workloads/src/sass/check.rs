@@ -3,9 +3,10 @@
 //! References are written from the description of each kernel (`workloads/kernels/*.cu`), not from its code, and compute
 //! floating point in double precision. A launch file names its reference, the buffers to compare and the tolerance.
 
-use super::error::{SassError, nearest};
+use super::error::SassError;
 use super::exec::GlobalMemory;
 use super::launch::{Argument, Check, ElementType, Launch, Value};
+use sim_core::config::nearest;
 
 /// Outcome of a comparison.
 #[derive(Clone, Debug, PartialEq)]

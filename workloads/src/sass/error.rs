@@ -1,5 +1,6 @@
 //! Errors about files that a user wrote or made: where, what is wrong, what would be right.
 
+use sim_core::config::nearest;
 use std::fmt;
 
 /// What is wrong with a listing, a kernel's metadata, a launch, or how they fit together.
@@ -31,28 +32,6 @@ impl fmt::Display for SassError {
     }
 }
 
-/// The candidate closest to `wanted` by edit distance, if it is close enough to be meant.
-pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let close_enough = wanted.chars().count() / 3 + 1;
-    let scored = candidates.into_iter().map(|candidate| (edit_distance(wanted, candidate), candidate));
-    scored.filter(|(distance, _)| *distance <= close_enough).min().map(|(_, candidate)| candidate)
-}
-
-fn edit_distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[to.len()]
-}
-
 /// Line (from 1) of a byte offset.
 pub(crate) fn line_of(text: &str, offset: usize) -> u32 {
     let before = &text.as_bytes()[..offset.min(text.len())];
@@ -79,13 +58,6 @@ pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(file: &str, text: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nearest_name() {
-        assert_eq!(nearest("sgem", ["saxpy", "sgemm", "softmax"]), Some("sgemm"));
-        assert_eq!(nearest("xyz", ["saxpy", "sgemm"]), None);
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-    }
 
     #[test]
     fn line_of_an_offset() {

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::arch::{Limits, limits_of};
-use super::error::{SassError, line_of, nearest, read_toml};
+use super::error::{SassError, line_of, read_toml};
 use super::instruction::Instruction;
 use super::listing::{Listing, text_of};
+use sim_core::config::nearest;
 
 /// One kernel parameter: a place in constant bank 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub use cta::Cta;
 pub use env::{CtaHandle, Issued, SmEnv};
 pub use hazard::{Hazard, HazardRegister};
 pub use occupancy::{CtaResources, Occupancy, OccupancyLimit};
-pub use reason::{Breakdown, REASONS, Reason};
+pub use reason::{REASONS, Reason};
 pub use rfc::RegisterRead;
 pub use spec::SmSpec;
 pub use stats::SmCounters;

@@ -1,5 +1,7 @@
 //! Why a sub-core did not issue: the leaves of the cycle breakdown.
 
+use sim_core::reasons;
+
 /// What became of one cycle of one sub-core. When several warps wait for different things, the cycle is charged to the
 /// one nearest to issue: the order of the variants from [`Reason::BackPressure`] on is that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,7 +80,7 @@ impl Reason {
     ];
 
     /// Name in results, with the group in front: `wait.global`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Reason::Issued => "issued",
             Reason::BackPressure => "stall.register_ports",
@@ -105,62 +107,25 @@ impl Reason {
     }
 }
 
-/// Sub-core-cycles by reason, charged an interval at a time (D10): a cycle that nobody looked at has the reason of the
-/// last one that was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Breakdown {
-    cycles: [u64; REASONS],
-    since: u64,
-    reason: Reason,
-}
-
-impl Breakdown {
-    /// Everything from cycle `start` on has no warp until something else is said.
-    pub fn starting_at(start: u64) -> Self {
-        Self { cycles: [0; REASONS], since: start, reason: Reason::NoWarp }
-    }
-
-    /// From cycle `now` on the reason is `reason`.
-    #[inline]
-    pub fn note(&mut self, now: u64, reason: Reason) {
-        if reason != self.reason {
-            self.cycles[self.reason as usize] += now - self.since;
-            self.since = now;
-            self.reason = reason;
+impl reasons::Reason for Reason {
+    const NAMES: &'static [&'static str] = &{
+        let mut names = [""; REASONS];
+        let mut number = 0;
+        while number < REASONS {
+            names[number] = Reason::ALL[number].name();
+            number += 1;
         }
-    }
+        names
+    };
 
-    /// The reason that holds since it was last noted.
-    pub fn current(&self) -> Reason {
-        self.reason
-    }
-
-    /// Cycles by reason up to, not including, cycle `end`.
-    pub fn until(&self, end: u64) -> [u64; REASONS] {
-        let mut cycles = self.cycles;
-        cycles[self.reason as usize] += end.saturating_sub(self.since);
-        cycles
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_parts_sum_to_the_whole() {
-        let mut breakdown = Breakdown::starting_at(10);
-        for (now, reason) in
-            [(12, Reason::Issued), (13, Reason::Issued), (15, Reason::WaitGlobal), (40, Reason::Issued)]
-        {
-            breakdown.note(now, reason);
-        }
-        let cycles = breakdown.until(100);
-        assert_eq!(cycles.iter().sum::<u64>(), 90);
-        assert_eq!(cycles[Reason::NoWarp as usize], 2);
-        assert_eq!(cycles[Reason::Issued as usize], 3 + 60);
-        assert_eq!(cycles[Reason::WaitGlobal as usize], 25);
-    }
 
     #[test]
     fn every_reason_stands_at_its_number_and_has_a_name_of_its_own() {

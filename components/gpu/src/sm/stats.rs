@@ -2,6 +2,7 @@
 
 use super::reason::{REASONS, Reason};
 use super::{SUBCORES, Sm};
+use sim_core::Cycle;
 use sim_core::StatsNode;
 use sim_core::stats::Breakdown;
 
@@ -54,7 +55,7 @@ impl Sm {
     pub fn counters(&self, end: u64) -> SmCounters {
         let mut subcore_cycles = [0; REASONS];
         for core in &self.subcores {
-            for (sum, cycles) in subcore_cycles.iter_mut().zip(core.breakdown.until(end)) {
+            for (sum, cycles) in subcore_cycles.iter_mut().zip(core.breakdown.totals(Cycle(end))) {
                 *sum += cycles;
             }
         }
@@ -101,6 +102,6 @@ impl Sm {
 
     /// Why each sub-core did not issue in the last evaluated cycle.
     pub fn current_reasons(&self) -> [Reason; SUBCORES] {
-        std::array::from_fn(|index| self.subcores[index].breakdown.current())
+        std::array::from_fn(|index| Reason::ALL[self.subcores[index].breakdown.current()])
     }
 }

@@ -19,12 +19,14 @@ mod warps;
 use super::Shared;
 use super::env::SmEnv;
 use super::ports::Ports;
-use super::reason::{Breakdown, Reason};
+use super::reason::Reason;
 use super::rfc::RegisterFileCache;
 use super::spec::{PIPES, SmSpec};
 use super::timing::{OpTiming, Route, VARIABLE_UNITS};
 use super::wheel::NEVER;
 use fetch::FrontEnd;
+use sim_core::Cycle;
+use sim_core::reasons::ReasonClock;
 pub(crate) use warps::{Mask, Warps};
 
 /// An instruction in the Control or Allocate latch.
@@ -75,7 +77,7 @@ pub(crate) struct SubCore {
     /// Earliest time at which a warp that failed only for its unit may succeed.
     unit_free: u64,
     constants: super::constant::FixedConstants,
-    pub breakdown: Breakdown,
+    pub breakdown: ReasonClock<Reason>,
     /// Cycle of the next evaluation.
     pub wake: u64,
     pub issued: u64,
@@ -112,7 +114,7 @@ impl SubCore {
             hold_until: 0,
             unit_free: NEVER,
             constants: super::constant::FixedConstants::new(&spec.constant_cache),
-            breakdown: Breakdown::starting_at(start),
+            breakdown: ReasonClock::starting_at(Cycle(start), Reason::NoWarp),
             wake: NEVER,
             issued: 0,
         }
@@ -138,7 +140,7 @@ impl SubCore {
         self.unit_free = NEVER;
         let reason = if self.control.is_some() { Reason::BackPressure } else { self.issue(now, shared, env) };
         let fetched = self.fetch(now, shared);
-        self.breakdown.note(now, reason);
+        self.breakdown.set(reason, Cycle(now));
 
         let busy = fetched || reason == Reason::Issued || self.control.is_some() || self.allocate.is_some();
         self.wake = if busy {
