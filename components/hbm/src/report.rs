@@ -107,7 +107,7 @@ pub struct ChannelReport {
     pub cycles: f64,
     /// Simulated time.
     pub time_ns: f64,
-    /// Bytes of completed requests over time (1e9 bytes a second).
+    /// Bytes over the data bus in time (1e9 bytes a second); requests that end in the write queue move none.
     pub gb_per_s: f64,
     /// Of the channel's peak.
     pub percent_of_peak: f64,
@@ -168,10 +168,11 @@ pub fn run_observed<O: CommandObserver>(
     let tick_ns = preset.tick_ps() / 1e3;
     let clocks = |ticks: f64| ticks / f64::from(preset.generation.ticks_per_ck());
     let summary = |latencies: &[u32]| summary(latencies, tick_ns, f64::from(preset.generation.ticks_per_ck()));
-    let bytes = (out.read_latencies.len() + out.write_latencies.len()) as u64 * u64::from(org.access_bytes);
+    let counts = channel.banks().counts;
+    let accesses: u64 = ALL.iter().filter(|c| c.bus() == Bus::Column).map(|c| counts[c.index()]).sum();
+    let bytes = accesses * u64::from(org.access_bytes);
     let time_ns = out.cycles as f64 * tick_ns;
     let gb_per_s = if out.cycles == 0 { 0.0 } else { bytes as f64 / time_ns };
-    let counts = channel.banks().counts;
     let counters = channel.counters();
     let b = channel.breakdown();
     let mean_ns = |ticks: u64| ticks as f64 * tick_ns / b.reads.max(1) as f64;
