@@ -50,7 +50,8 @@ pub fn machine(word: &str, sets: &[String]) -> Result<MachineFile, Failure> {
     if Path::new(word).is_file() {
         return Ok(MachineFile::load(word, &mut from_disk, sets)?);
     }
-    let help = did_you_mean(word, shipped.iter().map(|machine| machine.name.as_str()));
+    let memories = hbm::library::SHIPPED.iter().map(|(name, _)| *name);
+    let help = did_you_mean(word, shipped.iter().map(|machine| machine.name.as_str()).chain(memories));
     let complaint = Complaint::new(format!("there is no machine `{word}`: it is neither shipped nor a file"));
     Err(complaint.help(help.unwrap_or_default()).into())
 }
@@ -90,13 +91,21 @@ fn embedded(asked: &str, from: Option<&str>) -> Result<(String, String), String>
     Ok((format!("{SHOWN}{}", path.display()), text.to_string()))
 }
 
+/// The text of an embedded file below `configs/`.
+pub fn config_text(path: &str) -> Option<&'static str> {
+    CONFIGS.get_file(path)?.contents_utf8()
+}
+
 /// Reads a shipped launch by name or a launch file by path.
 pub fn launch(word: &str) -> Result<Launch, Failure> {
     let names = catalog::launch_names();
     if names.iter().any(|name| name == word) || Path::new(word).is_file() {
         return Ok(catalog::launch(word)?);
     }
-    let help = did_you_mean(word, names.iter().map(String::as_str));
+    let help = match crate::memory::is_stream(word) {
+        true => Some("a stream runs on a memory, such as hbm3 or stacks/h100-pcie".to_string()),
+        false => did_you_mean(word, names.iter().map(String::as_str)),
+    };
     let complaint = Complaint::new(format!("there is no workload `{word}`: it is neither shipped nor a file"));
     Err(complaint.help(help.unwrap_or_default()).into())
 }

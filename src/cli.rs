@@ -49,7 +49,9 @@ pub enum Command {
                             orrery run                                  the tiled sgemm on an H100\n  \
                             orrery run rtx-a6000 softmax                another machine, another kernel\n  \
                             orrery run h100-pcie sgemm --set part.sm.count=66\n  \
-                            orrery run my-gpu.toml my-launch.toml --json")]
+                            orrery run my-gpu.toml my-launch.toml --json\n  \
+                            orrery run hbm3 \"rand_rw21 requests=50000 outstanding=16\"\n  \
+                            orrery run stacks/h200 requests.trace --set policy.page=closed --plots")]
     Run(RunArgs),
     /// Check machines, launches, listings and suites without running them
     #[command(after_help = "Examples:\n  \
@@ -72,9 +74,9 @@ pub enum Command {
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// A shipped machine or the path of a machine file [default: h100-pcie]
+    /// A shipped machine or memory, or the path of a machine or memory file [default: h100-pcie]
     pub machine: Option<String>,
-    /// A shipped workload or the path of a launch file [default: sgemm]
+    /// A shipped workload or the path of a launch file [default: sgemm]; on a memory a stream or a request trace
     pub workload: Option<String>,
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -82,9 +84,12 @@ pub struct RunArgs {
     /// Write a timeline that opens in Perfetto, of the cycles FROM..TO [default: 0..20000]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,
-    /// Write roofline.svg and roofline.png
+    /// Write figures as .svg and .png: the roofline; of a memory, latency over bandwidth and a heat map of the banks
     #[arg(long)]
     pub plots: bool,
+    /// On a memory: write every command of the channel to commands.csv, for `orrery trace check`
+    #[arg(long)]
+    pub commands: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +136,39 @@ pub enum TraceCommand {
         #[arg(value_name = "FILE")]
         file: String,
     },
+    /// Check the commands of a DRAM channel against the protocol: every distance, bus, clock edge and state
+    #[command(after_help = "Examples:\n  \
+                            orrery run hbm3 rand_rw21 --commands -o out && orrery trace check out/commands.csv\n  \
+                            orrery trace check theirs.csv --memory hbm2-2000 --rules ramulator2\n\n\
+                            A trace has the columns clk,cmd,pc,sid,bg,ba,row,col (-1 where one does not apply) and may name its \
+                            memory in a line `# memory: hbm3`. Exit codes: 0 legal, 1 not, 2 no such trace.")]
+    Check(TraceCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TraceCheckArgs {
+    /// A command trace as text, or packed (.zst)
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// A shipped memory or the path of a memory file [default: what the trace names]
+    #[arg(long, value_name = "PRESET")]
+    pub memory: Option<String>,
+    /// All rules, or those that Ramulator 2 has
+    #[arg(long, value_enum, default_value_t)]
+    pub rules: Rules,
+    /// Violations to show
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub show: usize,
+}
+
+/// Which rules a trace is checked against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rules {
+    /// Every rule, with those that Ramulator 2 leaves out, and the edges of half-clock precharges
+    #[default]
+    Full,
+    /// The rules of Ramulator 2
+    Ramulator2,
 }
 
 /// `FROM..TO`, both cycles.

@@ -7,6 +7,8 @@ mod cli;
 mod commands;
 mod failure;
 mod issue_timeline;
+mod memory;
+mod memory_result;
 mod output;
 mod report;
 mod result;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::run(&args, &cli.common),
         Command::List(args) => commands::list::run(&args, &cli.common),
         Command::Trace(cli::TraceCommand::Info { file }) => commands::trace::info(&file, &cli.common),
+        Command::Trace(cli::TraceCommand::Check(args)) => commands::trace_check::run(&args, &cli.common),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

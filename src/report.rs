@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use crate::memory_result::READ_LATENCY;
 use crate::result::{BoundBy, Breakdown, Roofline, RunResult};
 
 /// Characters of a full bar.
@@ -44,8 +45,11 @@ pub fn text(result: &RunResult) -> String {
     for (name, value) in &facts {
         let _ = writeln!(out, "  {name:<width$}  {value}");
     }
-    out.push('\n');
-    out.push_str(&breakdown(&result.breakdown));
+    // A stream of writes has no latency of reads.
+    if result.breakdown.total > 0 {
+        out.push('\n');
+        out.push_str(&breakdown(&result.breakdown));
+    }
     if let Some(sentence) = largest_loss(&result.breakdown) {
         let _ = writeln!(out, "\n  {sentence}");
     }
@@ -60,7 +64,8 @@ pub fn text(result: &RunResult) -> String {
 pub fn breakdown(whole: &Breakdown) -> String {
     let mut rows = Vec::new();
     rows_of(whole, 1000, 0, &mut rows);
-    let mut out = format!("Where the cycles went ({})\n", whole.unit);
+    let what = if whole.name == READ_LATENCY { "latency of the reads" } else { "cycles" };
+    let mut out = format!("Where the {what} went ({})\n", whole.unit);
     let name_width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max("total".len());
     let count_width = thousands(whole.total).len();
     for row in &rows {

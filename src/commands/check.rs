@@ -9,6 +9,7 @@ use workloads::sass::{Kernel, Listing, catalog as sass};
 use crate::catalog;
 use crate::cli::{CheckArgs, Common};
 use crate::failure::Failure;
+use crate::memory;
 use crate::output::{print, print_json};
 
 /// Checks what is named, or all that ships. Everything is checked before the errors are reported.
@@ -40,6 +41,7 @@ pub fn run(args: &CheckArgs, common: &Common) -> Result<(), Failure> {
 #[derive(Clone, Copy)]
 enum Kind {
     Machine,
+    Memory,
     Workload,
     Kernel,
     Listing,
@@ -50,6 +52,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Machine => "machine",
+            Self::Memory => "memory",
             Self::Workload => "workload",
             Self::Kernel => "kernel",
             Self::Listing => "listing",
@@ -67,6 +70,7 @@ fn shipped() -> Vec<Subject> {
     let of = |kind: Kind, words: Vec<String>| words.into_iter().map(move |word| Subject { kind, word });
     let kernels = sass::kernel_names().into_iter().map(|(kernel, arch)| format!("{kernel}.{arch}")).collect();
     of(Kind::Machine, catalog::machines().into_iter().map(|machine| machine.name).collect())
+        .chain(of(Kind::Memory, memory::memories().into_iter().map(|(name, _)| name.to_string()).collect()))
         .chain(of(Kind::Workload, sass::launch_names()))
         .chain(of(Kind::Kernel, kernels))
         .chain(of(Kind::Suite, Suite::shipped_names()))
@@ -79,6 +83,8 @@ fn subject(word: &str) -> Subject {
     let is_shipped = |names: Vec<String>| names.iter().any(|name| name == word);
     let kind = if is_shipped(catalog::machines().into_iter().map(|machine| machine.name).collect()) {
         Kind::Machine
+    } else if memory::is_memory(word) {
+        Kind::Memory
     } else if is_shipped(sass::launch_names()) {
         Kind::Workload
     } else if path.is_dir() || is_shipped(Suite::shipped_names()) {
@@ -111,6 +117,7 @@ fn check(subject: &Subject) -> Result<(), Failure> {
     let word = subject.word.as_str();
     match subject.kind {
         Kind::Machine => catalog::check_machine(word),
+        Kind::Memory => memory::memory(word, &[]).map(drop),
         Kind::Workload => check_workload(word),
         Kind::Kernel => match word.rsplit_once('.') {
             Some((kernel, arch)) if arch != "toml" => Ok(sass::kernel(kernel, arch).map(drop)?),

@@ -1,5 +1,6 @@
 //! `orrery list`: what ships with orrery, a line each.
 
+use hbm::generator::streams;
 use serde_json::{Map, Value, json};
 use validation::suite::Suite;
 use workloads::sass::catalog as sass;
@@ -7,6 +8,7 @@ use workloads::sass::catalog as sass;
 use crate::catalog;
 use crate::cli::{Common, ListArgs, Listed};
 use crate::failure::Failure;
+use crate::memory;
 use crate::output::{print, print_json};
 
 /// Name and one line about it.
@@ -55,14 +57,16 @@ fn lines(kind: Listed) -> Result<Vec<Line>, Failure> {
                 let file = catalog::machine(&machine.name, &[])?;
                 Ok((machine.name, catalog::text_of(&file, "description").to_string()))
             };
-            catalog::machines().into_iter().map(about).collect()
+            let memories = memory::memories().into_iter().map(|(name, about)| Ok((name.to_string(), about)));
+            catalog::machines().into_iter().map(about).chain(memories).collect()
         }
         Listed::Workloads => {
             let about = |name: String| {
                 let launch = catalog::launch(&name)?;
                 Ok((name, launch.description))
             };
-            sass::launch_names().into_iter().map(about).collect()
+            let stream = |(name, about): (&str, &str)| Ok((name.to_string(), format!("on a memory: {about}")));
+            sass::launch_names().into_iter().map(about).chain(streams().map(stream)).collect()
         }
         Listed::Suites => {
             let about = |name: String| {

@@ -3,5 +3,7 @@
 pub mod check;
 pub mod list;
 pub mod run;
+pub mod run_memory;
 pub mod trace;
+pub mod trace_check;
 pub mod validate;

@@ -1,7 +1,9 @@
 //! `orrery run`: simulate, report, leave the files.
 
 use crate::cli::{Common, RunArgs};
+use crate::commands::run_memory;
 use crate::failure::{Complaint, Failure};
+use crate::memory;
 use crate::output::{Folder, Progress, print, print_json};
 use crate::report;
 use crate::result::RunResult;
@@ -13,6 +15,12 @@ const WORKLOAD: &str = "sgemm";
 
 /// Runs a workload on a machine.
 pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
+    if let Some(machine) = args.machine.as_deref().filter(|machine| memory::is_memory(machine)) {
+        return run_memory::run(machine, args, common);
+    }
+    if args.commands {
+        return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
+    }
     let request = Request {
         machine: args.machine.clone().unwrap_or_else(|| MACHINE.to_string()),
         workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.to_string()),

@@ -49,6 +49,61 @@ pub struct Roofline<'a> {
     pub achieved_tflop_per_s: f64,
 }
 
+/// One quantity over another as a line with dots, and a thin upright line at the limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Curve<'a> {
+    pub title: &'a str,
+    pub x_label: &'a str,
+    pub y_label: &'a str,
+    /// In the order in which they are joined; at or above zero.
+    pub points: &'a [(f64, f64)],
+    /// Of the first quantity.
+    pub limit: f64,
+}
+
+/// A value a cell as a shade, from white (none) to full colour (the most).
+#[derive(Clone, Copy, Debug)]
+pub struct HeatMap<'a> {
+    pub title: &'a str,
+    pub x_label: &'a str,
+    pub value_label: &'a str,
+    /// Names from left to right.
+    pub columns: &'a [String],
+    /// Names from top to bottom.
+    pub rows: &'a [String],
+    /// One list a row, one value a column.
+    pub cells: &'a [Vec<f64>],
+}
+
+impl Curve<'_> {
+    /// Writes the figure; the format is that of the path's extension.
+    ///
+    /// # Errors
+    /// See [`PlotError`].
+    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
+        let numbers = self.points.iter().flat_map(|(x, y)| [*x, *y]).chain([self.limit]);
+        if self.points.is_empty() || numbers.into_iter().any(|value| !value.is_finite() || value < 0.0) {
+            return Err(PlotError::NothingToDraw);
+        }
+        render(path, (720, 480), self)
+    }
+}
+
+impl HeatMap<'_> {
+    /// Writes the figure; the format is that of the path's extension.
+    ///
+    /// # Errors
+    /// See [`PlotError`].
+    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
+        let whole = self.cells.len() == self.rows.len() && self.cells.iter().all(|row| row.len() == self.columns.len());
+        if self.rows.is_empty() || self.columns.is_empty() || !whole {
+            return Err(PlotError::NothingToDraw);
+        }
+        let size = (160 + 40 * self.columns.len() as u32, 130 + 40 * self.rows.len() as u32);
+        render(path, size, self)
+    }
+}
+
 impl Scatter<'_> {
     /// Writes the figure; the format is that of the path's extension.
     ///
@@ -152,6 +207,70 @@ impl Figure for Roofline<'_> {
     }
 }
 
+impl Figure for Curve<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
+        let right = most(&mut self.points.iter().map(|point| point.0)).max(self.limit) * 1.05;
+        let top = most(&mut self.points.iter().map(|point| point.1)).max(f64::MIN_POSITIVE) * 1.1;
+        area.fill(&WHITE).map_err(text)?;
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, (FAMILY, 18))
+            .margin(16)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..right, 0.0..top)
+            .map_err(text)?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x_label)
+            .y_desc(self.y_label)
+            .label_style((FAMILY, 13))
+            .axis_desc_style((FAMILY, 14))
+            .light_line_style(WHITE)
+            .bold_line_style(BLACK.mix(0.12))
+            .draw()
+            .map_err(text)?;
+        let limit = [(self.limit, 0.0), (self.limit, top)];
+        chart.draw_series(LineSeries::new(limit, BLACK.mix(0.4))).map_err(text)?;
+        chart.draw_series(LineSeries::new(self.points.iter().copied(), BLUE.stroke_width(2))).map_err(text)?;
+        let dots = self.points.iter().map(|&point| Circle::new(point, 4, BLUE.filled()));
+        chart.draw_series(dots).map_err(text)?;
+        area.present().map_err(text)
+    }
+}
+
+impl Figure for HeatMap<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        const CELL: i32 = 40;
+        const LEFT: i32 = 110;
+        const TOP: i32 = 64;
+        area.fill(&WHITE).map_err(text)?;
+        let most = self.cells.iter().flatten().copied().fold(0.0, f64::max);
+        let write = |words: &str, size: i32, at: (i32, i32)| {
+            area.draw(&Text::new(words.to_string(), at, (FAMILY, size))).map_err(text)
+        };
+        write(self.title, 18, (16, 10))?;
+        write(&format!("{}: 0 (white) to {}", self.value_label, crate::report::number(most)), 13, (16, 36))?;
+        for (row, (name, cells)) in (0..).zip(self.rows.iter().zip(self.cells)) {
+            let y = TOP + row * CELL;
+            write(name, 13, (16, y + 12))?;
+            for (column, value) in (0..).zip(cells) {
+                let x = LEFT + column * CELL;
+                let shade = if most > 0.0 { value / most } else { 0.0 };
+                let corners = [(x, y), (x + CELL - 2, y + CELL - 2)];
+                area.draw(&Rectangle::new(corners, BLUE.mix(shade).filled())).map_err(text)?;
+                area.draw(&Rectangle::new(corners, BLACK.mix(0.2))).map_err(text)?;
+            }
+        }
+        let below = TOP + self.rows.len() as i32 * CELL + 6;
+        for (column, name) in (0..).zip(self.columns) {
+            write(name, 12, (LEFT + column * CELL + 8, below))?;
+        }
+        write(self.x_label, 14, (LEFT, below + 24))?;
+        area.present().map_err(text)
+    }
+}
+
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
@@ -224,6 +343,39 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 1);
         let broken = Roofline { achieved_tflop_per_s: 0.0, ..figure };
         assert!(matches!(broken.write(&path), Err(PlotError::NothingToDraw)));
+    }
+
+    #[test]
+    fn a_curve_has_a_dot_a_point_and_a_heat_map_a_cell_a_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let points = [(1.0, 50.0), (10.0, 60.0), (15.0, 600.0)];
+        let curve = Curve { title: "A stream", x_label: "GB/s", y_label: "ns", points: &points, limit: 51.2 };
+        let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+        let (columns, rows, cells) =
+            (names(&["0.0", "0.1", "0.2"]), names(&["pc 0", "pc 1"]), [[0.0, 1.0, 2.0], [4.0; 3]]);
+        let cells: Vec<Vec<f64>> = cells.iter().map(|row| row.to_vec()).collect();
+        let map = HeatMap {
+            title: "Banks",
+            x_label: "bank",
+            value_label: "n",
+            columns: &columns,
+            rows: &rows,
+            cells: &cells,
+        };
+        for format in ["svg", "png"] {
+            curve.write(&folder.path().join(format!("curve.{format}"))).unwrap();
+            map.write(&folder.path().join(format!("map.{format}"))).unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("curve.svg").matches("<circle").count(), points.len());
+        // A border a cell, a shade where the value is not zero, and the background.
+        assert_eq!(read("map.svg").matches("<rect").count(), 6 + 5 + 1);
+        assert!(std::fs::read(folder.path().join("map.png")).unwrap().starts_with(b"\x89PNG"));
+
+        let ragged = HeatMap { cells: &cells[..1], ..map };
+        assert!(matches!(ragged.write(&folder.path().join("x.svg")), Err(PlotError::NothingToDraw)));
+        let broken = Curve { points: &[(1.0, f64::NAN)], ..curve };
+        assert!(matches!(broken.write(&folder.path().join("x.svg")), Err(PlotError::NothingToDraw)));
     }
 
     #[test]

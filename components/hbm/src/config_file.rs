@@ -33,6 +33,34 @@ impl ConfigFile {
         Ok(file)
     }
 
+    /// Overrides one key: `timing.n_ras=40`. The value is TOML; a bare word is a string.
+    pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
+        let place = format!("--set {assignment}");
+        let Some((key, value)) = assignment.split_once('=').map(|(k, v)| (k.trim(), v.trim())) else {
+            return Err(ConfigError::one(&place, 0, "", "has no value", "KEY=VALUE, such as timing.n_ras=40"));
+        };
+        let parsed = toml::from_str::<toml::Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
+        let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_string()));
+        let mut table = &mut self.table;
+        let mut words = key.split('.').peekable();
+        while let Some(word) = words.next() {
+            if word.is_empty() {
+                break;
+            }
+            if words.peek().is_none() {
+                table.insert(word.to_string(), value);
+                self.places.insert(key.to_string(), (place, 0));
+                return Ok(());
+            }
+            let below = table.entry(word).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let Some(inner) = below.as_table_mut() else {
+                return Err(ConfigError::one(&place, 0, key, format!("`{word}` is no table"), "a key of a table"));
+            };
+            table = inner;
+        }
+        Err(ConfigError::one(&place, 0, key, "is no key", "KEY=VALUE, such as timing.n_ras=40"))
+    }
+
     fn merge(
         &mut self,
         name: &str,
@@ -71,10 +99,28 @@ impl ConfigFile {
 
     /// The typed contents. Unknown keys, missing keys and wrong types are errors that name the line.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        self.table.clone().try_into().map_err(|e: toml::de::Error| {
+        self.parse_value(toml::Value::Table(self.table.clone()), "")
+    }
+
+    /// The typed contents of one table of it, which is called `prefix`.
+    pub fn parse_value<T: serde::de::DeserializeOwned>(
+        &self,
+        value: toml::Value,
+        prefix: &str,
+    ) -> Result<T, ConfigError> {
+        value.try_into().map_err(|e: toml::de::Error| {
             let message = e.message().lines().next().unwrap_or("").to_string();
+            // "in `timing.n_faw`" below the message names the value; an unknown or missing key is in the message.
+            let shown = e.to_string();
+            let path = shown.lines().rev().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+            let of_value =
+                path.map(|path| if prefix.is_empty() { path.to_string() } else { format!("{prefix}.{path}") });
+            if let Some(key) = of_value.filter(|key| message.starts_with("invalid") && self.places.contains_key(key)) {
+                return self.error(&key, message, "see the shipped presets for the keys and their types");
+            }
             let word = message.split('`').nth(1).unwrap_or("");
-            let key = self.places.keys().find(|k| k.rsplit('.').next() == Some(word)).cloned().unwrap_or_default();
+            let is_meant = |key: &&String| key.starts_with(prefix) && key.rsplit('.').next() == Some(word);
+            let key = self.places.keys().find(is_meant).cloned().unwrap_or(prefix.to_string());
             self.error(&key, message, "see the shipped presets for the keys and their types")
         })
     }

@@ -27,6 +27,7 @@ pub mod golden;
 pub mod hardware;
 pub mod library;
 pub mod mapper;
+pub mod memory_file;
 pub mod native;
 pub mod organisation;
 pub mod preset;

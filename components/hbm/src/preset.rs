@@ -59,9 +59,13 @@ fn one() -> u32 {
 impl Preset {
     /// Reads and checks a preset. `read` returns the text of a file by its path.
     pub fn load(name: &str, read: &dyn Fn(&str) -> std::io::Result<String>) -> Result<Self, ConfigError> {
-        let file = ConfigFile::load(name, read)?;
+        Self::from_file(&ConfigFile::load(name, read)?)
+    }
+
+    /// Takes and checks the preset that a merged file holds.
+    pub fn from_file(file: &ConfigFile) -> Result<Self, ConfigError> {
         let preset: Preset = file.parse()?;
-        let problems = preset.check(&file);
+        let problems = preset.check(file);
         if problems.is_empty() { Ok(preset) } else { Err(ConfigError { problems }) }
     }
 
@@ -102,8 +106,8 @@ impl Preset {
         if !(self.clock_mhz.is_finite() && (1.0..=10_000.0).contains(&self.clock_mhz)) {
             fail("clock_mhz", format!("{} MHz is no clock", self.clock_mhz), "between 1 and 10000");
         }
-        if self.stacks == 0 {
-            fail("stacks", "a product of no stacks".into(), "at least 1");
+        if !(1..=1024).contains(&self.stacks) {
+            fail("stacks", format!("a product of {} stacks", self.stacks), "1 to 1024");
         }
         self.check_organisation(&mut fail);
         self.check_timing(&mut fail);
@@ -141,9 +145,8 @@ impl Preset {
         if !(1..=4).contains(&org.stack_ids) {
             fail("organisation.stack_ids", format!("{} stack IDs", org.stack_ids), "1 to 4");
         }
-        if org.banks_per_rank() > MAX_BANKS_PER_RANK {
-            let message =
-                format!("{} groups x {} banks = {}", org.bank_groups, org.banks_per_group, org.banks_per_rank());
+        if org.bank_groups.saturating_mul(org.banks_per_group) > MAX_BANKS_PER_RANK {
+            let message = format!("{} groups x {} banks", org.bank_groups, org.banks_per_group);
             fail("organisation.bank_groups", message, "at most 32 banks a stack ID");
         }
     }

@@ -59,6 +59,23 @@ pub struct ReadBreakdown {
     pub data_ns: f64,
 }
 
+/// Ticks of all reads in each station; exact integers that sum to [`ReadTicks::total`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReadTicks {
+    /// See [`ReadBreakdown`], and so on.
+    pub queue: u64,
+    /// PRE, ACT, row to column.
+    pub bank: u64,
+    /// Column bus, data bus, turnaround.
+    pub bus: u64,
+    /// Refresh of the bank.
+    pub refresh: u64,
+    /// Column access and transfer.
+    pub data: u64,
+    /// Latency of all reads.
+    pub total: u64,
+}
+
 /// Commands of one bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct BankActivity {
@@ -90,7 +107,7 @@ pub struct ChannelReport {
     pub cycles: f64,
     /// Simulated time.
     pub time_ns: f64,
-    /// Bytes of completed requests over time (1e9 bytes a second).
+    /// Bytes over the data bus in time (1e9 bytes a second); requests that end in the write queue move none.
     pub gb_per_s: f64,
     /// Of the channel's peak.
     pub percent_of_peak: f64,
@@ -114,6 +131,8 @@ pub struct ChannelReport {
     pub refresh_percent: f64,
     /// Where a read's time went.
     pub read_breakdown: ReadBreakdown,
+    /// The same, summed over all reads.
+    pub read_ticks: ReadTicks,
     /// By flat bank: pseudo channel, stack ID, group, bank.
     pub banks: Vec<BankActivity>,
     /// Energy, if a table was given.
@@ -130,21 +149,34 @@ pub fn run(
     driver: &DriverSpec,
     currents: Option<&Currents>,
 ) -> Result<ChannelReport, ConfigError> {
+    run_observed(preset, policy, requests, driver, currents, ()).map(|(report, ())| report)
+}
+
+/// The same, with somebody who sees every command.
+pub fn run_observed<O: CommandObserver>(
+    preset: &Preset,
+    policy: &Policy,
+    requests: &mut dyn Iterator<Item = Generated>,
+    driver: &DriverSpec,
+    currents: Option<&Currents>,
+    observer: O,
+) -> Result<(ChannelReport, O), ConfigError> {
     let banks = vec![BankActivity::default(); preset.organisation.banks() as usize];
-    let mut channel = Native::new(preset, policy, ByBank { banks })?;
+    let mut channel = Native::new(preset, policy, ByBank { banks, observer })?;
     let out = drive(&mut channel, requests, driver);
     let org = &preset.organisation;
     let tick_ns = preset.tick_ps() / 1e3;
     let clocks = |ticks: f64| ticks / f64::from(preset.generation.ticks_per_ck());
     let summary = |latencies: &[u32]| summary(latencies, tick_ns, f64::from(preset.generation.ticks_per_ck()));
-    let bytes = (out.read_latencies.len() + out.write_latencies.len()) as u64 * u64::from(org.access_bytes);
+    let counts = channel.banks().counts;
+    let accesses: u64 = ALL.iter().filter(|c| c.bus() == Bus::Column).map(|c| counts[c.index()]).sum();
+    let bytes = accesses * u64::from(org.access_bytes);
     let time_ns = out.cycles as f64 * tick_ns;
     let gb_per_s = if out.cycles == 0 { 0.0 } else { bytes as f64 / time_ns };
-    let counts = channel.banks().counts;
     let counters = channel.counters();
     let b = channel.breakdown();
     let mean_ns = |ticks: u64| ticks as f64 * tick_ns / b.reads.max(1) as f64;
-    Ok(ChannelReport {
+    let report = ChannelReport {
         preset: preset.name.clone(),
         cycles: clocks(out.cycles as f64),
         time_ns,
@@ -166,20 +198,31 @@ pub fn run(
             refresh_ns: mean_ns(b.refresh_ticks),
             data_ns: mean_ns(b.data_ticks),
         },
+        read_ticks: ReadTicks {
+            queue: b.queue_ticks,
+            bank: b.bank_ticks,
+            bus: b.bus_ticks,
+            refresh: b.refresh_ticks,
+            data: b.data_ticks,
+            total: out.read_latencies.iter().map(|l| u64::from(*l)).sum(),
+        },
         energy: currents.map(|c| energy(preset, c, &channel, bytes)),
         deadlock: out.deadlock,
         banks: channel.observer.banks,
-    })
+    };
+    Ok((report, channel.observer.observer))
 }
 
-/// Counts commands by bank.
+/// Counts commands by bank, and passes them on.
 #[derive(Debug, Clone)]
-struct ByBank {
+struct ByBank<O> {
     banks: Vec<BankActivity>,
+    observer: O,
 }
 
-impl CommandObserver for ByBank {
+impl<O: CommandObserver> CommandObserver for ByBank<O> {
     fn issued(&mut self, c: &IssuedCommand) {
+        self.observer.issued(c);
         let bank = &mut self.banks[c.bank as usize];
         match c.command {
             Command::Act => bank.activates += 1,

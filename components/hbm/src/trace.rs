@@ -11,8 +11,11 @@
 //! Leaves out: binary and compressed traces, which the caller unpacks.
 //! Canonical tests: below.
 
+use std::fmt::Write;
+
 use crate::bank::Tick;
 use crate::checker::TracedCommand;
+use crate::command::{Bus, Command, Reach};
 use crate::error::TraceError;
 use crate::generator::Generated;
 use crate::organisation::DramAddress;
@@ -29,7 +32,7 @@ pub fn read_commands(file: &str, text: &str) -> Result<Vec<TracedCommand>, Trace
             return Err(fail(format!("`{content}` is no command"), FORM));
         };
         let [pc, sid, bg, ba, row, col] = rest else {
-            return Err(fail(format!("{} fields", fields.len()), FORM));
+            return Err(fail(format!("{} fields, not 8", fields.len()), FORM));
         };
         let number = |name: &str, value: &str| match value.trim() {
             "-1" => Ok(0),
@@ -54,6 +57,41 @@ pub fn read_commands(file: &str, text: &str) -> Result<Vec<TracedCommand>, Trace
     Ok(commands)
 }
 
+/// The memory that a command trace names in a line `# memory: hbm3`.
+pub fn memory_of(text: &str) -> Option<&str> {
+    let comments = text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with('#'));
+    comments.filter_map(|line| line.strip_prefix('#')?.trim().strip_prefix("memory:")).map(str::trim).next()
+}
+
+/// Writes a command trace that names its memory.
+pub fn write_commands(memory: &str, commands: &[TracedCommand]) -> String {
+    let mut text = format!("# memory: {memory}\nclk,cmd,pc,sid,bg,ba,row,col\n");
+    for c in commands {
+        let p = &c.place;
+        let (of_bank, of_column) = (c.command.reach() == Reach::Bank, c.command.bus() == Bus::Column);
+        let field = |applies: bool, value: u32| if applies { i64::from(value) } else { -1 };
+        let with_row = of_column || c.command == Command::Act;
+        let fields = [
+            field(of_bank, p.stack_id),
+            field(of_bank, p.bank_group),
+            field(of_bank, p.bank),
+            field(with_row, p.row),
+            field(of_column, p.column),
+        ];
+        let _ = write!(text, "{},{},{}", c.tick, c.command.name(), p.pseudo_channel);
+        fields.iter().for_each(|value| {
+            let _ = write!(text, ",{value}");
+        });
+        text.push('\n');
+    }
+    text
+}
+
+/// Last tick at which a request may be due; about ten minutes of a memory's time.
+pub const LAST_TICK: Tick = 1 << 40;
+/// Most accesses of one run: the latency of each is kept for the percentiles.
+pub const MOST_REQUESTS: u64 = 100_000_000;
+
 /// Limits a request trace must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
@@ -77,9 +115,15 @@ pub fn read_requests(file: &str, text: &str, limits: &RequestLimits) -> Result<V
         if due < last {
             return Err(fail(format!("tick {due} after tick {last}"), "requests in order of time"));
         }
+        if due > LAST_TICK {
+            return Err(fail(format!("tick {due} is too far away"), &format!("at most {LAST_TICK}")));
+        }
+        if bytes / access > MOST_REQUESTS - requests.len() as u64 {
+            return Err(fail(format!("more than {MOST_REQUESTS} accesses so far"), "fewer, in several runs"));
+        }
         if address % access != 0 || bytes % access != 0 || bytes == 0 {
-            let message = format!("address {address:#x}, {bytes} bytes");
-            return Err(fail(message, &format!("multiples of the access of {access} bytes")));
+            let message = format!("address {address:#x} of {bytes} bytes is not made of whole accesses");
+            return Err(fail(message, &format!("multiples of {access} bytes")));
         }
         if address.checked_add(bytes).is_none_or(|end| end > limits.capacity_bytes) {
             let message = format!("address {address:#x} is out of range");
@@ -152,6 +196,24 @@ mod tests {
             ramulator.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>(),
             ours.iter().map(|r| (r.address, r.op)).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_written_command_trace_is_read_back() {
+        let text = "# memory: hbm3\nclk,cmd,pc,sid,bg,ba,row,col\n1,ACT,1,0,2,3,77,-1\n63,RD,1,0,2,3,77,4\n\
+                    200,PREpb,1,0,2,3,-1,-1\n240,REFab,0,-1,-1,-1,-1,-1\n";
+        assert_eq!(memory_of(text), Some("hbm3"));
+        assert_eq!(memory_of("1,ACT,0,0,0,0,5,-1\n# memory: hbm3\n"), None);
+        assert_eq!(write_commands("hbm3", &read_commands("t", text).unwrap()), text);
+    }
+
+    #[test]
+    fn limits_keep_a_run_finite() {
+        let error = |text: &str| read_requests("t", text, &LIMITS).unwrap_err().to_string();
+        assert!(error("0x40 READ 18446744073709551615").contains("t:1: tick 18446744073709551615 is too far away"));
+        let large = RequestLimits { access_bytes: 32, capacity_bytes: u64::MAX };
+        let text = "0,R,0,32\n0,R,0x0,3200000000\n";
+        assert!(read_requests("t", text, &large).unwrap_err().to_string().starts_with("t:2: more than 100000000"));
     }
 
     #[test]

@@ -86,11 +86,21 @@ fn bad_presets_name_file_line_and_key() {
         ("n_bl = 2", "n_bl = 0", "timing.n_bl", "is 0"),
         ("pseudo_channels = 2", "pseudo_channels = 3", "organisation.pseudo_channels", "3 pseudo channels"),
         ("n_xs = ", "n_xs = 4000000000 #", "timing.n_xs", "4000000000 clocks"),
+        (
+            "banks_per_group = 4",
+            "banks_per_group = 2147483648",
+            "organisation.bank_groups",
+            "4 groups x 2147483648 banks",
+        ),
+        ("channels = 16", "channels = 0", "organisation.channels", "0 is out of range"),
         ("n_faw", "n_fav", "timing.n_fav", "unknown field `n_fav`"),
         ("n_faw = 24", "n_faw = \"24\"", "", "invalid type"),
     ] {
         let text = std::fs::read_to_string(root("configs/memory/hbm3.toml")).unwrap();
-        let line = text.lines().position(|l| l.contains(from)).unwrap() + 1;
+        // A key that does not fit another is reported where the other stands.
+        let name = key.rsplit('.').next().unwrap();
+        let at = if from.contains(name) || to.contains(name) { from } else { name };
+        let line = text.lines().position(|l| l.contains(at)).unwrap() + 1;
         let message = spoilt(from, to);
         assert!(message.contains(says), "{message}");
         if !key.is_empty() {

@@ -37,7 +37,10 @@ fn parts_sum_to_wholes() {
         assert_eq!(r.row_hits + r.row_misses + r.row_conflicts + r.forwarded_reads + r.merged_writes, 20_000);
         assert!(reads.p50_ns <= reads.p99_ns && reads.p99_ns <= reads.max_ns);
         let energy = r.energy.unwrap();
-        let bits = 20_000.0 * 32.0 * 8.0;
+        // Requests that end in the write queue move nothing.
+        let moved = 20_000 - r.forwarded_reads - r.merged_writes;
+        let bits = moved as f64 * 32.0 * 8.0;
+        assert!((r.gb_per_s * r.time_ns * 8.0 / bits - 1.0).abs() < 1e-9);
         assert!((energy.by_cause_pj.iter().sum::<f64>() / bits / energy.total_pj_per_bit - 1.0).abs() < 1e-9);
     }
 }
@@ -61,4 +64,13 @@ fn a_trace_runs_like_a_stream() {
     let r = run(&preset, &Policy::default(), &mut trace.into_iter(), &w.driver, None).unwrap();
     assert_eq!((r.reads.unwrap().requests, r.writes.unwrap().requests), (2, 1));
     assert!(r.energy.is_none() && !r.deadlock);
+}
+
+/// Half of the writes of this stream are merged with one that waits: they move no bytes, and the bus stays below its peak.
+#[test]
+fn merged_writes_are_no_bandwidth() {
+    let r = report("hbm3", "wr_then_rd requests=200");
+    assert!(r.merged_writes > 40, "{}", r.merged_writes);
+    assert!(r.percent_of_peak <= 100.0);
+    assert!((r.gb_per_s * r.time_ns - (200 - r.merged_writes - r.forwarded_reads) as f64 * 32.0).abs() < 1e-6);
 }

@@ -23,6 +23,9 @@ use sim_core::{
     StatsNode, StopAt,
 };
 
+/// CPU time of one measurement.
+const LEAST_SECONDS: f64 = 0.2;
+
 /// CPU seconds of this thread so far, from the scheduler's own count.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
@@ -37,13 +40,17 @@ fn golden_points_against_ramulator2() {
     let mut ratios = Vec::new();
     for case in &suite.cases {
         let (golden, preset) = (&suite.policies[&case.policy], preset(&case.machine));
-        // The best of three runs: the other tenants of the machine only ever take time.
-        let seconds = (0..3).map(|_| {
-            let start = cpu_seconds();
+        // The scheduler counts in steps of a few milliseconds: enough runs that a step is 2 % of their time.
+        let (start, mut runs) = (cpu_seconds(), 0u32);
+        let seconds = loop {
             run_case(&preset, golden, &case.workload).unwrap();
-            cpu_seconds() - start
-        });
-        let rate = case.workload.stream.requests as f64 / seconds.fold(f64::INFINITY, f64::min);
+            runs += 1;
+            let spent = cpu_seconds() - start;
+            if spent >= LEAST_SECONDS {
+                break spent / f64::from(runs);
+            }
+        };
+        let rate = case.workload.stream.requests as f64 / seconds;
         let peer = suite.peer_speed[&case.name];
         writeln!(table, "{},{rate:.0},{peer:.0},{:.2}", case.name, rate / peer).unwrap();
         ratios.push((rate / peer, case.name.clone()));

@@ -200,6 +200,18 @@ impl FieldOrder {
         block << self.offset_bits
     }
 
+    /// The byte address that this map sends to a place: the inverse of [`Self::map`], with its hash.
+    pub fn address_of(&self, place: &DramAddress) -> u64 {
+        // Each hash is an exclusive-or with a part that it does not change, and so its own inverse.
+        let mut a = *place;
+        match self.hash {
+            Hash::None => {}
+            Hash::Columns => self.hash_columns(&mut a),
+            Hash::Rows => self.hash_rows(&mut a),
+        }
+        self.compose(&a)
+    }
+
     fn hash_columns(&self, a: &mut DramAddress) {
         let mut shift = 0;
         for field in [Field::PseudoChannel, Field::StackId, Field::BankGroup, Field::Bank, Field::Row] {
@@ -275,6 +287,7 @@ mod tests {
                 let mut seen = vec![false; org.accesses() as usize];
                 for block in 0..org.accesses() {
                     let a = order.map(block * 32);
+                    assert_eq!(order.address_of(&a), block * 32, "{map:?}");
                     let flat = (org.flat_bank(&a) * org.rows + a.row) * org.columns + a.column;
                     assert!(!std::mem::replace(&mut seen[flat as usize], true), "{map:?} {a:?}");
                 }
