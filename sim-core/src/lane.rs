@@ -124,13 +124,7 @@ impl<P: Payload> Lane<P> {
         self.fifos.push(Fifo {
             oldest: None,
             ledger: Ledger::default(),
-            writer: Writer {
-                out: 0,
-                latency_cycles: 1,
-                shard: 0,
-                domain: 0,
-                kind: WriterKind::Unlinked,
-            },
+            writer: Writer { out: 0, latency_cycles: 1, shard: 0, domain: 0, kind: WriterKind::Unlinked },
             owner,
             ring,
             head: 0,
