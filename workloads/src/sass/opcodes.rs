@@ -162,7 +162,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "EXIT" => Shape::new(Exit, 0),
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
-        "IADD" if has("64") => Shape::new(Alu, 2).sources([2; 3]),
+        "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
         "SEL" | "FSEL" | "FMNMX" | "IMNMX" => Shape::new(AluCompare, 1),
         // sm_100 prints two predicates behind the destination.
         "VIMNMX" => Shape::new(AluCompare, 1).predicates(2),

@@ -54,6 +54,8 @@ pub enum OpClass {
     Alu,
     /// Compare, select, minimum: on sm_120 apart from the other ALU operations.
     AluCompare,
+    /// Additions of pairs (IADD.64).
+    AluWide,
     /// FADD, FMUL, FFMA.
     Fp32,
     /// IMAD with a 32-bit result, IDP, VIADD.

@@ -148,7 +148,7 @@ impl HazardUse {
 fn column(class: OpClass) -> Column {
     use OpClass::*;
     match class {
-        Alu => Column::Alu,
+        Alu | AluWide => Column::Alu,
         AluCompare => Column::AluCompare,
         Fp32 | Imad => Column::Fma,
         ImadWide => Column::ImadWide,
@@ -192,6 +192,7 @@ fn distances(uses: &Uses, spec: &SmSpec) -> Result<Option<Distances>, String> {
     Ok(match uses.class {
         Alu | Vote => Some(row(&latency.alu)),
         AluCompare => Some(row(latency.from_alu_compare())),
+        AluWide => Some(row(latency.from_alu_wide())),
         Fp32 | Imad => Some(row(&latency.fma)),
         ImadWide => Some(row(&latency.imad_wide)),
         Half => Some(row(&latency.half)),
