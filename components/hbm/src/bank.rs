@@ -67,6 +67,8 @@ struct WindowRule {
 #[derive(Debug, Clone)]
 pub struct Banks {
     org: Organisation,
+    /// Banks of a rank as a power of two.
+    rank_shift: u32,
     generation: Generation,
     raises: Vec<Raises>,
     windows: Vec<WindowRule>,
@@ -93,6 +95,7 @@ impl Banks {
         }
         Banks {
             org,
+            rank_shift: org.banks_per_rank().trailing_zeros(),
             generation,
             raises,
             windows,
@@ -119,7 +122,25 @@ impl Banks {
     /// Rank of a flat bank.
     #[inline]
     pub fn rank_of(&self, bank: u32) -> usize {
-        (bank / self.org.banks_per_rank()) as usize
+        (bank >> self.rank_shift) as usize
+    }
+
+    /// The first bank of a rank.
+    #[inline]
+    pub fn first_of(&self, rank: usize) -> u32 {
+        (rank as u32) << self.rank_shift
+    }
+
+    /// The bit of a flat bank in the masks of its rank.
+    #[inline]
+    pub fn bit_of(&self, bank: u32) -> u32 {
+        1 << (bank & ((1 << self.rank_shift) - 1))
+    }
+
+    /// Pseudo channel of a flat bank; a channel has one or two.
+    #[inline]
+    pub fn pseudo_channel_of(&self, bank: u32) -> u32 {
+        u32::from(bank >> self.rank_shift >= self.org.stack_ids)
     }
 
     /// The open row of a bank, or [`CLOSED`].
@@ -156,7 +177,7 @@ impl Banks {
     /// The ready times of a command in the banks of a rank: a line a bank, and the place in each line.
     #[inline]
     pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> (&[[Tick; BANK_CLASSES]], usize) {
-        let per_rank = self.org.banks_per_rank() as usize;
+        let per_rank = 1 << self.rank_shift;
         (&self.bank_ready[rank * per_rank..(rank + 1) * per_rank], bank_class(c) & (BANK_CLASSES - 1))
     }
 
@@ -192,13 +213,13 @@ impl Banks {
             Command::Act => {
                 self.open_row[bank as usize] = row;
                 let rank = self.rank_of(bank);
-                self.open_banks[rank] |= 1 << (bank % self.org.banks_per_rank());
+                self.open_banks[rank] |= self.bit_of(bank);
             }
             c if !c.closes() => {}
             c if c.reach() == Reach::Bank => self.close(bank),
             _ => {
                 let per_pc = self.org.banks_per_pseudo_channel();
-                let pc = bank / per_pc;
+                let pc = self.pseudo_channel_of(bank);
                 self.open_row[(pc * per_pc) as usize..((pc + 1) * per_pc) as usize].fill(CLOSED);
                 let ranks = self.ranks_of(pc);
                 self.open_banks[ranks].fill(0);
@@ -209,7 +230,7 @@ impl Banks {
     fn close(&mut self, bank: u32) {
         self.open_row[bank as usize] = CLOSED;
         let rank = self.rank_of(bank);
-        self.open_banks[rank] &= !(1 << (bank % self.org.banks_per_rank()));
+        self.open_banks[rank] &= !self.bit_of(bank);
     }
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
@@ -227,8 +248,8 @@ impl Banks {
                 }
             }
         }
-        let rank = (bank / self.org.banks_per_rank()) as usize;
-        let pc = bank / self.org.banks_per_pseudo_channel();
+        let rank = self.rank_of(bank);
+        let pc = self.pseudo_channel_of(bank);
         let own = (pc * self.org.stack_ids) as usize..((pc + 1) * self.org.stack_ids) as usize;
         for (r, line) in self.rank_ready.iter_mut().enumerate() {
             let mut apply = |list: &[(u8, u32)]| {

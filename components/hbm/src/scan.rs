@@ -65,7 +65,7 @@ impl Pick {
             self.next = self.next.min(gate);
             return;
         }
-        let first = rank as u32 * banks.organisation().banks_per_rank();
+        let first = banks.first_of(rank);
         let (lines, class) = banks.ready_lines(command, rank);
         let (mut best, mut at, mut next) = (self.key, usize::MAX, self.next);
         while candidates != 0 {

@@ -15,6 +15,8 @@
 //! Start reading at `Native::step`; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
 
 mod breakdown;
+#[cfg(test)]
+mod dense;
 mod edge;
 mod policy;
 mod power;
@@ -227,14 +229,18 @@ impl<O: CommandObserver> Controller for Native<O> {
         }
         let (row, column) = (place.row, place.column);
         let queued = Queued { id, address, arrive: self.clk, started: NEVER, row, column, bank, op };
-        let key = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
+        let (key, first) = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
         pc.entered(op, key, self.clk);
-        pc.look_at_refresh |= pc.refresh.target.is_some();
-        if pc.power.asleep.is_some() {
+        let targeted = pc.refresh.target.is_some();
+        pc.look_at_refresh |= targeted;
+        if targeted || pc.power.asleep.is_some() {
             self.row_not_before = 0;
         }
-        // It may let a slot issue earlier than was thought.
+        // The first of its kind may let a slot issue earlier than was thought; the others wait for what it waits for.
+        if !first {
+            return Admission::Accepted;
+        }
         let command = match (self.banks.open_row(bank), op) {
             (CLOSED, _) => Command::Act,
             (open, _) if open != row => Command::PrePb,

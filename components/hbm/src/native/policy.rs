@@ -152,7 +152,8 @@ impl Policy {
         match self.refresh {
             RefreshPolicy::None => {}
             RefreshPolicy::PerBank if one_bank < f64::from(t.n_rc.max(t.n_rrefd)) => {
-                let message = format!("a bank to refresh every {one_bank:.0} clocks, in less than a row cycle or n_rrefd");
+                let message =
+                    format!("a bank to refresh every {one_bank:.0} clocks, in less than a row cycle or n_rrefd");
                 fail("refresh_interval_scale", message, "a larger factor, or refresh = \"all_bank\"");
             }
             RefreshPolicy::PerBank if all_banks < f64::from(t.n_rfc_pb + t.n_rc) => {

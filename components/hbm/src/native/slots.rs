@@ -21,6 +21,7 @@ use super::{Native, PagePolicy};
 use crate::bank::{CLOSED, NEVER, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
+use crate::queue::NO_KEY;
 use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
@@ -32,7 +33,7 @@ impl<O: CommandObserver> Native<O> {
             let mut barred = (usize::MAX, 0);
             if let Some(overdue) = pc.overdue {
                 let rank = self.banks.rank_of(overdue.bank);
-                let bit = 1 << (overdue.bank % self.banks.organisation().banks_per_rank());
+                let bit = self.banks.bit_of(overdue.bank);
                 if self.banks.open_row(overdue.bank) != overdue.row {
                     // Its row must open first: no more hits to the row in its way.
                     barred = (rank, bit);
@@ -49,7 +50,7 @@ impl<O: CommandObserver> Native<O> {
             }
         }
         if pick.found() {
-            let pc = pick.bank / self.banks.organisation().banks_per_pseudo_channel();
+            let pc = self.banks.pseudo_channel_of(pick.bank);
             self.issue_column(pc as usize, pick.key, pick.command, clk);
         } else {
             self.column_not_before = pick.next;
@@ -64,7 +65,7 @@ impl<O: CommandObserver> Native<O> {
         let op = request.op;
         pc.left(op, key, clk);
         self.last_use[bank as usize] = clk;
-        let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
+        let (rank, bit) = (self.banks.rank_of(bank), self.banks.bit_of(bank));
         let (wanted, hits) = pc.wanted(rank);
         let target = pc.refresh.target.is_some_and(|t| t.bank == bank && t.command != Command::RefAb);
         let close = hits & bit == 0
@@ -103,12 +104,16 @@ impl<O: CommandObserver> Native<O> {
             }
         }
         self.issue(i, command, bank, request.row, request.column, clk);
+        let (pc, banks) = (&mut self.pseudo_channels[i], &self.banks);
+        // The row slot has something new to do only if the row is done with: with the bank, when it may be; with
+        // refresh and sleep at once, if nobody wants the bank.
         if wanted & bit == 0 {
-            self.pseudo_channels[i].look_at_refresh = true;
-        }
-        // The row slot has something new to do only if the row is done with.
-        if hits & bit == 0 {
+            pc.look_at_refresh = true;
             self.row_not_before = self.row_not_before.min(clk);
+        } else if pc.queue_of(direction).oldest_hit(bank) == NO_KEY {
+            let command = if banks.open_row(bank) == CLOSED { Command::Act } else { Command::PrePb };
+            let ready = banks.on_edge(command, banks.earliest(command, bank));
+            self.row_not_before = self.row_not_before.min(ready.max(clk));
         }
     }
 
@@ -238,7 +243,7 @@ impl<O: CommandObserver> Native<O> {
             let pc = &self.pseudo_channels[i];
             let Some(Overdue { op, key, bank, row }) = pc.overdue else { continue };
             let rank = self.banks.rank_of(bank);
-            let held = pc.held(rank, &self.banks) >> (bank % self.banks.organisation().banks_per_rank()) & 1 == 1;
+            let held = pc.held(rank, &self.banks) & self.banks.bit_of(bank) != 0;
             let open = self.banks.open_row(bank);
             if pc.power.asleep.is_some() || held || open == row {
                 continue;
@@ -296,7 +301,7 @@ impl<O: CommandObserver> Native<O> {
         if !pick.found() {
             return Err(if barred.get() { pick.next.min(clk + 1) } else { pick.next });
         }
-        let i = (pick.bank / self.banks.organisation().banks_per_pseudo_channel()) as usize;
+        let i = self.banks.pseudo_channel_of(pick.bank) as usize;
         let op = if writes(&self.pseudo_channels[i]) { Op::Write } else { Op::Read };
         self.serve_row(i, op, pick.key, pick.command, clk)
     }
@@ -321,7 +326,12 @@ impl<O: CommandObserver> Native<O> {
             let pc = &self.pseudo_channels[i];
             let self_refresh = due(pc, self.policy.self_refresh_after_ticks);
             let owes = pc.refresh.target.is_some_and(|t| t.forced) || pc.refresh.debt > 0 && self_refresh > clk;
-            if pc.power.asleep.is_some() || !pc.is_idle() || owes {
+            if pc.power.asleep.is_some() || !pc.is_idle() {
+                continue;
+            }
+            if owes {
+                // In self refresh the device pays what is owed itself.
+                next = next.min(if self_refresh > clk { self_refresh } else { NEVER });
                 continue;
             }
             let power_down = due(pc, self.policy.power_down_after_ticks);
