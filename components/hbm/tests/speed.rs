@@ -70,6 +70,7 @@ fn golden_points_against_ramulator2() {
 #[ignore = "measures speed; run in release on a quiet machine"]
 fn eighty_saturated_channels() {
     let preset = preset("stacks/h100-sxm");
+    let mut slow = Vec::new();
     for (name, at_least) in [("seq_read", 100_000.0), ("rand_read", 100_000.0), ("line128_rw21", 50_000.0)] {
         let mut channels: Vec<_> = (0..80).map(|seed| channel(&preset, name, seed)).collect();
         let start = cpu_seconds();
@@ -80,8 +81,11 @@ fn eighty_saturated_channels() {
         }
         let rate = ticks as f64 / (cpu_seconds() - start);
         println!("{name}: {rate:.0} ticks of 80 channels a CPU second");
-        assert!(rate >= at_least);
+        if rate < at_least {
+            slow.push(name);
+        }
     }
+    assert!(slow.is_empty(), "below the bound: {slow:?}");
 }
 
 fn channel(preset: &hbm::preset::Preset, name: &str, seed: u64) -> (Native, RequestStream) {

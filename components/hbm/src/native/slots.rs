@@ -52,6 +52,14 @@ impl<O: CommandObserver> Native<O> {
         if pick.found() {
             let pc = self.banks.pseudo_channel_of(pick.bank);
             self.issue_column(pc as usize, pick.key, pick.command, clk);
+            // Nobody else was ready: the next is who was not, or the next hit of the bank.
+            if pick.ready == 1 {
+                let pc = &self.pseudo_channels[pc as usize];
+                let again = pc.queue().0.oldest_hit(pick.bank) != NO_KEY;
+                let again = if again { self.banks.earliest(pick.command, pick.bank) } else { NEVER };
+                let next = self.banks.on_edge(pick.command, pick.next.min(again));
+                self.column_not_before = self.column_not_before.max(next);
+            }
         } else {
             self.column_not_before = pick.next;
         }
@@ -257,23 +265,53 @@ impl<O: CommandObserver> Native<O> {
         Err(next)
     }
 
+    /// The rows of the direction that is served now.
     fn oldest_row(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.row_of_direction(clk, |pc| pc.write_mode, |_, _| u32::MAX)
+        let pick = self.pick_row(clk, |pc| pc.write_mode, |_, _| u32::MAX);
+        let plain = |pc: &PseudoChannel| pc.overdue.is_none() && pc.power.asleep.is_none() && !pc.is_idle();
+        let alone = pick.ready == 1 && self.pseudo_channels.iter().all(plain);
+        let ahead = if alone { self.pick_ahead(clk) } else { Pick::none() };
+        self.serve_pick(&pick, |pc| pc.write_mode, clk)?;
+        // Nobody else was ready: the next is who was not, the row after this precharge, or a refresh.
+        if alone && !ahead.found() {
+            let act = if pick.command == Command::PrePb { self.banks.earliest(Command::Act, pick.bank) } else { NEVER };
+            let next = pick.next.min(ahead.next).min(act).min(self.next_refresh());
+            self.row_not_before = self.row_not_before.max(next);
+        }
+        Ok(())
     }
 
     /// Rows for the direction that is not served now, in banks that the served one does not want: the turn of the data bus
     /// then finds them open.
     fn row_ahead(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.row_of_direction(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
+        let pick = self.pick_ahead(clk);
+        self.serve_pick(&pick, |pc| !pc.write_mode, clk)
+    }
+
+    fn pick_ahead(&self, clk: Tick) -> Pick {
+        self.pick_row(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
+    }
+
+    /// When the targets of refresh may be touched.
+    fn next_refresh(&self) -> Tick {
+        let command = |pc: &PseudoChannel| {
+            let target = pc.refresh.target?;
+            let command = pc.refresh.command(&target, &self.banks, pc.index);
+            Some(match command.reach() {
+                Reach::Bank => self.banks.earliest(command, target.bank),
+                Reach::PseudoChannel => self.banks.earliest_all(command, pc.index),
+            })
+        };
+        self.pseudo_channels.iter().filter_map(command).min().unwrap_or(NEVER)
     }
 
     /// The oldest ready ACT or PRE of one direction of each pseudo channel, in the banks that `allowed` gives.
-    fn row_of_direction(
-        &mut self,
+    fn pick_row(
+        &self,
         clk: Tick,
         writes: impl Fn(&PseudoChannel) -> bool,
         allowed: impl Fn(&PseudoChannel, usize) -> u32,
-    ) -> Result<(), Tick> {
+    ) -> Pick {
         let mut pick = Pick::none();
         let barred = Cell::new(false);
         let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
@@ -298,8 +336,16 @@ impl<O: CommandObserver> Native<O> {
                 });
             }
         }
+        if barred.get() {
+            pick.next = pick.next.min(clk + 1);
+        }
+        pick
+    }
+
+    /// Issues what was picked.
+    fn serve_pick(&mut self, pick: &Pick, writes: impl Fn(&PseudoChannel) -> bool, clk: Tick) -> Result<(), Tick> {
         if !pick.found() {
-            return Err(if barred.get() { pick.next.min(clk + 1) } else { pick.next });
+            return Err(pick.next);
         }
         let i = self.banks.pseudo_channel_of(pick.bank) as usize;
         let op = if writes(&self.pseudo_channels[i]) { Op::Write } else { Op::Read };
