@@ -82,7 +82,7 @@ proptest! {
                 let op = if kind >= writes { Op::Read } else if kind % 7 == 0 { Op::Update } else { Op::Write };
                 // Now and then a pause in which the channel may fall asleep.
                 let gap = if gap % 97 == 0 { 5000 } else { gap % (gaps + 1) };
-                (gap, address % (1 << spread) & !31, op)
+                (gap, (address % (1 << spread)) & !31, op)
             })
             .collect();
         let (commands, done) = outcome(&preset, &policy, &stream, false);
