@@ -151,12 +151,7 @@ impl<F: Fact> AnyListener for Listener<F> {
 
 impl Listeners {
     /// Adds a listener and opens the shards' buffers for its facts.
-    pub fn add<'p, F: Fact>(
-        &mut self,
-        scope: Scope,
-        listen: Listen<F>,
-        shards: impl Iterator<Item = &'p mut Probes>,
-    ) {
+    pub fn add<'p, F: Fact>(&mut self, scope: Scope, listen: Listen<F>, shards: impl Iterator<Item = &'p mut Probes>) {
         shards.for_each(|probes| probes.open::<F>(&scope));
         for listener in &mut self.by_fact {
             let listener: &mut dyn Any = &mut **listener;

@@ -106,7 +106,11 @@ impl GpuPipeline {
             (None, Some(origin)) => {
                 let row = self.begin(sm, instruction, origin);
                 let place = self.free.pop().unwrap_or(self.rows.len());
-                if place == self.rows.len() { self.rows.push(row) } else { self.rows[place] = row }
+                if place == self.rows.len() {
+                    self.rows.push(row)
+                } else {
+                    self.rows[place] = row
+                }
                 self.live.insert((sm, instruction), place);
                 place
             }

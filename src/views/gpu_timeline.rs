@@ -121,16 +121,17 @@ impl GpuTimeline {
             }
             SmFact::Issued(issued) => {
                 sm.issued.add(timeline, now, 1.0);
-                if let Some(warp) = sm.warps.get_mut(&issued.instruction.warp) {
+                if self.focus.shows_warp(issued.instruction.warp) {
+                    let warp = sm.warp(timeline, number, now, issued.instruction, issued.origin);
+                    // Who issues at once has not waited.
+                    warp.head.get_or_insert(Head::new(now, issued.instruction, issued.origin, None));
                     warp.draw_head(timeline, &self.texts, now, now + 1);
                     warp.last_issued = now + 1;
                 }
             }
             SmFact::Waits { instruction, origin, why } if self.focus.shows_warp(instruction.warp) => {
-                sm.waits(timeline, number, now, instruction, origin);
-                if let Some(warp) = sm.warps.get_mut(&instruction.warp) {
-                    warp.waits(timeline, now, instruction, origin.index, why);
-                }
+                let warp = sm.warp(timeline, number, now, instruction, origin);
+                warp.waits(timeline, now, instruction, origin, why);
             }
             SmFact::L1Lookup { hits, misses } => {
                 sm.l1_hits.add_of(timeline, now, hits.into(), (hits + misses).into());
@@ -222,19 +223,26 @@ impl Sm {
         }
     }
 
-    /// Sees to it that the warp of an instruction has its track and its block.
-    fn waits(&mut self, timeline: &mut Timeline, number: u32, now: u64, instruction: Dynamic, origin: Origin) {
+    /// The warp of an instruction, with its track, in its present block.
+    fn warp(
+        &mut self,
+        timeline: &mut Timeline,
+        number: u32,
+        now: u64,
+        instruction: Dynamic,
+        origin: Origin,
+    ) -> &mut Warp {
         let slot = instruction.warp;
-        if let Some(warp) = self.warps.get_mut(&slot) {
-            if warp.origin.cta != origin.cta || warp.origin.warp_in_cta != origin.warp_in_cta {
-                warp.draw_block(timeline, warp.last_issued);
-                (warp.origin, warp.since) = (origin, now);
-            }
-            return;
+        let warp = self.warps.entry(slot).or_insert_with(|| {
+            let path = [format!("SM {number}"), format!("sub-core {}", slot % SUBCORES), format!("warp slot {slot}")];
+            let track = timeline.track(&path.each_ref().map(String::as_str));
+            Warp { track, origin, since: now, head: None, last_issued: now }
+        });
+        if (warp.origin.cta, warp.origin.warp_in_cta) != (origin.cta, origin.warp_in_cta) {
+            warp.draw_block(timeline, warp.last_issued);
+            (warp.origin, warp.since) = (origin, now);
         }
-        let path = [format!("SM {number}"), format!("sub-core {}", slot % SUBCORES), format!("warp slot {slot}")];
-        let track = timeline.track(&path.each_ref().map(String::as_str));
-        self.warps.insert(slot, Warp { track, origin, since: now, head: None, last_issued: now });
+        warp
     }
 }
 
@@ -247,12 +255,12 @@ impl SubCore {
 }
 
 impl Warp {
-    fn waits(&mut self, timeline: &mut Timeline, now: u64, instruction: Dynamic, index: u32, why: Option<Reason>) {
+    fn waits(&mut self, timeline: &mut Timeline, now: u64, instruction: Dynamic, origin: Origin, why: Option<Reason>) {
         if let Some(head) = self.head.as_mut().filter(|head| head.instruction == instruction) {
             head.draw_wait(timeline, self.track, now);
             (head.why, head.why_since) = (why, now);
         } else {
-            self.head = Some(Head { instruction, index, since: now, why, why_since: now });
+            self.head = Some(Head::new(now, instruction, origin, why));
         }
     }
 
@@ -279,6 +287,10 @@ impl Warp {
 }
 
 impl Head {
+    fn new(now: u64, instruction: Dynamic, origin: Origin, why: Option<Reason>) -> Self {
+        Self { instruction, index: origin.index, since: now, why, why_since: now }
+    }
+
     fn draw_wait(&self, timeline: &mut Timeline, track: TrackId, end: u64) {
         if end > self.why_since {
             timeline.slice(track, self.why.map_or(NOT_SELECTED, Reason::name), self.why_since, end);

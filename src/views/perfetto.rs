@@ -437,7 +437,8 @@ mod tests {
         timeline.slice(track, "last", 25, 30);
         let labels: Vec<_> = read_back(&timeline.encode()).into_iter().map(|e| (e.0, e.3)).collect();
         let expected =
-            [(10, "outmost"), (10, "outer"), (10, "inner"), (20, ""), (25, "last"), (30, ""), (30, ""), (30, "")].map(|(t, s)| (t, s.to_string()));
+            [(10, "outmost"), (10, "outer"), (10, "inner"), (20, ""), (25, "last"), (30, ""), (30, ""), (30, "")]
+                .map(|(t, s)| (t, s.to_string()));
         assert_eq!(labels, expected);
     }
 

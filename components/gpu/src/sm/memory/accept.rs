@@ -79,14 +79,7 @@ impl Shared {
     }
 
     /// Starts an accepted instruction; cycles for which it keeps others from being accepted.
-    fn execute<E: SmEnv>(
-        &mut self,
-        now: u64,
-        subcore: usize,
-        queued: &Queued,
-        core: &mut SubCore,
-        env: &mut E,
-    ) -> u64 {
+    fn execute<E: SmEnv>(&mut self, now: u64, subcore: usize, queued: &Queued, core: &mut SubCore, env: &mut E) -> u64 {
         let op = &queued.op;
         let accept = self.spec.issue_to_accept_cycles;
         let to = Destination::of(subcore, queued);

@@ -113,13 +113,8 @@ impl SubCore {
         let position = self.warps.position[warp] as usize;
         let dynamic = self.warps.streams[warp][position];
         let next = self.warps.streams[warp].get(position + 1).copied();
-        let latched = Latched {
-            op,
-            position: position as u32,
-            index: dynamic.index,
-            warp: warp as u8,
-            last: next.is_none(),
-        };
+        let latched =
+            Latched { op, position: position as u32, index: dynamic.index, warp: warp as u8, last: next.is_none() };
         self.issued += 1;
         self.warps.last_issued = 1 << warp;
         if env.listening() {
@@ -200,14 +195,7 @@ impl SubCore {
         }
     }
 
-    fn enter_unit<E: SmEnv>(
-        &mut self,
-        now: u64,
-        warp: usize,
-        latched: &Latched,
-        shared: &mut Shared,
-        env: &mut E,
-    ) {
+    fn enter_unit<E: SmEnv>(&mut self, now: u64, warp: usize, latched: &Latched, shared: &mut Shared, env: &mut E) {
         let op = &latched.op;
         let unit = &mut self.units[usize::from(op.unit)];
         let mut enter = (now + 2).max(unit.free);
@@ -223,7 +211,9 @@ impl SubCore {
             if counter != NO_COUNTER {
                 self.warps.outstanding[warp] += 1;
                 let position = latched.position;
-                shared.wheel.schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter, position });
+                shared
+                    .wheel
+                    .schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter, position });
             }
         }
         if env.listening() {
