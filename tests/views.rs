@@ -249,9 +249,15 @@ fn an_empty_window_is_said() {
 #[test]
 fn a_full_file_is_cut_and_said() {
     let folder = TempDir::new().unwrap();
-    let arguments = ["run", "h100-pcie", "sgemm", "--quiet", "--out", "views", "--pipeline=0..100000"];
-    let seen = orrery(folder.path(), &[&arguments[..], &["--timeline=0..100000", "--focus", "sm=0..16"]].concat());
-    assert_eq!(seen.code, 0, "{}", seen.err);
+    let arguments = ["run", "h100-pcie", "sgemm", "--quiet", "--pipeline=0..100000"];
+    let run = |out: &str, shards: &str| {
+        let views = ["--timeline=0..100000", "--focus", "sm=0..16", "--out", out, "--shards", shards];
+        let seen = orrery(folder.path(), &[&arguments[..], &views].concat());
+        assert_eq!(seen.code, 0, "{}", seen.err);
+        seen
+    };
+    let seen = run("views", "1");
+    assert_eq!(run("split", "3").err, seen.err);
     for (file, option) in [("pipeline.kanata", "--pipeline"), ("timeline.perfetto-trace", "--timeline")] {
         let at = seen.err.lines().find_map(|line| {
             line.strip_prefix(&format!("note: {file}: {option} is full at cycle "))?
@@ -261,8 +267,9 @@ fn a_full_file_is_cut_and_said() {
                 .ok()
         });
         let at = at.unwrap_or_else(|| panic!("{}", seen.err));
-        let size = std::fs::metadata(folder.path().join("views").join(file)).unwrap().len();
-        assert!(size < 40_000_000, "{file} has {size} bytes");
+        let [one, three] = ["views", "split"].map(|out| std::fs::read(folder.path().join(out).join(file)).unwrap());
+        assert!(one == three, "{file}: three shards draw something else");
+        assert!(one.len() < 40_000_000, "{file} has {} bytes", one.len());
         let end = match option {
             "--pipeline" => pipeline(folder.path()).iter().map(|row| row.ended).max(),
             _ => timeline(folder.path()).values().flat_map(|track| &track.slices).map(|slice| slice.3).max(),

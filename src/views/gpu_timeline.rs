@@ -16,10 +16,10 @@ use gpu::sm::{Dynamic, Origin, Reason, SmFact};
 use workloads::sass::Kernel;
 
 use super::focus::Focus;
-use super::meter::Meter;
+use super::meter::{Meter, stretch_start};
 use super::perfetto::{Timeline, TrackId};
 
-/// Slices and samples of a file; about 40 bytes each.
+/// Slices and samples of SMs in a file.
 const MOST_EVENTS: usize = 600_000;
 const SUBCORES: u16 = 4;
 /// What a head waits for that could issue while another warp does.
@@ -32,10 +32,12 @@ pub struct GpuTimeline {
     focus: Focus,
     /// Text of each instruction of the kernel.
     texts: Vec<String>,
-    clock_ghz: f64,
     sms: BTreeMap<u32, Sm>,
     memories: BTreeMap<String, Memory>,
-    /// The timeline was full in this cycle.
+    /// Slices and samples of SMs. Those of memories do not count: between SMs and memories the order of facts depends on
+    /// how the machine is split, and the cut must not.
+    events: usize,
+    /// The timeline was full in the stretch of samples that begins in this cycle.
     cut_at: Option<u64>,
 }
 
@@ -90,27 +92,31 @@ struct Memory {
 }
 
 impl GpuTimeline {
-    /// Draws the cycles of `window` of the SMs `sms`.
+    /// Draws the cycles of `window` of the SMs `sms` and of the memories at these paths.
     pub fn new(
         title: &str,
         window: Range<u64>,
         focus: &Focus,
         sms: Range<u32>,
-        kernel: &Kernel,
-        clock_ghz: f64,
+        memories: impl Iterator<Item = String>,
+        (kernel, clock_ghz): (&Kernel, f64),
     ) -> Self {
-        let mut timeline = Timeline::new(title, window, MOST_EVENTS);
+        let mut timeline = Timeline::new(title, window);
         let texts = kernel.instructions.iter().map(|instruction| instruction.text.clone()).collect();
         let sms = sms.map(|sm| (sm, Sm::new(&mut timeline, sm, clock_ghz))).collect();
-        let focus = focus.clone();
-        Self { timeline, focus, texts, clock_ghz, sms, memories: BTreeMap::new(), cut_at: None }
+        let memories = memories.map(|path| (path.clone(), Memory::new(&mut timeline, &path, clock_ghz))).collect();
+        Self { timeline, focus: focus.clone(), texts, sms, memories, events: 0, cut_at: None }
     }
 
     /// A fact of an SM.
     pub fn sm(&mut self, number: u32, now: u64, fact: &SmFact) {
-        if self.is_over(now) {
+        if self.events >= MOST_EVENTS && self.cut_at.is_none() {
+            self.cut_at = Some(stretch_start(self.timeline.window().start, now));
+        }
+        if now >= self.end() {
             return;
         }
+        let before = self.timeline.events();
         let Some(sm) = self.sms.get_mut(&number) else { return };
         let timeline = &mut self.timeline;
         match *fact {
@@ -148,18 +154,15 @@ impl GpuTimeline {
             }
             _ => {}
         }
+        self.events += self.timeline.events() - before;
     }
 
     /// A fact of a memory.
     pub fn memory(&mut self, path: &str, now: u64, load: &MemoryLoad) {
-        if self.is_over(now) {
+        if now >= self.end() {
             return;
         }
         let timeline = &mut self.timeline;
-        if !self.memories.contains_key(path) {
-            let memory = Memory::new(timeline, path, self.clock_ghz);
-            self.memories.insert(path.to_string(), memory);
-        }
         let Some(memory) = self.memories.get_mut(path) else { return };
         memory.in_flight.set(timeline, now, load.in_flight.into());
         memory.waiting.set(timeline, now, load.waiting.into());
@@ -168,12 +171,9 @@ impl GpuTimeline {
         memory.written.add(timeline, now, (load.written_bytes - last.written_bytes) as f64);
     }
 
-    /// Behind the window or behind the cycle in which the timeline was full.
-    fn is_over(&mut self, now: u64) -> bool {
-        if self.cut_at.is_none() && self.timeline.is_full() {
-            self.cut_at = Some(now);
-        }
-        self.cut_at.is_some() || now >= self.timeline.window().end
+    /// End of the window, or where the timeline was full.
+    fn end(&self) -> u64 {
+        self.timeline.window().end.min(self.cut_at.unwrap_or(u64::MAX))
     }
 
     /// The finished timeline of a run that ended in cycle `end`, and where it had to be cut.

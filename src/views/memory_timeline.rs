@@ -17,7 +17,7 @@ use super::View;
 use super::meter::Meter;
 use super::perfetto::{Timeline, TrackId};
 
-/// Slices and samples of a file; about 40 bytes each.
+/// Slices and samples of a file.
 const MOST_EVENTS: usize = 600_000;
 
 /// A bank: rank, bank group, bank.
@@ -47,14 +47,14 @@ struct Channel<'a> {
 /// The commands of a channel in the ticks of `window`.
 pub fn memory_timeline(name: &str, window: &Range<u64>, preset: &Preset, commands: &[TracedCommand]) -> View {
     let title = format!("{name} (1 ns shown is 1 tick of {:.4} ns)", preset.tick_ps() / 1e3);
-    let timeline = Timeline::new(&title, window.clone(), MOST_EVENTS);
+    let timeline = Timeline::new(&title, window.clone());
     let (banks, pseudo_channels) = (BTreeMap::new(), BTreeMap::new());
     let mut channel = Channel { timeline, preset, banks, pseudo_channels };
     let last = commands.last().map_or(0, |command| command.tick + 1);
     let mut end = last.min(window.end);
     let mut note = None;
     for command in commands.iter().take_while(|command| command.tick < window.end) {
-        if channel.timeline.is_full() {
+        if channel.timeline.events() >= MOST_EVENTS {
             end = command.tick;
             channel.timeline.cut(end);
             note = Some(super::cut("--timeline", end, window));
@@ -63,7 +63,7 @@ pub fn memory_timeline(name: &str, window: &Range<u64>, preset: &Preset, command
         channel.command(command);
     }
     channel.finish(end);
-    if channel.timeline.is_empty() {
+    if channel.timeline.events() == 0 {
         let Range { start, end } = window;
         note = Some(format!("no command in the ticks of --timeline={start}..{end}; the last is in tick {last}"));
     }

@@ -5,7 +5,12 @@ use std::ops::Range;
 use super::perfetto::{Timeline, TrackId};
 
 /// Cycles that a sample stands for.
-pub const STRETCH_CYCLES: u64 = 64;
+const STRETCH_CYCLES: u64 = 64;
+
+/// Start of the stretch of a cycle, in a window that starts at `start`.
+pub fn stretch_start(start: u64, now: u64) -> u64 {
+    now - now.saturating_sub(start) % STRETCH_CYCLES
+}
 
 /// What a sample is of.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +135,7 @@ mod tests {
     }
 
     fn start() -> (Timeline, TrackId) {
-        let mut timeline = Timeline::new("t", 10..1000, 100);
+        let mut timeline = Timeline::new("t", 10..1000);
         let top = timeline.track(&[]);
         (timeline, top)
     }

@@ -73,7 +73,9 @@ impl Drawing {
         let mut drawing = Self { wanted: wanted.clone(), timeline: None, pipeline: None };
         if let Some(window) = &wanted.timeline {
             let sms = shown(TIMELINE_SMS)?;
-            let timeline = GpuTimeline::new(title, window.clone(), &wanted.focus, sms.clone(), kernel, clock_ghz);
+            let memories = parts.memories.iter().map(|(path, _)| path.clone());
+            let of = (kernel, clock_ghz);
+            let timeline = GpuTimeline::new(title, window.clone(), &wanted.focus, sms.clone(), memories, of);
             let timeline = Arc::new(Mutex::new(timeline));
             listen_to_sms(machine, &parts, sms, window.end, &timeline, GpuTimeline::sm);
             for (path, component) in &parts.memories {
@@ -102,7 +104,7 @@ impl Drawing {
         };
         if let (Some(timeline), Some(window)) = (self.timeline.and_then(unwrap), &self.wanted.timeline) {
             let (drawn, cut_at) = timeline.finish(end);
-            let note = if drawn.is_empty() {
+            let note = if drawn.events() == 0 {
                 Some(nothing("--timeline", window))
             } else {
                 cut_at.map(|at| cut("--timeline", at, window))

@@ -40,7 +40,6 @@ pub struct Timeline {
     name_ids: BTreeMap<String, u32>,
     slices: Vec<Slice>,
     samples: Vec<Sample>,
-    most_events: usize,
 }
 
 #[derive(Debug)]
@@ -68,8 +67,7 @@ struct Sample {
 
 impl Timeline {
     /// An empty timeline for `window`, in units that `title` names, for instance `"sgemm on h100-pcie (1 ns = 1 cycle)"`.
-    /// It is full after `most_events` slices and samples.
-    pub fn new(title: &str, window: Range<u64>, most_events: usize) -> Self {
+    pub fn new(title: &str, window: Range<u64>) -> Self {
         let mut timeline = Self {
             window,
             tracks: Vec::new(),
@@ -78,7 +76,6 @@ impl Timeline {
             name_ids: BTreeMap::new(),
             slices: Vec::new(),
             samples: Vec::new(),
-            most_events,
         };
         timeline.add(None, title, None);
         timeline
@@ -131,14 +128,9 @@ impl Timeline {
         }
     }
 
-    /// Whether nothing is drawn.
-    pub fn is_empty(&self) -> bool {
-        self.slices.is_empty() && self.samples.is_empty()
-    }
-
-    /// Whether it should be [`Timeline::cut`]. What is added all the same is taken.
-    pub fn is_full(&self) -> bool {
-        self.slices.len() + self.samples.len() >= self.most_events
+    /// Slices and samples so far; about 20 bytes each in the file.
+    pub fn events(&self) -> usize {
+        self.slices.len() + self.samples.len()
     }
 
     /// Times and values of the samples.
@@ -331,8 +323,6 @@ struct TrackEvent {
 mod tests {
     use super::*;
 
-    const MOST: usize = 100;
-
     /// What a reader of the file sees: (time, kind, track name, event name or value).
     fn read_back(bytes: &[u8]) -> Vec<(u64, i32, String, String)> {
         let trace = Trace::decode(bytes).unwrap();
@@ -369,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_reader_sees_what_was_written_in_the_order_of_time() {
-        let mut timeline = Timeline::new("test (1 ns = 1 cycle)", 0..100, MOST);
+        let mut timeline = Timeline::new("test (1 ns = 1 cycle)", 0..100);
         let warp = timeline.track(&["sm 0", "warp 3"]);
         let occupancy = timeline.counter(None, "warps", "warps");
         timeline.slice(warp, "FADD", 20, 24);
@@ -391,7 +381,7 @@ mod tests {
 
     #[test]
     fn the_window_cuts_and_drops() {
-        let mut timeline = Timeline::new("test", 10..20, MOST);
+        let mut timeline = Timeline::new("test", 10..20);
         let track = timeline.track(&["sm 0"]);
         timeline.slice(track, "before", 0, 10);
         timeline.slice(track, "across", 5, 12);
@@ -412,14 +402,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_timeline_is_cut_back() {
-        let mut timeline = Timeline::new("test", 0..100, 3);
+    fn a_cut_ends_the_window() {
+        let mut timeline = Timeline::new("test", 0..100);
         let track = timeline.track(&[]);
         timeline.slice(track, "a", 0, 10);
         timeline.slice(track, "b", 10, 20);
-        assert!(!timeline.is_full());
         timeline.slice(track, "c", 20, 30);
-        assert!(timeline.is_full());
         timeline.cut(15);
         timeline.slice(track, "d", 15, 16);
         let seen: Vec<_> = read_back(&timeline.encode()).into_iter().map(|event| (event.0, event.3)).collect();
@@ -429,7 +417,7 @@ mod tests {
 
     #[test]
     fn nested_slices_open_outside_in_and_close_inside_out() {
-        let mut timeline = Timeline::new("test", 0..100, MOST);
+        let mut timeline = Timeline::new("test", 0..100);
         let track = timeline.track(&["sm 0"]);
         timeline.slice(track, "inner", 10, 20);
         timeline.slice(track, "outer", 10, 30);
@@ -444,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_path_names_one_track() {
-        let mut timeline = Timeline::new("test", 0..100, MOST);
+        let mut timeline = Timeline::new("test", 0..100);
         assert_eq!(timeline.track(&["sm 0", "warp 1"]), timeline.track(&["sm 0", "warp 1"]));
         assert_ne!(timeline.track(&["sm 0", "warp 1"]), timeline.track(&["sm 1", "warp 1"]));
     }
@@ -454,7 +442,7 @@ mod tests {
     /// Reading back with our own messages would not notice a wrong field number.
     #[test]
     fn field_numbers_are_those_of_perfetto() {
-        let mut timeline = Timeline::new("t", 0..10, MOST);
+        let mut timeline = Timeline::new("t", 0..10);
         let top = timeline.track(&[]);
         let counter = timeline.counter(None, "c", "B");
         timeline.slice(top, "a", 1, 2);
