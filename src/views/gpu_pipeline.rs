@@ -10,7 +10,7 @@ use super::focus::Focus;
 use super::gpu_timeline::NOT_SELECTED;
 use super::kanata::{self, Row, STAGES, STALLS};
 
-/// Instructions of a file; about 500 bytes each.
+/// Instructions of a file; about 400 bytes each.
 const MOST_INSTRUCTIONS: usize = 50_000;
 /// Threads of the log: one a warp slot, those of the next SM behind them.
 const SLOTS_OF_AN_SM: u64 = 64;
