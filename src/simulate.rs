@@ -43,8 +43,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
     let mut simulation = GpuSimulation::new(&file, &kernel, &launch, plan).map_err(failure)?;
     let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
-    let clock_ghz = shape.clock_hz as f64 / 1e9;
-    let drawing = Drawing::start(&request.views, &title, &kernel, clock_ghz, simulation.machine_mut())?;
+    let drawing = Drawing::start(&request.views, &title, &kernel, shape.clock_hz, simulation.machine_mut())?;
     let start = Instant::now();
     let hertz = shape.clock_hz as f64;
     let run = simulation.run(&mut |reached: Reached| progress((reached.time.as_seconds() * hertz) as u64));

@@ -304,3 +304,21 @@ fn a_memory_has_a_timeline_of_its_commands() {
         assert!(track.slices.iter().all(in_place), "{path}");
     }
 }
+
+/// The window is one of the SMs' clock; what a memory does at another clock stands where it happened.
+#[test]
+fn a_memory_of_another_clock_stands_at_the_cycles_of_the_sms() {
+    let folder = TempDir::new().unwrap();
+    let machine = "base = \"h100-pcie\"\nname = \"slow\"\n\n[clock.slow]\nmhz = 100\norigin = \"assumed: a test\"\n\n\
+                   [part.memory]\nclock = \"slow\"\n";
+    std::fs::write(folder.path().join("slow.toml"), machine).unwrap();
+    let arguments = ["run", "slow.toml", "vectoradd", "--json", "--set", "part.sm.count=2", "--out", "views"];
+    let seen = orrery(folder.path(), &[&arguments[..], &["--timeline=0..10000000"]].concat());
+    assert_eq!(seen.code, 0, "{}", seen.err);
+    let document = seen.json();
+    let cycles = document["simulated"]["cycles"].as_u64().unwrap();
+    let tracks = timeline(folder.path());
+    let last = |name: &str| tracks[name].samples.last().unwrap().0;
+    assert!(last("memory/requests in flight") > cycles * 9 / 10 && last("memory/requests in flight") < cycles);
+    assert!(last("SM 0/outstanding requests") > cycles * 9 / 10);
+}

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cache::fixed::{FixedMemory, MemoryLoad};
 use gpu::SmComponent;
 use gpu::sm::SmFact;
-use sim_core::{Component, Machine, Scope};
+use sim_core::{Component, Femtos, Machine, Scope};
 use workloads::sass::Kernel;
 
 use crate::failure::Complaint;
@@ -65,7 +65,7 @@ impl Drawing {
         wanted: &Wanted,
         title: &str,
         kernel: &Kernel,
-        clock_ghz: f64,
+        clock_hz: u64,
         machine: &mut Machine,
     ) -> Result<Self, Complaint> {
         let parts = Parts::of(machine);
@@ -74,15 +74,16 @@ impl Drawing {
         if let Some(window) = &wanted.timeline {
             let sms = shown(TIMELINE_SMS)?;
             let memories = parts.memories.iter().map(|(path, _)| path.clone());
-            let of = (kernel, clock_ghz);
+            let of = (kernel, clock_hz as f64 / 1e9);
             let timeline = GpuTimeline::new(title, window.clone(), &wanted.focus, sms.clone(), memories, of);
             let timeline = Arc::new(Mutex::new(timeline));
             listen_to_sms(machine, &parts, sms, window.end, &timeline, GpuTimeline::sm);
             for (path, component) in &parts.memories {
                 let (drawn, path) = (timeline.clone(), path.clone());
-                let scope = Scope { components: *component..component + 1, cycles: 0..window.end };
+                // A memory may have a clock of its own, and the window is one of the SMs' clock.
+                let scope = Scope { components: *component..component + 1, ..Scope::ALL };
                 machine.listen_in::<MemoryLoad>(scope, move |stated| {
-                    lock(&drawn).memory(&path, stated.cycle.0, &stated.fact);
+                    lock(&drawn).memory(&path, cycle_at(stated.time, clock_hz), &stated.fact);
                 });
             }
             drawing.timeline = Some(timeline);
@@ -127,6 +128,12 @@ impl Drawing {
 fn cut(option: &str, at: u64, window: &Range<u64>) -> String {
     let to = window.end;
     format!("{option} is full at cycle {at}; what follows: {option}={at}..{to}, or fewer warps with --focus")
+}
+
+/// The cycle of a clock whose edge is at `time` or the next one; edges are rounded down to femtoseconds.
+fn cycle_at(time: Femtos, hertz: u64) -> u64 {
+    let cycles = (u128::from(time.0) * u128::from(hertz)).div_ceil(1_000_000_000_000_000);
+    u64::try_from(cycles).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(drawn: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

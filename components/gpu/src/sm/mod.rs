@@ -17,7 +17,8 @@
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
 //! `tests/hazards.rs`. Start reading at [`Sm::step`], then `subcore`.
 //!
-//! The SM is a plain struct: [`SmEnv`] is the outside, so that it can be run alone ([`mod@bench`]).
+//! The SM is a plain struct: [`SmEnv`] is the outside, so that it can be run alone ([`mod@bench`]). What it tells those who
+//! watch is a [`SmFact`]; `tests/facts.rs` holds that against what it counts.
 
 pub mod bench;
 mod constant;
