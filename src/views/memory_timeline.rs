@@ -6,11 +6,12 @@
 //!                               └─ …
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use hbm::checker::TracedCommand;
 use hbm::command::{Command, Reach};
+use hbm::organisation::DramAddress;
 use hbm::preset::Preset;
 
 use super::View;
@@ -20,8 +21,12 @@ use super::perfetto::{Timeline, TrackId};
 /// Slices and samples of a file.
 const MOST_EVENTS: usize = 600_000;
 
-/// A bank: rank, bank group, bank.
+/// A bank: pseudo channel, stack id, bank group, bank.
 type Place = (u32, u32, u32, u32);
+
+fn of(place: &DramAddress) -> Place {
+    (place.pseudo_channel, place.stack_id, place.bank_group, place.bank)
+}
 
 struct Bank {
     track: TrackId,
@@ -47,9 +52,7 @@ struct Channel<'a> {
 /// The commands of a channel in the ticks of `window`.
 pub fn memory_timeline(name: &str, window: &Range<u64>, preset: &Preset, commands: &[TracedCommand]) -> View {
     let title = format!("{name} (1 ns shown is 1 tick of {:.4} ns)", preset.tick_ps() / 1e3);
-    let timeline = Timeline::new(&title, window.clone());
-    let (banks, pseudo_channels) = (BTreeMap::new(), BTreeMap::new());
-    let mut channel = Channel { timeline, preset, banks, pseudo_channels };
+    let mut channel = Channel::new(Timeline::new(&title, window.clone()), preset, commands);
     let last = commands.last().map_or(0, |command| command.tick + 1);
     let mut end = last.min(window.end);
     let mut note = None;
@@ -70,17 +73,34 @@ pub fn memory_timeline(name: &str, window: &Range<u64>, preset: &Preset, command
     View { file: "timeline.perfetto-trace", bytes: channel.timeline.encode(), note }
 }
 
-impl Channel<'_> {
+impl<'a> Channel<'a> {
+    /// Declares the tracks of all banks that a command names, in their order.
+    fn new(mut timeline: Timeline, preset: &'a Preset, commands: &[TracedCommand]) -> Self {
+        let mut pseudo_channels = BTreeMap::new();
+        let named: BTreeSet<u32> = commands.iter().map(|command| command.place.pseudo_channel).collect();
+        for number in named {
+            let track = timeline.track(&[&format!("pseudo channel {number}")]);
+            let bytes_per_ns = 1e3 / preset.tick_ps();
+            let mut meter = |name| Meter::rate(&mut timeline, track, name, "GB/s", bytes_per_ns);
+            let (read, written) = (meter("read"), meter("written"));
+            pseudo_channels.insert(number, PseudoChannel { track, read, written });
+        }
+        let of_banks = commands.iter().filter(|command| command.command.reach() == Reach::Bank);
+        let places: BTreeSet<Place> = of_banks.map(|command| of(&command.place)).collect();
+        let mut banks = BTreeMap::new();
+        for place in places {
+            let (number, stack_id, group, bank) = place;
+            let stack = if preset.organisation.stack_ids > 1 { format!("{stack_id}.") } else { String::new() };
+            let path = [format!("pseudo channel {number}"), format!("bank {stack}{group}.{bank}")];
+            let track = timeline.track(&path.each_ref().map(String::as_str));
+            banks.insert(place, Bank { track, row: None, access: None });
+        }
+        Self { timeline, preset, banks, pseudo_channels }
+    }
+
     fn command(&mut self, traced: &TracedCommand) {
         let TracedCommand { tick, command, place } = *traced;
         let number = place.pseudo_channel;
-        if !self.pseudo_channels.contains_key(&number) {
-            let track = self.timeline.track(&[&format!("pseudo channel {number}")]);
-            let bytes_per_ns = 1e3 / self.preset.tick_ps();
-            let mut meter = |name| Meter::rate(&mut self.timeline, track, name, "GB/s", bytes_per_ns);
-            let (read, written) = (meter("read"), meter("written"));
-            self.pseudo_channels.insert(number, PseudoChannel { track, read, written });
-        }
         let Some(pseudo_channel) = self.pseudo_channels.get_mut(&number) else { return };
         let bytes = f64::from(self.preset.organisation.access_bytes);
         match command {
@@ -96,8 +116,7 @@ impl Channel<'_> {
             return;
         }
         let burst = self.preset.burst_ticks();
-        let bank = self.bank((number, place.stack_id, place.bank_group, place.bank));
-        let Some(bank) = self.banks.get_mut(&bank) else { return };
+        let Some(bank) = self.banks.get_mut(&of(&place)) else { return };
         bank.draw_access(&mut self.timeline, burst, tick);
         match command {
             Command::Act => bank.row = Some((place.row, tick)),
@@ -111,17 +130,6 @@ impl Channel<'_> {
             }
             _ => self.timeline.slice(bank.track, &command.to_string(), tick, tick),
         }
-    }
-
-    fn bank(&mut self, place: Place) -> Place {
-        let (number, stack_id, group, bank) = place;
-        let timeline = &mut self.timeline;
-        self.banks.entry(place).or_insert_with(|| {
-            let stack = if self.preset.organisation.stack_ids > 1 { format!("{stack_id}.") } else { String::new() };
-            let path = [format!("pseudo channel {number}"), format!("bank {stack}{group}.{bank}")];
-            Bank { track: timeline.track(&path.each_ref().map(String::as_str)), row: None, access: None }
-        });
-        place
     }
 
     fn finish(&mut self, end: u64) {
