@@ -125,6 +125,8 @@ impl Shared {
     }
 
     /// Where an accepted instruction will be, from the sectors that the L1 had counted `before`.
+    #[cold]
+    #[inline(never)]
     fn state_access<E: SmEnv>(&self, now: u64, queued: &Queued, to: Destination, before: (u64, u64), env: &mut E) {
         let (access, lines) = self.access(queued);
         let l1 = &self.memory.l1;

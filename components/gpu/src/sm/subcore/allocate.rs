@@ -62,6 +62,8 @@ impl SubCore {
     }
 
     /// Where an instruction that leaves Allocate now will be; its result is written in cycle `written`.
+    #[cold]
+    #[inline(never)]
     fn state_execution<E: SmEnv>(&self, now: u64, latched: Latched, written: u64, env: &mut E) {
         let op = &latched.op;
         let instruction = self.dynamic(latched.warp, latched.position);

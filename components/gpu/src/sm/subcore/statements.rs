@@ -2,7 +2,7 @@
 //!
 //! A head is looked at after Control and Allocate have moved and before a warp is chosen, in the order in which issue
 //! looks: what holds the whole sub-core, what holds the warp, what its unit lacks. So a cycle without issue is charged to
-//! the reason of one of the heads. Looking changes nothing.
+//! the reason of one of the heads. Looking changes nothing, and is kept out of the code of those whom nobody watches.
 
 use super::super::Shared;
 use super::super::env::SmEnv;
@@ -43,6 +43,8 @@ impl SubCore {
     }
 
     /// What each head waits for in this cycle.
+    #[cold]
+    #[inline(never)]
     pub(super) fn waits(&self, now: u64) -> Waits {
         let all = if self.control.is_some() {
             Some(Reason::BackPressure)
@@ -93,6 +95,8 @@ impl SubCore {
     }
 
     /// States what has changed, after a cycle that was charged to `reason`.
+    #[cold]
+    #[inline(never)]
     pub(super) fn state_waits<E: SmEnv>(
         &mut self,
         now: u64,
