@@ -11,6 +11,7 @@ use super::half::HalfOp;
 use super::integer::IntegerOp;
 use super::logic::LogicOp;
 use super::memory::MemoryOp;
+use super::mma::{MatrixOp, MmaOp};
 use super::mufu::MufuOp;
 use super::special::SpecialOp;
 
@@ -38,6 +39,8 @@ pub enum Op {
     Memory(MemoryOp),
     Atomic(AtomicOp),
     CrossLane(CrossLaneOp),
+    Mma(MmaOp),
+    Matrix(MatrixOp),
     Special(SpecialOp),
     Control(ControlOp),
 }
