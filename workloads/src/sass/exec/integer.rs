@@ -44,13 +44,12 @@ pub enum IntegerOp {
         carry_out: u8,
         carry_in: PredicateSource,
     },
-    /// Upper half of a·b + c over 64 bits, c a pair; carry out.
+    /// Upper half of a·b + c over 64 bits, c a pair.
     MultiplyHigh {
         to: Slot,
         from: [Slot; 3],
         negate: [bool; 2],
         signed: bool,
-        carry_out: u8,
     },
     /// Low half of a·b + c, c maybe complemented, and a carry: the upper half of a longer sum.
     MultiplyAddCarry {
@@ -109,6 +108,13 @@ pub enum IntegerOp {
         signed: bool,
         minimum: PredicateSource,
     },
+    /// Minimum or maximum of a + b and c.
+    AddMinMax {
+        to: Slot,
+        from: [Slot; 3],
+        signed: bool,
+        minimum: PredicateSource,
+    },
     Absolute {
         to: Slot,
         from: Slot,
@@ -131,7 +137,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             no_absolute(&from)?;
             IntegerOp::AddWide { to, from }
         }
-        "VIADD" | "IADD" if !cx.instruction.has_modifier("16x2") => {
+        "VIADD" | "IADD" => {
             let (to, a, b) = (cx.target()?, cx.source()?, cx.source()?);
             sum(to, [a, b, Source::plain(cx.zero())])?
         }
@@ -151,6 +157,12 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             }
             let from = [cx.plain_source()?, cx.plain_source()?];
             IntegerOp::MinMax { to, from, signed, minimum: cx.predicate()? }
+        }
+        "VIADDMNMX" => {
+            let signed = !cx.take("U32");
+            let to = cx.target()?;
+            let from = [cx.plain_source()?, cx.plain_source()?, cx.plain_source()?];
+            IntegerOp::AddMinMax { to, from, signed, minimum: cx.predicate()? }
         }
         "IABS" => IntegerOp::Absolute { to: cx.target()?, from: cx.plain_source()? },
         _ => return Ok(None),
@@ -206,9 +218,7 @@ fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     let signed = !cx.take("U32");
     let extended = !high && cx.take("X");
     let to = cx.target()?;
-    let carries = wide || high;
-    let carry_out =
-        if carries { cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) } else { DISCARD_PREDICATE };
+    let carry_out = if wide { cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) } else { DISCARD_PREDICATE };
     let (a, b) = (cx.source()?, cx.source()?);
     let c = if wide || high { cx.wide_source()? } else { cx.source()? };
     no_absolute(&[a, b, c])?;
@@ -222,7 +232,7 @@ fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     Ok(if wide {
         IntegerOp::MultiplyWide { to, from, negate, signed, carry_out, carry_in }
     } else if high {
-        IntegerOp::MultiplyHigh { to, from, negate, signed, carry_out }
+        IntegerOp::MultiplyHigh { to, from, negate, signed }
     } else if extended {
         if c.negate {
             return Err(Refusal::new("a sign at the addend of IMAD.X is not supported", "a complement is"));
@@ -413,17 +423,14 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             }
             frame.write_wide(to, mask, &sums);
         }
-        IntegerOp::MultiplyHigh { to, from, negate, signed, carry_out } => {
+        IntegerOp::MultiplyHigh { to, from, negate, signed } => {
             let (a, b) = (frame.word(from[0]), frame.word(from[1]));
-            let mut carries = 0;
             for lane in 0..32 {
                 let product = sign(product(a[lane], b[lane], signed), negate[0]);
-                let (sum, carry) = product.overflowing_add(sign(frame.wide(from[2], lane), negate[1]));
+                let sum = product.wrapping_add(sign(frame.wide(from[2], lane), negate[1]));
                 out[lane] = (sum >> 32) as u32;
-                carries |= u32::from(carry) << lane;
             }
             frame.write(to, mask, &out);
-            frame.write_predicate(carry_out, mask, carries);
         }
         IntegerOp::MultiplyAddCarry { to, from, negate, invert, carry_in } => {
             let carry_in = frame.predicate(carry_in);
@@ -481,6 +488,14 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
                 _ => upper | equal & low,
             };
             combine(frame, mask, to, found, boolean, with);
+        }
+        IntegerOp::AddMinMax { to, from, signed, minimum } => {
+            let minimum = frame.predicate(minimum);
+            let [a, b, c] = from.map(|slot| frame.word(slot));
+            for lane in 0..32 {
+                out[lane] = min_max(a[lane].wrapping_add(b[lane]), c[lane], signed, minimum >> lane & 1 == 1);
+            }
+            frame.write(to, mask, &out);
         }
         IntegerOp::Absolute { to, from } => frame.map1(mask, to, from, |a| (a as i32).unsigned_abs()),
         _ => unreachable!("executed by the caller"),
