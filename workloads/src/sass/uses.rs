@@ -91,6 +91,10 @@ pub enum OpClass {
     ReductionGlobal,
     LoadShared,
     StoreShared,
+    /// LDSM: 8×8 matrices from shared memory; `access_bytes` is 4 for each.
+    LoadMatrix,
+    /// STSM.
+    StoreMatrix,
     AtomicShared,
     /// LDGSTS.
     CopyGlobalToShared,
@@ -120,6 +124,8 @@ impl OpClass {
                 | ReductionGlobal
                 | LoadShared
                 | StoreShared
+                | LoadMatrix
+                | StoreMatrix
                 | AtomicShared
                 | CopyGlobalToShared
                 | LoadLocal

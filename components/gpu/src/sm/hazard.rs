@@ -68,7 +68,8 @@ impl HazardUse {
         let counted_fp64 = !matches!(spec.fp64, self::Fp64::Fixed { .. });
         let variable = uses.class.is_memory()
             || matches!(uses.class, Xu | SpecialRegister | WarpReduce)
-            || uses.class == Fp64 && counted_fp64;
+            || uses.class == Fp64 && counted_fp64
+            || uses.class == Tensor && tensor_row(uses, spec)?.war_cycles.is_some();
         let uniform_to = |to_uniform: u8| {
             Some([
                 to_uniform,
