@@ -18,7 +18,7 @@ pub(crate) fn overlay(base: &mut Node, child: Node, path: &str) {
         *base = Node { value: Value::Table(child), place, soft };
         return;
     }
-    if path.strip_prefix("part.").is_some_and(|name| !name.contains('.')) {
+    if path.starts_with("part.") {
         soften_if_exchanged(base, &child);
     }
     base.place = place;
@@ -41,7 +41,7 @@ pub(crate) fn overlay(base: &mut Node, child: Node, path: &str) {
     }
 }
 
-/// A part of another kind keeps those inherited parameters that the new kind knows and loses the others.
+/// A part, or a table inside one, of another kind keeps those inherited parameters that the new kind knows and loses the others.
 fn soften_if_exchanged(base: &mut Node, child: &BTreeMap<String, Entry>) {
     let new = child.get("kind").and_then(|e| e.node.as_str());
     if new.is_some() && new != base.get("kind").and_then(Node::as_str) {

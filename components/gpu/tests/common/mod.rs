@@ -3,6 +3,7 @@
 
 use gpu::sm::SmSpec;
 use gpu::sm::bench::{Metrics, ProgramFile};
+use sim_core::config::Document;
 use std::path::{Path, PathBuf};
 
 pub fn root() -> PathBuf {
@@ -12,11 +13,9 @@ pub fn root() -> PathBuf {
 /// The shipped parameter set `name`.
 pub fn parameters(name: &str) -> SmSpec {
     let path = root().join(format!("configs/gpu/base/{name}-sm.toml"));
-    let text = std::fs::read_to_string(&path).unwrap();
-    let mut file: toml::Table = toml::from_str(&text).unwrap();
-    let mut sm = file["part"].as_table_mut().unwrap().remove("sm").unwrap();
-    assert_eq!(sm.as_table_mut().unwrap().remove("kind").unwrap().as_str(), Some("gpu.sm"));
-    let spec: SmSpec = sm.try_into().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let document = Document::load(path.to_str().unwrap(), &mut Document::from_disk, &[]);
+    let document = document.unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
+    let spec = SmSpec::of_parameter_set(&document).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
     assert_eq!(spec.validate(), Vec::<String>::new(), "{}", path.display());
     spec
 }
