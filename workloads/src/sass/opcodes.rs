@@ -157,6 +157,7 @@ fn tensor(instruction: &Instruction) -> Result<Shape, String> {
         tensor: Some(TensorShape {
             mnemonic: instruction.mnemonic.clone(),
             shape: name.to_owned(),
+            multiply_adds: 8 * rows * k,
             element: element.cloned(),
             accumulator: named(&["F32", "F16"]).map(str::to_owned),
         }),

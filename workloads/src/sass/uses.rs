@@ -150,6 +150,8 @@ pub struct ConstantUse {
 pub struct TensorShape {
     pub mnemonic: String,
     pub shape: String,
+    /// Of the warp: m × 8 × k.
+    pub multiply_adds: u32,
     /// Element type of A, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
     pub element: Option<String>,
     /// Type of C and D, where the mnemonic names one (`F32`, `F16`).
