@@ -164,12 +164,14 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
-        | "VIMNMX" | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
+        | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
         | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
+        "VIMNMX" => Shape::new(Alu, 1).predicates(2),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
         "ISETP" | "FSETP" | "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
+        "HSET2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
         "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
         "FADD" | "FMUL" | "FFMA" => Shape::new(Fp32, 1),
         "IMAD" if wide_product => Shape::new(ImadWide, 2).predicates(1).sources([1, 1, 2]),
@@ -181,7 +183,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "HADD2" | "HMUL2" | "HFMA2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
         "HMNMX2" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
         "MUFU" | "POPC" | "BREV" | "FLO" => Shape::new(Xu, 1),
-        "F2I" | "I2F" | "F2F" | "FRND" | "I2I" => conversion(instruction),
+        "F2I" | "I2F" | "F2F" | "FRND" => conversion(instruction),
         "FCHK" => Shape::new(Xu, 0).predicates(1),
         "DADD" | "DMUL" | "DFMA" | "DMNMX" => Shape::new(Fp64, 2).sources([2; 3]),
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),

@@ -9,7 +9,7 @@ use super::super::instruction::{Instruction, Operand, PT, PredicateOperand, RZ, 
 use super::super::kernel::Kernel;
 use super::frame::{DISCARD_PREDICATE, PredicateSource, Slot, Source, TRUE, UNIFORM_PREDICATES};
 use super::op::{MicroOp, Op};
-use super::{atomic, control, convert, crosslane, double, float, half, integer, logic, memory, mufu, special};
+use super::{atomic, control, convert, crosslane, double, float, half, integer, logic, memory, mufu, simd, special};
 
 /// A word that is the same for all lanes of all warps of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,11 +157,12 @@ impl<'a> Lowering<'a> {
     /// The operation, and whether it is of the uniform data path (executes whatever the active mask).
     fn op(&mut self) -> Lowered<(bool, Op)> {
         let mnemonic = self.instruction.mnemonic.as_str();
-        let families: [Family; 12] = [
+        let families: [Family; 13] = [
             integer::lower,
             logic::lower,
             float::lower,
             half::lower,
+            simd::lower,
             double::lower,
             mufu::lower,
             convert::lower,
@@ -400,6 +401,24 @@ impl<'a> Lowering<'a> {
             return Ok(Source::plain(self.immediate(bits)));
         }
         self.source()
+    }
+
+    /// A 32-bit source of which a byte or a half may be selected (`R3.H1`, `R3.B2`), and the bits below that part.
+    pub fn part_source(&mut self) -> Lowered<(Source, u8)> {
+        let Some(Operand::Register(register)) = self.peek() else { return Ok((self.float_source()?, 0)) };
+        let shift = match register.suffixes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] | ["H0" | "B0" | "H0_H0"] => 0,
+            ["B1"] => 8,
+            ["H1" | "B2" | "H1_H1"] => 16,
+            ["B3"] => 24,
+            _ => {
+                let suffix = register.suffixes.join(".");
+                return Err(Refusal::new(format!("register suffix `.{suffix}` is not supported"), ""));
+            }
+        };
+        self.next += 1;
+        let RegisterOperand { negate, absolute, invert, .. } = *register;
+        Ok((Source { slot: self.register(register.file, register.number), negate, absolute, invert }, shift))
     }
 
     /// A 64-bit floating-point source; an immediate gives the upper word.

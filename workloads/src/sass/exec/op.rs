@@ -12,6 +12,7 @@ use super::integer::IntegerOp;
 use super::logic::LogicOp;
 use super::memory::MemoryOp;
 use super::mufu::MufuOp;
+use super::simd::SimdOp;
 use super::special::SpecialOp;
 
 /// One instruction, ready to execute.
@@ -32,6 +33,7 @@ pub enum Op {
     Logic(LogicOp),
     Float(FloatOp),
     Half(HalfOp),
+    Simd(SimdOp),
     Double(DoubleOp),
     Mufu(MufuOp),
     Convert(ConvertOp),
