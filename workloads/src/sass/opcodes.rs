@@ -1,5 +1,6 @@
 //! The opcode table behind [`super::uses`]: class, destinations and operand widths of every opcode that is known.
 
+use super::control::NO_COUNTER;
 use super::instruction::Instruction;
 use super::uses::{OpClass, TensorShape};
 
@@ -83,6 +84,10 @@ fn atomic(instruction: &Instruction, class: OpClass, returns: bool) -> Shape {
     // Compare-and-swap has a second datum.
     shape.source_registers[2] = registers_of(shape.access_bytes);
     shape.predicate_destinations = u8::from(returns);
+    // The result of CAST only tells whether it was swapped.
+    if instruction.has_modifier("CAST") {
+        shape.written_registers = 1;
+    }
     shape
 }
 
@@ -155,8 +160,8 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
     let has = |modifier: &str| instruction.has_modifier(modifier);
     let wide_product = has("WIDE");
     let shape = match instruction.mnemonic.as_str() {
-        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "BMOV" | "WARPGROUP"
-        | "PREEXIT" | "ACQBULK" => Shape::new(Nop, 0),
+        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "WARPGROUP"
+        | "PREEXIT" | "ACQBULK" | "ENDCOLLECTIVE" => Shape::new(Nop, 0),
         "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
         "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
         "EXIT" => Shape::new(Exit, 0),
@@ -165,7 +170,8 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
         | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
-        | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
+        | "FSET" | "FSWZADD" | "UMOV2R" => Shape::new(Alu, 1),
+        "LEPC" => Shape::new(Alu, 2),
         "VIMNMX" => Shape::new(Alu, 1).predicates(2),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
@@ -200,7 +206,16 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
             Shape { access_bytes: bytes, ..Shape::new(UniformLoad, registers_of(bytes)) }
         }
         "VOTE" | "VOTEU" => vote(instruction),
-        "R2UR" => Shape::new(ToUniform, 1),
+        // Protected by a counter up to sm_86, of fixed latency later.
+        "R2UR" if instruction.control.write_counter != NO_COUNTER => Shape::new(SpecialRegister, 1).predicates(1),
+        "R2UR" => Shape::new(ToUniform, 1).predicates(1),
+        // Between the control unit and registers, protected by counters like special registers.
+        "BMOV" => {
+            let to_register = matches!(instruction.operands.first(), Some(super::Operand::Register(_)));
+            Shape::new(SpecialRegister, u8::from(to_register))
+        }
+        "B2R" => Shape::new(SpecialRegister, 1).predicates(1),
+        "QSPC" => Shape { wide_address: true, ..Shape::new(SpecialRegister, 1).predicates(1) },
         "S2R" | "S2UR" => Shape::new(SpecialRegister, if has("64") { 2 } else { 1 }),
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
@@ -219,8 +234,9 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "STSM" => Shape::new(StoreShared, 0).sources([1, matrices(instruction), 1]),
         "LDGSTS" => memory(instruction, CopyGlobalToShared, false, 3),
         "LDGDEPBAR" => Shape::new(CopyBarrier, 0),
-        "BAR" | "B2R" => Shape::new(Barrier, 0),
-        "MEMBAR" | "ERRBAR" | "CCTL" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
+        "BAR" => Shape::new(Barrier, 0),
+        "CCTL" => Shape { wide_address: has("E"), ..Shape::new(MemoryBarrier, 0) },
+        "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
         "DEPBAR" => Shape::new(CounterBarrier, 0),
         other => return Err(format!("opcode {other} is not known")),
     };

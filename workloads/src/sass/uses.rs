@@ -369,7 +369,9 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                let count = if base.has_suffix("64") { 2 } else { 1 };
+                // A 64-bit address without descriptor is printed as the first register of its pair.
+                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
             None => self.uses.uniform_address = true,

@@ -4,6 +4,7 @@ use super::super::kernel::Kernel;
 use super::super::launch::Launch;
 use super::lower::{ConstantWord, Lowered, Refusal};
 use super::memory::{Width, extend};
+use super::windows;
 
 /// Bytes of constant space a bank takes in the addresses that timing sees.
 const BANK_BYTES: u32 = 64 * 1024;
@@ -22,6 +23,10 @@ enum LaunchWord {
     StackPointer,
     /// Of global accesses; its contents do not matter to values.
     Descriptor,
+    /// A word of the base of a window of generic addresses.
+    Window(u64),
+    /// Where the window of parameters begins; compiled code only asks whether an address lies between it and itself.
+    ParameterWindow,
 }
 
 fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
@@ -30,6 +35,11 @@ fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
         0x0 | 0x4 | 0x8 => Some(LaunchWord::Block(offset as usize / 4)),
         0xc | 0x10 | 0x14 => Some(LaunchWord::Grid(offset as usize / 4 - 3)),
         0x28 => Some(LaunchWord::StackPointer),
+        0x18 => Some(LaunchWord::Window(windows::SHARED)),
+        0x1c => Some(LaunchWord::Window(windows::SHARED >> 32)),
+        0x20 => Some(LaunchWord::Window(windows::LOCAL)),
+        0x24 => Some(LaunchWord::Window(windows::LOCAL >> 32)),
+        _ if offset & !4 == if arch == "sm_90" { 0xd0 } else { 0x50 } => Some(LaunchWord::ParameterWindow),
         _ if offset & !4 == descriptor => Some(LaunchWord::Descriptor),
         _ => None,
     }
@@ -80,7 +90,8 @@ impl ConstantBanks {
                 Some(LaunchWord::Grid(axis)) => launch.grid[axis],
                 // The stack grows down from the end of the thread's local memory.
                 Some(LaunchWord::StackPointer) => stack_bytes(kernel),
-                Some(LaunchWord::Descriptor) | None => 0,
+                Some(LaunchWord::Window(base)) => base as u32,
+                Some(LaunchWord::Descriptor | LaunchWord::ParameterWindow) | None => 0,
             };
             zero[offset as usize..offset as usize + 4].copy_from_slice(&word.to_le_bytes());
         }

@@ -109,6 +109,11 @@ pub enum IntegerOp {
         to: Slot,
         from: Slot,
     },
+    /// Two words.
+    Pair {
+        to: Slot,
+        from: [Slot; 2],
+    },
 }
 
 /// Upper word of what LEA.HI shifts.
@@ -205,7 +210,7 @@ fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     let (a, b) = (cx.source()?, cx.source()?);
     let c = if wide || high { cx.wide_source()? } else { cx.source()? };
     no_absolute(&[a, b, c])?;
-    if a.invert || b.invert || c.invert && !(extended && !wide) {
+    if a.invert || b.invert || c.invert && (wide || !extended) {
         return Err(Refusal::new("a complement is not supported in IMAD", ""));
     }
     let none = PredicateSource { negate: true, ..PredicateSource::TRUE };
@@ -464,6 +469,12 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             combine(frame, mask, to, found, boolean, with);
         }
         IntegerOp::Absolute { to, from } => frame.map1(mask, to, from, |a| (a as i32).unsigned_abs()),
+        IntegerOp::Pair { to, from } => {
+            for (at, from) in (0..).zip(from) {
+                let value = *frame.word(from);
+                frame.write(to + at, mask, &value);
+            }
+        }
         _ => unreachable!("executed by the caller"),
     }
 }
