@@ -167,12 +167,14 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "EXIT" => Shape::new(Exit, 0),
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
+        "IADD" if has("64") => Shape::new(Alu, 2).sources([2; 3]),
+        // By halves: whether the first operand was taken.
+        "VIMNMX" => Shape::new(Alu, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
         | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
         | "FSET" | "FSWZADD" | "UMOV2R" => Shape::new(Alu, 1),
         "LEPC" => Shape::new(Alu, 2),
-        "VIMNMX" => Shape::new(Alu, 1).predicates(2),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
@@ -198,7 +200,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "UIADD3" => Shape::new(Uniform, 1).predicates(2),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
         "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => Shape::new(Uniform, 1),
-        "UISETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
+        "UISETP" | "UFSETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
         "UP2UR" => Shape::new(Uniform, 1),
         "UMOV" => Shape::new(UniformLoad, 1),
         "ULDC" => {
@@ -220,7 +222,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
         "SHFL" => Shape::new(Shuffle, 1).predicates(1),
-        "LDC" => memory(instruction, LoadConstant, true, 3),
+        "LDC" | "LDCU" => memory(instruction, LoadConstant, true, 3),
         "LDG" | "LD" => memory(instruction, LoadGlobal, true, 3).predicates(1),
         "STG" | "ST" => memory(instruction, StoreGlobal, false, 1),
         "LDS" => memory(instruction, LoadShared, true, 3),

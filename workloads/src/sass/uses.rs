@@ -81,7 +81,7 @@ pub enum OpClass {
     /// R2UR.
     ToUniform,
     Shuffle,
-    /// LDC.
+    /// LDC, LDCU.
     LoadConstant,
     LoadGlobal,
     StoreGlobal,
@@ -369,7 +369,7 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                // A 64-bit address without descriptor is printed as the first register of its pair.
+                // A 64-bit address without descriptor (always on sm_75) is printed as the first register of its pair.
                 let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
                 let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;

@@ -78,6 +78,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             ControlOp::BranchIfTogether { target: cx.branch_target()?, mask, together }
         }
         "BRA" => {
+            // The condition is the same for all lanes.
             let _ = cx.take("U");
             let also = cx.optional_predicate()?.unwrap_or(PredicateSource::TRUE);
             ControlOp::Branch { target: cx.branch_target()?, also }
@@ -114,10 +115,14 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         }
         "EXIT" => ControlOp::Exit,
         "BSSY" => {
+            let _ = cx.take("RECONVERGENT");
             let barrier = barrier(cx)?;
             ControlOp::Open { barrier, target: cx.branch_target()? }
         }
-        "BSYNC" => ControlOp::Arrive { barrier: barrier(cx)? },
+        "BSYNC" => {
+            let _ = cx.take("RECONVERGENT");
+            ControlOp::Arrive { barrier: barrier(cx)? }
+        }
         "BREAK" => ControlOp::Leave { barrier: barrier(cx)? },
         "WARPSYNC" => {
             let (all, collective) = (cx.take("ALL"), cx.take("COLLECTIVE"));
@@ -152,7 +157,13 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
                 cx.next()?;
                 ControlOp::WriteConvergence { barrier: *barrier, from: cx.plain_source()? }
             } else {
-                ControlOp::ReadConvergence { to: cx.target()?, barrier: barrier(cx)?, clear }
+                let (to, barrier) = (cx.target()?, barrier(cx)?);
+                // Emptied for good: no region waits for these lanes any more.
+                if clear && to == cx.discard() {
+                    ControlOp::Leave { barrier }
+                } else {
+                    ControlOp::ReadConvergence { to, barrier, clear }
+                }
             }
         }
         "BPT" => {

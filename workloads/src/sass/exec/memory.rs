@@ -1,4 +1,5 @@
-//! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, ULDC; LD and ST, whose addresses tell the space; QSPC, which asks it.
+//! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, LDCU, ULDC; LD and ST, whose addresses tell the space; QSPC, which
+//! asks it.
 
 use super::banks::ConstantBanks;
 use super::coalesce::{Pattern, Recorder};
@@ -59,7 +60,7 @@ impl Address {
         let suffix = |name: &str| operand.base.as_ref().is_some_and(|base| base.has_suffix(name));
         address.wide_uniform = operand.uniform.is_some();
         let bare = operand.base.as_ref().is_none_or(|base| base.is_zero());
-        // Without a memory descriptor the disassembler prints the pair of a 64-bit address as [R2].
+        // Without a memory descriptor (always on sm_75) the disassembler prints the pair of a 64-bit address as [R2].
         address.wide = suffix("64") || !bare && !suffix("U32");
         Ok(address)
     }
@@ -158,11 +159,13 @@ pub enum MemoryOp {
         /// `None`: memory of another block of the cluster.
         space: Option<Space>,
     },
-    /// Words whose place in constant space is known: values from constant slots. `offset` for the timing of LDC.
+    /// Words whose place in constant space is known: values from constant slots.
     Constant {
         to: Slot,
         from: Slot,
         words: u8,
+        uniform: bool,
+        /// Where timing sees it; `None` for ULDC, which reads its constant at issue.
         offset: Option<u32>,
     },
     /// `offset` plus an index register.
@@ -173,6 +176,8 @@ pub enum MemoryOp {
         index: Slot,
         offset: i32,
         uniform: bool,
+        /// Timing sees it: not ULDC.
+        recorded: bool,
     },
 }
 
@@ -212,7 +217,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let address = Address::window(cx)?;
             MemoryOp::Store { space: Space::Local, from: cx.plain_source()?, width, address }
         }
-        "LDC" | "ULDC" => constant(cx, mnemonic == "ULDC")?,
+        "LDC" | "LDCU" | "ULDC" => constant(cx, mnemonic != "LDC", mnemonic != "ULDC")?,
         _ => return Ok(None),
     };
     Ok(Some(Op::Memory(op)))
@@ -257,7 +262,7 @@ fn query(cx: &mut Lowering<'_>) -> Lowered<MemoryOp> {
     Ok(MemoryOp::QuerySpace { predicate, address: Address::global(cx)?, space })
 }
 
-fn constant(cx: &mut Lowering<'_>, uniform: bool) -> Lowered<MemoryOp> {
+fn constant(cx: &mut Lowering<'_>, uniform: bool, recorded: bool) -> Lowered<MemoryOp> {
     let width = Width::of(cx);
     let to = cx.target()?;
     let Operand::Constant(constant) = cx.next()? else {
@@ -266,15 +271,15 @@ fn constant(cx: &mut Lowering<'_>, uniform: bool) -> Lowered<MemoryOp> {
     let index = constant.index.map(|index| cx.index_slot(index)).filter(|&slot| slot != cx.zero());
     if let Some(index) = index {
         let (bank, offset) = (constant.bank, constant.offset);
-        return Ok(MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform });
+        return Ok(MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform, recorded });
     }
     if width.bytes < 4 {
         return Err(Refusal::new("a constant load of less than a word is only supported with an index", ""));
     }
     let words = width.bytes / 4;
     let from = cx.bank_words(constant.bank, constant.offset.into(), words.into())?;
-    let offset = (!uniform).then_some(super::banks::timing_offset(constant.bank, constant.offset as u32));
-    Ok(MemoryOp::Constant { to, from, words, offset })
+    let offset = recorded.then_some(super::banks::timing_offset(constant.bank, constant.offset as u32));
+    Ok(MemoryOp::Constant { to, from, words, uniform, offset })
 }
 
 /// The memories of a running CTA.
@@ -334,8 +339,8 @@ pub fn execute<const RECORD: bool>(
             frame.write_predicate(predicate, mask, found);
             Ok(NO_ACCESS)
         }
-        MemoryOp::Constant { to, from, words, offset } => {
-            let mask = if offset.is_none() { FULL } else { mask };
+        MemoryOp::Constant { to, from, words, uniform, offset } => {
+            let mask = if uniform { FULL } else { mask };
             for word in 0..Slot::from(words) {
                 let value = *frame.word(from + word);
                 frame.write(to + word, mask, &value);
@@ -345,7 +350,7 @@ pub fn execute<const RECORD: bool>(
             let place = [offset.into(); 32];
             Ok(memories.recorder.lines(Space::Constant, AccessKind::Load, bytes, mask, &place, Pattern::Broadcast))
         }
-        MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform } => {
+        MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform, recorded } => {
             let mask = if uniform { FULL } else { mask };
             let mut addresses = [0; 32];
             for lane in lanes_of(mask) {
@@ -366,7 +371,7 @@ pub fn execute<const RECORD: bool>(
                     frame.words[usize::from(to) + word][lane] = value[word];
                 }
             }
-            if uniform {
+            if !recorded {
                 return Ok(NO_ACCESS);
             }
             let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);

@@ -105,6 +105,7 @@ fn signed_source(cx: &mut Lowering<'_>) -> Lowered<Source> {
 
 fn min_max(cx: &mut Lowering<'_>, shape: Shape) -> Lowered<SimdOp> {
     let choices = [
+        ("S32", Parts { bits: 32, signed: true }),
         ("U32", Parts { bits: 32, signed: false }),
         ("S16x2", Parts { bits: 16, signed: true }),
         ("U16x2", Parts { bits: 16, signed: false }),
