@@ -44,6 +44,13 @@ macro_rules! shipped {
 }
 
 shipped! {
+    bf16_rmsnorm "bf16-rmsnorm"
+    double_division "double-division"
+    smith_waterman "smith-waterman"
+    spill "spill"
+    virtual_calls "virtual-calls"
+    warp_aggregate "warp-aggregate"
+    wide_atomics "wide-atomics"
     histogram "histogram"
     reduction "reduction"
     saxpy "saxpy"

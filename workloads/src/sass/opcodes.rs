@@ -84,9 +84,14 @@ fn atomic(instruction: &Instruction, class: OpClass, returns: bool) -> Shape {
     // Compare-and-swap has a second datum.
     shape.source_registers[2] = registers_of(shape.access_bytes);
     shape.predicate_destinations = u8::from(returns);
-    // The result of CAST only tells whether it was swapped.
+    // sm_120 gives the outcome of CAST as a predicate only.
     if instruction.has_modifier("CAST") {
-        shape.written_registers = 1;
+        shape.predicate_destinations = 1;
+        if matches!(instruction.operands.get(1), Some(super::Operand::Memory(_)))
+            && matches!(instruction.operands.first(), Some(super::Operand::Predicate(_)))
+        {
+            shape.written_registers = 0;
+        }
     }
     shape
 }
@@ -165,6 +170,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
         "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
         "EXIT" => Shape::new(Exit, 0),
+        "MOV" if has("64") => Shape { first_slot: 1, ..Shape::new(Alu, 2).sources([2; 3]) },
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "IADD" if has("64") => Shape::new(Alu, 2).sources([2; 3]),
@@ -178,6 +184,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
+        "ISETP" if has("U64") || has("S64") => Shape::new(Alu, 0).predicates(2).sources([2; 3]),
         "ISETP" | "FSETP" | "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
         "HSET2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
         "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
@@ -189,7 +196,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "IMAD" | "IDP" | "IDP4A" => Shape::new(Imad, 1).predicates(1),
         "HFMA2" if has("MMA") => Shape { packed_immediates: true, ..Shape::new(HalfMma, 1) },
         "HADD2" | "HMUL2" | "HFMA2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
-        "HMNMX2" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
+        "HMNMX2" | "VHMNMX" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
         "MUFU" | "POPC" | "BREV" | "FLO" => Shape::new(Xu, 1),
         "F2I" | "I2F" | "F2F" | "FRND" => conversion(instruction),
         "FCHK" => Shape::new(Xu, 0).predicates(1),

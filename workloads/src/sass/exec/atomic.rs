@@ -12,6 +12,7 @@ use super::memory::{Address, Memories, Width, check_alignment, hints, outside_gl
 use super::narrow;
 use super::op::Op;
 use super::windows;
+use crate::sass::Operand;
 use crate::stream::{AccessKind, NO_ACCESS, Space};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +111,18 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     if !integer && !matches!(action, Action::Add) {
         return Err(Refusal::new("this operation is not supported in floating point", ""));
     }
-    let done = if returns && !shared { cx.optional_predicate_target()? } else { None };
+    let done = if returns { cx.optional_predicate_target()? } else { None };
     let done = done.unwrap_or(DISCARD_PREDICATE);
+    // sm_120 gives the outcome of CAST as a predicate.
+    let outcome = action == Action::TrySwap && matches!(cx.peek(), Some(Operand::Memory(_)));
     if mnemonic == "ATOMG" && done != DISCARD_PREDICATE {
         return Err(Refusal::new("a predicate result of ATOMG is not supported", ""));
     }
-    let to = if returns { Some(cx.target()?) } else { None };
+    let to = match returns {
+        true if outcome => Some(cx.discard()),
+        true => Some(cx.target()?),
+        false => None,
+    };
     let address = if shared { Address::window(cx)? } else { Address::global(cx)? };
     let zero = cx.zero();
     let operands = match action {
@@ -313,9 +320,13 @@ pub fn execute<const RECORD: bool>(
             (record, shared | global)
         }
     };
-    frame.write_predicate(op.done, mask, done);
+    let done_or_swapped = match op.action {
+        Action::TrySwap => lanes_of(done).filter(|&lane| old[lane] != 0).fold(0, |lanes, lane| lanes | 1 << lane),
+        _ => done,
+    };
+    frame.write_predicate(op.done, mask, done_or_swapped);
     if let Some(to) = op.to {
-        if op.bytes == 8 && op.action != Action::TrySwap {
+        if op.bytes == 8 {
             frame.write_wide(to, done, &old);
         } else {
             frame.write(to, done, &old.map(|value| value as u32));

@@ -1,7 +1,7 @@
 //! Constant banks: the words that the driver fills at launch, the parameters, and the compiler's own tables.
 
 use super::super::arch;
-use super::super::kernel::Kernel;
+use super::super::kernel::{AddressOf, Kernel};
 use super::super::launch::Launch;
 use super::lower::{ConstantWord, Lowered, Refusal};
 use super::memory::{Width, extend};
@@ -119,6 +119,15 @@ impl ConstantBanks {
         Self { banks }
     }
 
+    /// Writes the address of a variable where the loader would.
+    pub fn set_address(&mut self, place: AddressOf, address: u64) {
+        let at = place.offset_bytes as usize;
+        let bank = self.banks.iter_mut().find(|(own, _)| *own == place.bank);
+        if let Some(bytes) = bank.and_then(|(_, bytes)| bytes.get_mut(at..at + 8)) {
+            bytes.copy_from_slice(&address.wrapping_add(place.plus).to_le_bytes());
+        }
+    }
+
     fn bytes(&self, bank: u8) -> Option<&[u8]> {
         self.banks.iter().find(|(own, _)| *own == bank).map(|(_, bytes)| bytes.as_slice())
     }
@@ -157,7 +166,12 @@ impl ConstantBanks {
     }
 }
 
-/// Local memory of a thread.
+/// Stack of a thread that calls functions where nothing else is asked for: `cudaLimitStackSize` in the CUDA Runtime API.
+const DEFAULT_STACK_BYTES: u32 = 1024;
+
+/// Local memory of a thread. What the compiler says covers no recursion; the driver sets aside its default then.
 pub fn stack_bytes(kernel: &Kernel) -> u32 {
-    kernel.metadata.local_bytes.next_multiple_of(16)
+    let bytes = kernel.metadata.local_bytes.next_multiple_of(16);
+    let calls = || kernel.instructions.iter().any(|instruction| instruction.mnemonic == "CALL");
+    if bytes > 0 && calls() { bytes.max(DEFAULT_STACK_BYTES) } else { bytes }
 }

@@ -1,5 +1,5 @@
 //! Packed arithmetic on two 16-bit numbers a register: HADD2, HMUL2, HFMA2 (and HFMA2.MMA, the same operation on another
-//! unit), HMNMX2, HSET2, HSETP2. Numbers are binary16, or bfloat16 with `.BF16_V2`.
+//! unit), HMNMX2, VHMNMX (of three), HSET2, HSETP2. Numbers are binary16, or bfloat16 with `.BF16_V2`.
 //!
 //! Sums and fused products are formed in double precision, rounded to odd and then once to 16 bits: that equals one
 //! rounding of the exact value (see [`super::ieee`]; a product of two such numbers has at most 22 bits). `HADD2.F32` adds
@@ -55,6 +55,8 @@ pub enum HalfOp {
         mode: HalfMode,
         /// A NaN operand gives NaN; otherwise the other operand.
         nan: bool,
+        /// A third operand (VHMNMX).
+        third: Option<HalfSource>,
         /// The result gets the product of the operands' signs.
         xor_sign: bool,
     },
@@ -92,7 +94,7 @@ pub struct HalfMode {
 }
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
-    if !matches!(mnemonic, "HADD2" | "HMUL2" | "HFMA2" | "HMNMX2" | "HSET2" | "HSETP2") {
+    if !matches!(mnemonic, "HADD2" | "HMUL2" | "HFMA2" | "HMNMX2" | "VHMNMX" | "HSET2" | "HSETP2") {
         return Ok(None);
     }
     let _ = mnemonic == "HFMA2" && cx.take("MMA");
@@ -106,11 +108,12 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         }
         "HADD2" => HalfOp::Add { to: cx.target()?, from: [source(cx, format)?, source(cx, format)?], mode },
         "HMUL2" => HalfOp::Multiply { to: cx.target()?, from: [source(cx, format)?, source(cx, format)?], mode },
-        "HMNMX2" => {
+        "HMNMX2" | "VHMNMX" => {
             let (nan, xor_sign) = (cx.take("NAN"), cx.take("XORSIGN"));
             let to = cx.target()?;
             let from = [source(cx, format)?, source(cx, format)?];
-            HalfOp::MinMax { to, from, minimum: cx.predicate()?, mode, nan, xor_sign }
+            let third = if mnemonic == "VHMNMX" { Some(source(cx, format)?) } else { None };
+            HalfOp::MinMax { to, from, minimum: cx.predicate()?, mode, nan, third, xor_sign }
         }
         "HSET2" => {
             let number = cx.take("BF");
@@ -259,11 +262,15 @@ pub fn execute(op: &HalfOp, frame: &mut Frame, mask: u32) {
                 std::array::from_fn(|lane| ieee::narrow(add_to_odd(read(a, lane), read(b, lane)), Rounding::Nearest));
             frame.write(to, mask, &out);
         }
-        HalfOp::MinMax { to, from, minimum, mode, nan, xor_sign } => {
+        HalfOp::MinMax { to, from, minimum, mode, nan, third, xor_sign } => {
             let minimum = frame.predicate(minimum);
             write_halves(frame, to, mask, |frame, half, lane| {
                 let operands = from.map(|from| mode.operand(frame, from, half, lane));
-                let bits = mode.minimum_or_maximum(operands, minimum >> lane & 1 == 1, nan);
+                let minimum = minimum >> lane & 1 == 1;
+                let bits = mode.minimum_or_maximum(operands, minimum, nan);
+                let bits = third.map_or(bits, |third| {
+                    mode.minimum_or_maximum([bits, mode.operand(frame, third, half, lane)], minimum, nan)
+                });
                 if !xor_sign || mode.format.is_nan(bits) {
                     return bits.into();
                 }

@@ -103,6 +103,15 @@ pub enum IntegerOp {
         with: PredicateSource,
         low: PredicateSource,
     },
+    /// As `Compare` on register pairs.
+    CompareWide {
+        to: [u8; 2],
+        from: [Slot; 2],
+        relation: Relation,
+        signed: bool,
+        boolean: Boolean,
+        with: PredicateSource,
+    },
     /// Minimum where the predicate holds, maximum elsewhere.
     MinMax {
         to: Slot,
@@ -273,10 +282,19 @@ fn shift_add(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
 
 fn compare(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     let relation = Relation::integer(cx)?;
-    let signed = !cx.take("U32");
+    let wide = cx.take_one_of(&[("U64", false), ("S64", true)]);
+    let signed = wide.unwrap_or(!cx.take("U32"));
     let boolean = Boolean::of(cx)?;
     let extended = cx.take("EX");
     let to = [cx.predicate_target()?, cx.predicate_target()?];
+    if wide.is_some() {
+        let sources = [cx.wide_source()?, cx.wide_source()?];
+        if !sources.iter().all(|source| source.is_plain()) {
+            return Err(Refusal::new("a sign is not supported in a 64-bit comparison", ""));
+        }
+        let (from, with) = (sources.map(|source| source.slot), cx.predicate()?);
+        return Ok(IntegerOp::CompareWide { to, from, relation, signed, boolean, with });
+    }
     let from = [cx.plain_source()?, cx.plain_source()?];
     let with = cx.predicate()?;
     Ok(if extended {
@@ -474,6 +492,23 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             }
             frame.write(to, mask, &out);
             frame.write_predicate(carry_out, mask, carries);
+        }
+        IntegerOp::CompareWide { to, from, relation, signed, boolean, with } => {
+            let flip = if signed { 1 << 63 } else { 0 };
+            let found = lanes_where(|lane| {
+                let [a, b] = from.map(|slot| frame.wide(slot, lane) ^ flip);
+                match relation {
+                    Relation::Never => false,
+                    Relation::Less => a < b,
+                    Relation::Equal => a == b,
+                    Relation::LessOrEqual => a <= b,
+                    Relation::Greater => a > b,
+                    Relation::NotEqual => a != b,
+                    Relation::GreaterOrEqual => a >= b,
+                    Relation::Always => true,
+                }
+            });
+            combine(frame, mask, to, found, boolean, with);
         }
         IntegerOp::CompareExtended { to, from, relation, signed, boolean, with, low } => {
             let equal = compare_words(frame, from, Relation::Equal, signed);

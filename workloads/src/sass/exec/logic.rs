@@ -114,6 +114,13 @@ pub enum PermuteMode {
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
+        "MOV" if cx.take("64") => {
+            let (to, from) = (cx.target()?, cx.wide_source()?);
+            if !from.is_plain() {
+                return Err(Refusal::new("a sign at the operand of MOV is not supported", ""));
+            }
+            return Ok(Some(Op::Integer(super::integer::IntegerOp::Pair { to, from: [from.slot, from.slot + 1] })));
+        }
         "MOV" => {
             let (to, from) = (cx.target()?, cx.plain_source()?);
             // The fourth operand of some encodings is a byte mask; all ones is a plain move.

@@ -363,7 +363,8 @@ impl<'a> Lowering<'a> {
                 Ok(Source { slot, negate: constant.negate, absolute: constant.absolute, invert: constant.invert })
             }
             Operand::Integer(value) => {
-                if i64::from(*value as u32) != *value && i64::from(*value as i32) != *value {
+                let fits = i64::from(*value as u32) == *value || i64::from(*value as i32) == *value;
+                if words == 1 && !fits {
                     return Err(Refusal::new(format!("immediate {value:#x} has more than 32 bits"), ""));
                 }
                 let low = ConstantWord::Immediate(*value as u32);

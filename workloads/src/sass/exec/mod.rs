@@ -107,7 +107,11 @@ impl Grid {
                 }
             })
             .collect();
-        let banks = ConstantBanks::new(kernel, launch, &arguments);
+        let mut banks = ConstantBanks::new(kernel, launch, &arguments);
+        for variable in &kernel.metadata.globals {
+            let address = global.allocate(&variable.name, variable.contents.clone());
+            variable.addresses.iter().for_each(|place| banks.set_address(*place, address));
+        }
         let mut frame = Frame::new(program.frame_words);
         for (index, word) in program.constants.iter().enumerate() {
             frame.words[usize::from(program.first_constant) + index] = [banks.word(*word); 32];
