@@ -46,6 +46,13 @@ macro_rules! shipped {
 shipped! {
     attention_bf16 "attention-bf16"
     dmma_gemm "dmma-gemm"
+    bf16_rmsnorm "bf16-rmsnorm"
+    double_division "double-division"
+    smith_waterman "smith-waterman"
+    spill "spill"
+    virtual_calls "virtual-calls"
+    warp_aggregate "warp-aggregate"
+    wide_atomics "wide-atomics"
     histogram "histogram"
     int8_gemm "int8-gemm"
     reduction "reduction"

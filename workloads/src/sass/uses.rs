@@ -385,9 +385,9 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                // Of a 64-bit address, sm_75 does not say that its base is a pair.
-                let pair = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
-                let count = if pair { 2 } else { 1 };
+                // A 64-bit address without descriptor (always on sm_75) is printed as the first register of its pair.
+                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
             None => self.uses.uniform_address = true,

@@ -13,6 +13,7 @@ use super::logic::LogicOp;
 use super::memory::MemoryOp;
 use super::mma::{MatrixOp, MmaOp};
 use super::mufu::MufuOp;
+use super::simd::SimdOp;
 use super::special::SpecialOp;
 
 /// One instruction, ready to execute.
@@ -33,6 +34,7 @@ pub enum Op {
     Logic(LogicOp),
     Float(FloatOp),
     Half(HalfOp),
+    Simd(SimdOp),
     Double(DoubleOp),
     Mufu(MufuOp),
     Convert(ConvertOp),
