@@ -38,8 +38,9 @@ impl CaseRunner for SmExamples {
             change(&mut spec);
         }
         let program = program(request)?;
-        if program.parameters != request.machine {
-            let message = format!("the program is for `{}`, the case names `{}`", program.parameters, request.machine);
+        if !program.parameters.iter().any(|set| set == request.machine) {
+            let sets = program.parameters.join("`, `");
+            let message = format!("the program is for `{sets}`, the case names `{}`", request.machine);
             return Err(RunError(message));
         }
         if let Some((key, _)) = request.overrides.first() {

@@ -221,6 +221,8 @@ pub struct FixedLatency {
     pub alu: Consumers,
     /// Absent where it is as `alu`.
     pub alu_compare: Option<Consumers>,
+    /// Absent where it is as `alu`, or where the chip cannot.
+    pub alu_wide: Option<Consumers>,
     pub fma: Consumers,
     pub imad_wide: Consumers,
     pub half: Consumers,
@@ -401,6 +403,11 @@ impl FixedLatency {
     /// Distances from compare, select and minimum.
     pub fn from_alu_compare(&self) -> &Consumers {
         self.alu_compare.as_ref().unwrap_or(&self.alu)
+    }
+
+    /// Distances from additions of pairs.
+    pub fn from_alu_wide(&self) -> &Consumers {
+        self.alu_wide.as_ref().unwrap_or(&self.alu)
     }
 }
 

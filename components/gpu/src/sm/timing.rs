@@ -310,6 +310,7 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
         Nop | Exit | Barrier | MemoryBarrier | CounterBarrier | CopyBarrier => {}
         Branch => fixed(op, execution.branch, 0),
         Alu | Vote => fixed(op, execution.alu, own(&latency.alu)),
+        AluWide => fixed(op, execution.alu, own(latency.from_alu_wide())),
         AluCompare => fixed(op, execution.alu, own(latency.from_alu_compare())),
         Fp32 => fixed(op, execution.fp32, own(&latency.fma)),
         Imad => fixed(op, execution.imad, own(&latency.fma)),
