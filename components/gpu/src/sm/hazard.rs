@@ -160,7 +160,8 @@ fn column(class: OpClass) -> Column {
         Xu | WarpReduce | LoadConstant => Column::Xu,
         OpClass::Fp64 => Column::Fp64,
         Tensor => Column::Tensor,
-        Branch => Column::Branch,
+        // WARPSYNC reads a register 4 cycles behind VOTE in warp_aggregate.sm_90.sass, like a branch.
+        Branch | Nop => Column::Branch,
         class if class.is_memory() => Column::Memory,
         _ => Column::Other,
     }
