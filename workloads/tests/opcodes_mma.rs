@@ -3,6 +3,9 @@
 //! Numbers are small whole ones, so that every sum is exact in whatever order: this is about which element lies where.
 //! How sums are rounded is in `mma_hardware.rs`.
 
+// A lane's number indexes what goes in and what comes out.
+#![allow(clippy::needless_range_loop)]
+
 #[path = "common/matrix.rs"]
 mod matrix;
 
@@ -190,17 +193,11 @@ fn integer_sums_wrap_or_clamp() {
         ("IMMA.16816.S8.S8.SAT", i32::MAX, i32::MAX),
         ("IMMA.16816.S8.S8.SAT", 5, 21),
     ] {
-        let mut fragments = Fragments::default();
-        fragments.a = [[0x0101_0101; 16]; 32];
-        fragments.b = [[0x0101_0101; 8]; 32];
-        fragments.c = [[c as u32; 8]; 32];
+        let fragments = Fragments { a: [[0x0101_0101; 16]; 32], b: [[0x0101_0101; 8]; 32], c: [[c as u32; 8]; 32] };
         let out = run("sm_80", &[&format!("{name} R48, R16.ROW, R32.COL, R40")], &fragments);
         assert!(out.iter().all(|registers| registers[..4] == [want as u32; 4]), "{name}: {:?}", out[0]);
     }
-    let mut fragments = Fragments::default();
-    fragments.a = [[0x8080_8080; 16]; 32];
-    fragments.b = [[0x0101_0101; 8]; 32];
-    fragments.c = [[i32::MIN as u32; 8]; 32];
+    let fragments = Fragments { a: [[0x8080_8080; 16]; 32], b: [[0x0101_0101; 8]; 32], c: [[i32::MIN as u32; 8]; 32] };
     let out = run("sm_80", &["IMMA.16816.S8.S8.SAT R48, R16.ROW, R32.COL, R40"], &fragments);
     assert_eq!(out[0][0], i32::MIN as u32);
 }

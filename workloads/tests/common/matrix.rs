@@ -9,17 +9,11 @@ use workloads::sass::{Kernel, Launch, Listing};
 pub type Registers<const N: usize> = [[u32; N]; 32];
 
 /// A in R16…R31, B in R32…R39, C in R40…R47; D is read from R48…R55.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fragments {
     pub a: Registers<16>,
     pub b: Registers<8>,
     pub c: Registers<8>,
-}
-
-impl Default for Fragments {
-    fn default() -> Self {
-        Self { a: [[0; 16]; 32], b: [[0; 8]; 32], c: [[0; 8]; 32] }
-    }
 }
 
 fn metadata(arch: &str) -> String {
