@@ -95,6 +95,10 @@ pub enum OpClass {
     ReductionGlobal,
     LoadShared,
     StoreShared,
+    /// LDSM: 8×8 matrices from shared memory; `access_bytes` is 4 for each.
+    LoadMatrix,
+    /// STSM.
+    StoreMatrix,
     AtomicShared,
     /// LDGSTS.
     CopyGlobalToShared,
@@ -124,6 +128,8 @@ impl OpClass {
                 | ReductionGlobal
                 | LoadShared
                 | StoreShared
+                | LoadMatrix
+                | StoreMatrix
                 | AtomicShared
                 | CopyGlobalToShared
                 | LoadLocal
@@ -146,8 +152,12 @@ pub struct ConstantUse {
 pub struct TensorShape {
     pub mnemonic: String,
     pub shape: String,
-    /// Element type of A and B, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
+    /// Of the warp: m × 8 × k.
+    pub multiply_adds: u32,
+    /// Element type of A, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
     pub element: Option<String>,
+    /// Type of C and D, where the mnemonic names one (`F32`, `F16`).
+    pub accumulator: Option<String>,
 }
 
 /// What an instruction reads and writes.
@@ -378,9 +388,9 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                // Of a 64-bit address, sm_75 does not say that its base is a pair.
-                let pair = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
-                let count = if pair { 2 } else { 1 };
+                // A 64-bit address without descriptor (always on sm_75) is printed as the first register of its pair.
+                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
             None => self.uses.uniform_address = true,

@@ -37,11 +37,15 @@ mod integer;
 mod logic;
 mod lower;
 mod memory;
+mod mma;
 mod mufu;
+pub(super) mod narrow;
 mod op;
+mod simd;
 mod special;
 mod storage;
 mod warp;
+mod windows;
 
 pub use counters::Counters;
 pub use fault::{Cause, ExecError};
@@ -53,7 +57,7 @@ use super::launch::{Launch, Value};
 use crate::stream::CtaStream;
 use banks::ConstantBanks;
 use coalesce::Recorder;
-use divergence::Divergence;
+use divergence::{BarrierReduction, Divergence};
 use fault::Fault;
 use frame::{FULL, Frame};
 use lower::Program;
@@ -104,7 +108,11 @@ impl Grid {
                 }
             })
             .collect();
-        let banks = ConstantBanks::new(kernel, launch, &arguments);
+        let mut banks = ConstantBanks::new(kernel, launch, &arguments);
+        for variable in &kernel.metadata.globals {
+            let address = global.allocate(&variable.name, variable.contents.clone());
+            variable.addresses.iter().for_each(|place| banks.set_address(*place, address));
+        }
         let mut frame = Frame::new(program.frame_words);
         for (index, word) in program.constants.iter().enumerate() {
             frame.words[usize::from(program.first_constant) + index] = [banks.word(*word); 32];
@@ -287,26 +295,37 @@ fn release_barriers(warps: &mut [Warp], waiting: &mut [bool]) -> bool {
             continue;
         }
         let wanted = warps.iter().map(|warp| parked(warp).1).max().unwrap_or(0);
+        let is_whole = |warp: &Warp| warp.divergence.live & !parked(warp).0 == 0;
         // All threads of the block that have not exited, or as many warps as were asked for.
         let complete = match wanted {
-            0 => warps.iter().all(|warp| parked(warp).0 == warp.divergence.live),
-            threads => {
-                let whole =
-                    warps.iter().all(|warp| matches!(parked(warp).0, 0) || parked(warp).0 == warp.divergence.live);
-                whole && 32 * arrived >= threads
-            }
+            0 => warps.iter().all(is_whole),
+            threads => warps.iter().all(|warp| parked(warp).0 == 0 || is_whole(warp)) && 32 * arrived >= threads,
         };
         if complete {
             released = true;
+            let result = reduce(warps, barrier);
             for (warp, waiting) in warps.iter_mut().zip(waiting.iter_mut()) {
                 if parked(warp).0 != 0 {
-                    warp.divergence.unpark(barrier);
+                    warp.divergence.unpark(barrier, result);
                     *waiting = false;
                 }
             }
         }
     }
     released
+}
+
+/// What a complete barrier computes from the predicates that came to it; nothing if none was asked for.
+fn reduce(warps: &[Warp], barrier: u8) -> Option<(u32, bool)> {
+    let parked = || warps.iter().flat_map(|warp| &warp.divergence.parked).filter(|parked| parked.barrier == barrier);
+    let (reduction, _) = parked().find_map(|parked| parked.reduction)?;
+    let votes = parked().filter_map(|parked| parked.reduction).map(|(_, votes)| votes.count_ones()).sum();
+    let threads: u32 = parked().map(|parked| parked.path.lanes.count_ones()).sum();
+    let holds = match reduction {
+        BarrierReduction::Count | BarrierReduction::Any => votes > 0,
+        BarrierReduction::All => votes == threads,
+    };
+    Some((if reduction == BarrierReduction::Count { votes } else { holds.into() }, holds))
 }
 
 fn describe_deadlock(warps: &[Warp]) -> String {

@@ -114,6 +114,7 @@ impl SubCore {
                 queue(variable.special_register.queue_entries),
                 queue(variable.warp_reduce.queue_entries),
                 queue(fp64_entries),
+                queue(1),
             ],
             credits: spec.memory.queue_credits,
             hold_until: 0,
