@@ -5,6 +5,7 @@ use crate::commands::run_memory;
 use crate::failure::{Complaint, Failure};
 use crate::memory;
 use crate::output::{Folder, Progress, print, print_json};
+use crate::pieces::Pieces;
 use crate::report;
 use crate::result::RunResult;
 use crate::simulate::{Request, simulate};
@@ -16,8 +17,10 @@ const WORKLOAD: &str = "sgemm";
 
 /// Runs a workload on a machine.
 pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
-    if let Some(machine) = args.machine.as_deref().filter(|machine| memory::is_memory(machine)) {
-        return run_memory::run(machine, args, common);
+    let pieces = Pieces::of(args)?;
+    let asked = pieces.asked(args)?;
+    if asked.machine.as_deref().is_some_and(memory::is_memory) {
+        return run_memory::run(asked, pieces, args, common);
     }
     if args.commands {
         return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
@@ -27,9 +30,9 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         return Err(Complaint::new("--focus is for --timeline and --pipeline").help(help).into());
     }
     let request = Request {
-        machine: args.machine.clone().unwrap_or_else(|| MACHINE.to_string()),
-        workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.to_string()),
-        sets: args.sets.clone(),
+        machine: asked.machine.unwrap_or_else(|| MACHINE.to_string()),
+        workload: asked.workload.unwrap_or_else(|| WORKLOAD.to_string()),
+        sets: asked.sets,
         threads: common.threads,
         shards: common.shards,
         views: Wanted {
@@ -37,6 +40,7 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
             pipeline: args.pipeline.clone(),
             focus: args.focus.clone().unwrap_or_default(),
         },
+        pieces,
     };
     let progress = Progress::of_run(common.quiet);
     let finished = simulate(&request, &mut |cycle| progress.cycle(cycle));
@@ -54,12 +58,15 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     } else {
         let shown = if common.quiet { report::text(result) } else { report::text(result) + &hints(&request, result) };
         print(&shown);
+        if let Some(line) = request.pieces.saved_line(result.partial) {
+            print(&line);
+        }
         if let Folder::At(path) = &folder {
             print(&format!("wrote {}\n", path.display()));
         }
     }
     match finished.wrong {
-        None => Ok(()),
+        None => request.pieces.verdict(result.partial),
         Some(wrong) => Err(Failure::Run(Complaint::new(wrong).help(
             "the simulated kernel computed something else than its reference: a wrong reference or launch, or a fault of orrery",
         ))),

@@ -11,11 +11,11 @@
 //! Numbers: from the machine file; the H100 values are fits over a sweep of empty kernels.
 //! Start reading at `tick`; the canonical tests are in `components/machine/tests/gpu.rs`.
 
-use crate::launch_store::LaunchStore;
+use crate::launch_store::{self, LaunchStore};
 use crate::sm::spec::SmSpec;
 use protocol::{SmCommand, SmReply};
 use serde::Deserialize;
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode, saved};
 use std::sync::Arc;
 
 /// Messages from one SM that may wait; at least the CTAs that can finish within a round trip.
@@ -62,6 +62,14 @@ pub struct CommandProcessor {
     last_dispatch: u64,
     is_over: bool,
 }
+
+// It hands the launch out and keeps its state for all.
+saved!(CommandProcessor {
+    state: next_cta, unfinished, undrained, dispatch_from, last_dispatch, is_over;
+    sized: room;
+    by launch_store::shared: store;
+    rebuilt: spec, launch, done, order;
+});
 
 impl Component for CommandProcessor {
     const KIND: &'static str = "gpu.command_processor";

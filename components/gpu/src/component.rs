@@ -10,7 +10,9 @@ use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
 use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
 use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
+use sim_core::{
+    Activity, BuildError, Component, Cx, Cycle, Fact, In, LoadError, Out, Reader, Saved, Site, StatsNode, Writer,
+};
 use std::sync::Arc;
 
 /// CTAs on their way to one SM; no SM has room for more.
@@ -31,6 +33,21 @@ pub struct SmComponent {
     unanswered: u64,
     /// Asked to say when all is answered.
     draining: bool,
+}
+
+/// The SM, lent the tables of the kernel that its warps execute.
+impl Saved for SmComponent {
+    fn save(&self, out: &mut Writer) {
+        let Self { sm, index: _, store: _, launch: _, done: _, request: _, response: _, unanswered, draining } = self;
+        out.put(&(unanswered, draining));
+        sm.save(out);
+    }
+
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        (self.unanswered, self.draining) = from.get()?;
+        from.lend(self.store.kernel().clone());
+        self.sm.load(from)
+    }
 }
 
 impl Fact for SmFact {}

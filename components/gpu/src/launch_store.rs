@@ -39,6 +39,11 @@ impl LaunchStore {
         }
     }
 
+    /// What all SMs know of the kernel.
+    pub fn kernel(&self) -> &Arc<KernelTiming> {
+        &self.kernel
+    }
+
     /// CTAs of the grid.
     pub fn ctas(&self) -> u32 {
         self.ctas
@@ -83,5 +88,27 @@ impl LaunchStore {
     /// Looks at the functional state: memory, counters.
     pub fn with_grid<T>(&self, look: impl FnOnce(&Grid) -> T) -> T {
         look(&lock(&self.grid))
+    }
+}
+
+/// The state of a launch in a snapshot. All components of a machine share one store; the command processor saves it.
+pub(crate) mod shared {
+    use super::*;
+    use sim_core::{LoadError, Reader, Saved, Writer};
+
+    pub fn save(store: &LaunchStore, out: &mut Writer) {
+        let LaunchStore { kernel: _, resources: _, ctas: _, grid, on_the_way, failure: _ } = store;
+        lock(grid).save(out);
+        let on_the_way = lock(on_the_way);
+        let mut in_order: Vec<(&u32, &CtaStream)> = on_the_way.iter().collect();
+        in_order.sort_by_key(|(cta, _)| **cta);
+        out.put(&in_order);
+    }
+
+    pub fn load(store: &LaunchStore, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        lock(&store.grid).load(from)?;
+        let on_the_way: Vec<(u32, CtaStream)> = from.get()?;
+        *lock(&store.on_the_way) = on_the_way.into_iter().collect();
+        Ok(())
     }
 }

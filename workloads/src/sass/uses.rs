@@ -43,7 +43,7 @@ impl Span {
 }
 
 /// The kind of unit that executes an instruction, as far as timing can tell kinds apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum OpClass {
     /// Occupies an issue slot and nothing else: NOP, convergence barriers, YIELD.
     Nop,

@@ -23,7 +23,7 @@ pub struct Cta {
 }
 
 /// One named barrier.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct BlockBarrier {
     arrived: u16,
     /// Warps that must arrive; 0: all of the CTA that have not exited.
@@ -45,6 +45,42 @@ pub(crate) struct Resident {
     /// Warps that still hold their slot.
     pub unfinished: u16,
     barriers: [BlockBarrier; BARRIERS],
+}
+
+sim_core::saved!(Resident {
+    state: handle, stream, slots, registers, shared_bytes, live, unfinished, barriers;
+    rebuilt: kernel;
+});
+
+/// CTAs come and go: those that were there are made again before their state is loaded.
+pub(super) mod residents {
+    use super::*;
+    use sim_core::{LoadError, Reader, Saved, Writer};
+
+    pub fn save(ctas: &[Option<Resident>], out: &mut Writer) {
+        out.put(&ctas.iter().map(Option::is_some).collect::<Vec<bool>>());
+        ctas.iter().flatten().for_each(|resident| resident.save(out));
+    }
+
+    pub fn load(ctas: &mut [Option<Resident>], from: &mut Reader<'_>) -> Result<(), LoadError> {
+        let resides: Vec<bool> = from.get()?;
+        if resides.len() != ctas.len() {
+            return Err(LoadError::Count { what: "CTA slots", found: resides.len(), expected: ctas.len() });
+        }
+        for (place, resides) in ctas.iter_mut().zip(resides) {
+            *place = match resides {
+                false => None,
+                true => {
+                    let resources = CtaResources { threads: 0, registers_per_thread: 0, shared_bytes: 0 };
+                    let (handle, kernel, stream) = (CtaHandle::default(), from.lent()?, CtaStream::default());
+                    let mut resident = Resident::new(Cta { handle, kernel, stream, resources }, Vec::new(), 0, 0);
+                    resident.load(from)?;
+                    Some(resident)
+                }
+            };
+        }
+        Ok(())
+    }
 }
 
 impl Resident {

@@ -4,7 +4,7 @@ use super::fact::SmFact;
 use protocol::MemRequest;
 
 /// A CTA as its sender names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CtaHandle(pub u32);
 
 /// What an SM needs of the world: where requests go and who hears of finished CTAs. Requests may be refused; everything

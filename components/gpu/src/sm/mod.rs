@@ -27,6 +27,7 @@ mod env;
 mod event;
 mod fact;
 mod hazard;
+mod kernel_handles;
 mod l1i;
 mod memory;
 mod occupancy;
@@ -157,6 +158,21 @@ pub struct Next {
     /// A memory request is refused by the outside: step again when it may be accepted.
     pub wants_to_send: bool,
 }
+
+// Looking for hazards is a test's, which starts anew where a run goes on.
+sim_core::saved!(Shared {
+    state: finished, fp64_free;
+    parts: wheel, l1i, memory;
+    by cta::residents: ctas;
+    rebuilt: spec, hazards;
+});
+// `events` and `complete` are empty between two steps.
+sim_core::saved!(Sm {
+    state: free_slots, free_registers, free_shared_bytes, start, ctas_done;
+    parts: subcores, shared;
+    by kernel_handles::one: carved_for;
+    rebuilt: spec, events, complete;
+});
 
 impl Sm {
     /// An SM without work from cycle `start` on. `spec` must be valid ([`SmSpec::validate`]).

@@ -4,7 +4,7 @@ use sim_core::reasons;
 
 /// What became of one cycle of one sub-core. When several warps wait for different things, the cycle is charged to the
 /// one nearest to issue: the order of the variants from [`Reason::BackPressure`] on is that order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Reason {
     /// An instruction issued.

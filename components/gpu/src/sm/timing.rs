@@ -6,7 +6,7 @@ use workloads::sass::control::{Control, NO_COUNTER};
 use workloads::sass::{Instruction, OpClass, Operand, Uses, UsesError};
 
 /// What Control does with an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Route {
     /// Through Allocate, and on into a pipe if it has one.
     Fixed,
@@ -17,7 +17,7 @@ pub enum Route {
 }
 
 /// What a counter protects, for the breakdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum WaitKind {
     Global,
     Shared,
@@ -32,7 +32,7 @@ pub enum WaitKind {
 }
 
 /// What issue does besides handing the instruction on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
     None,
     /// Barrier of the block: number, threads that must arrive (0 = all), whether the warp waits.
@@ -62,7 +62,7 @@ pub(crate) const TENSOR: u8 = 4;
 pub(crate) const VARIABLE_UNITS: usize = 5;
 
 /// One static instruction. All that issue, Control and Allocate look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OpTiming {
     pub class: OpClass,
     pub route: Route,

@@ -88,6 +88,13 @@ pub struct Grid {
     watchdog: u64,
 }
 
+// Between two CTAs: warps and shared memory are scratch that `begin_cta` clears.
+sim_core::saved!(Grid {
+    sized: tallies;
+    parts: global;
+    rebuilt: kernel, grid, block, program, banks, shared, warps, watchdog;
+});
+
 impl Grid {
     /// Lowers the kernel, sets the buffers aside and fills them.
     ///

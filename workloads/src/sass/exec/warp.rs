@@ -16,7 +16,7 @@ use crate::stream::{DynamicOp, NO_ACCESS};
 const SLICE: u64 = 1 << 16;
 
 /// How often an instruction was executed, and by how many lanes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tally {
     pub warps: u64,
     pub lanes: u64,

@@ -19,7 +19,7 @@ use super::{Mask, SubCore};
 use std::collections::VecDeque;
 
 /// A line of the stream buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct StreamLine {
     line: u64,
     present: bool,
@@ -35,6 +35,8 @@ pub(super) struct FrontEnd {
     demand: Vec<(u64, Mask)>,
     waiting: Mask,
 }
+
+sim_core::saved!(FrontEnd { state: tags, recent, stream, stream_next, demand, waiting });
 
 impl FrontEnd {
     pub fn new(spec: &spec::FrontEnd) -> Self {

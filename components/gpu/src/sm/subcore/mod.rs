@@ -33,7 +33,7 @@ pub(crate) use statements::slot;
 pub(crate) use warps::{Mask, Warps};
 
 /// An instruction in the Control or Allocate latch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Latched {
     op: OpTiming,
     position: u32,
@@ -44,7 +44,7 @@ struct Latched {
 }
 
 /// A pipe's input latch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct PipeState {
     /// Instructions between issue and the exit from Allocate.
     on_the_way: u8,
@@ -87,6 +87,14 @@ pub(crate) struct SubCore {
     pub issued: u64,
     said: statements::Said,
 }
+
+sim_core::saved!(UnitQueue { state: enters, next, free; rebuilt: entries });
+// Who watches from where a run goes on is told anew what the heads wait for.
+sim_core::saved!(SubCore {
+    state: control, allocate, read_ports, write_ports, pipes, credits, hold_until, unit_free, wake, issued;
+    parts: warps, front, rfc, units, constants, breakdown;
+    rebuilt: index, said;
+});
 
 impl SubCore {
     pub fn new(index: u8, spec: &SmSpec, start: u64) -> Self {

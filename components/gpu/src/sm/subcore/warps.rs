@@ -1,5 +1,6 @@
 //! Warp state of one sub-core: flat arrays by slot, and masks with one bit a warp for what can hold a warp back.
 
+use super::super::kernel_handles;
 use super::super::reason::Reason;
 use super::super::spec::MAX_WARPS;
 use super::super::timing::{KernelTiming, OpTiming, Route, WaitKind};
@@ -75,6 +76,15 @@ pub(crate) struct Warps {
     stall_ring: [Mask; 64],
     stall_slots: u64,
 }
+
+sim_core::saved!(Warps {
+    state: resident, draining, stall_over, decoded, counters_zero, blocked, constant_wait, block_reason, younger,
+        last_issued, position, head, cta, warp_in_cta, counters, counter_kind, non_zero, depbar, outstanding, stores,
+        generation, fetched, arrived, buffered, wants_fetch, head_is_memory, behind_branch, resume, arrivals, stall_slots;
+    sized: streams, stall_ring;
+    by kernel_handles: kernels;
+    rebuilt: buffer_places;
+});
 
 impl Warps {
     pub fn new(buffer_places: u8) -> Self {
