@@ -40,7 +40,23 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 15] = ["bf16_rmsnorm", "double_division", "histogram", "reduction", "saxpy", "sgemm", "smith_waterman", "softmax", "spill", "stencil2d", "transpose", "vectoradd", "virtual_calls", "warp_aggregate", "wide_atomics"];
+pub const REFERENCES: [&str; 15] = [
+    "bf16_rmsnorm",
+    "double_division",
+    "histogram",
+    "reduction",
+    "saxpy",
+    "sgemm",
+    "smith_waterman",
+    "softmax",
+    "spill",
+    "stencil2d",
+    "transpose",
+    "vectoradd",
+    "virtual_calls",
+    "warp_aggregate",
+    "wide_atomics",
+];
 
 /// Compares memory after the run with the reference that the launch names; `None` when it names none.
 ///
