@@ -8,7 +8,7 @@
 
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, Issued, NEVER, Sm, SmEnv};
+use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
 use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct SmComponent {
     draining: bool,
 }
 
-impl Fact for Issued {}
+impl Fact for SmFact {}
 
 /// The ports in one tick.
 struct Ports<'t, 'c> {
@@ -60,10 +60,10 @@ impl SmEnv for Ports<'_, '_> {
     }
 
     fn listening(&self) -> bool {
-        self.cx.is_probed()
+        self.cx.is_heard::<SmFact>()
     }
 
-    fn issued(&mut self, fact: Issued) {
+    fn state(&mut self, fact: SmFact) {
         self.cx.emit(fact);
     }
 }
@@ -101,12 +101,13 @@ impl Component for SmComponent {
                 SmCommand::Drain => self.draining = true,
             }
         }
-        while let Some(response) = cx.take(self.response) {
-            self.unanswered -= 1;
-            self.sm.respond(now, &response);
-        }
         let (unanswered, done, request) = (&mut self.unanswered, self.done, self.request);
-        let next = self.sm.step(now, &mut Ports { cx, index: self.index, done, request, unanswered });
+        let mut ports = Ports { cx, index: self.index, done, request, unanswered };
+        while let Some(response) = ports.cx.take(self.response) {
+            *ports.unanswered -= 1;
+            self.sm.respond(now, &response, &mut ports);
+        }
+        let next = self.sm.step(now, &mut ports);
         if self.draining && self.unanswered == 0 && self.sm.is_idle() {
             self.draining = false;
             cx.send(self.done, SmReply::Drained);

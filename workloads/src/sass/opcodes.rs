@@ -50,6 +50,12 @@ impl Shape {
     }
 }
 
+/// Sums of two read their second source where a fused multiply-add has its addend: their reuse flags say so (ptxas 13.0,
+/// sm_75 to sm_120), also where the register stands in the field of slot 1.
+pub(super) fn adds_in_slot_2(mnemonic: &str) -> bool {
+    ["FADD", "DADD", "HADD2", "DSETP"].contains(&mnemonic)
+}
+
 /// Bytes a lane that the modifiers of a memory instruction name; 4 without any.
 fn access_bytes(instruction: &Instruction) -> u8 {
     for modifier in &instruction.modifiers {
@@ -173,19 +179,23 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "MOV" if has("64") => Shape { first_slot: 1, ..Shape::new(Alu, 2).sources([2; 3]) },
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
-        "IADD" if has("64") => Shape::new(Alu, 2).sources([2; 3]),
-        // By halves: whether the first operand was taken.
-        "VIMNMX" => Shape::new(Alu, 1).predicates(2),
+        "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
+        "SEL" if has("64") => Shape::new(AluCompare, 2).sources([2; 3]),
+        "SEL" | "FSEL" | "FMNMX" | "IMNMX" => Shape::new(AluCompare, 1),
+        // Behind the destination, by halves: whether the first operand was taken.
+        "VIMNMX" => Shape::new(AluCompare, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
-        "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
-        | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
-        | "FSET" | "FSWZADD" | "UMOV2R" => Shape::new(Alu, 1),
+        "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "VIADDMNMX" | "VIMNMX3" | "IABS"
+        | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "UMOV2R" => {
+            Shape::new(Alu, 1)
+        }
         "LEPC" => Shape::new(Alu, 2),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
-        "ISETP" if has("U64") || has("S64") => Shape::new(Alu, 0).predicates(2).sources([2; 3]),
-        "ISETP" | "FSETP" | "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
+        "ISETP" if has("U64") || has("S64") => Shape::new(AluCompare, 0).predicates(2).sources([2; 3]),
+        "ISETP" | "FSETP" => Shape::new(AluCompare, 0).predicates(2),
+        "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
         "HSET2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
         "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
         "FADD" | "FMUL" | "FFMA" => Shape::new(Fp32, 1),
@@ -204,12 +214,15 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
         "HMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
         "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
-        "UIADD3" => Shape::new(Uniform, 1).predicates(2),
+        "UIADD3" if has("64") => Shape::new(Uniform, 2).predicates(2).sources([2; 3]),
+        "USEL" if has("64") => Shape::new(Uniform, 2).sources([2; 3]),
+        "UIADD3" | "UVIMNMX" => Shape::new(Uniform, 1).predicates(2),
+        "UFADD" | "UFMUL" | "UFFMA" | "UFMNMX" | "UFSEL" | "UI2F" | "UI2FP" => Shape::new(Uniform, 1),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
         "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => Shape::new(Uniform, 1),
         "UISETP" | "UFSETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
         "UP2UR" => Shape::new(Uniform, 1),
-        "UMOV" => Shape::new(UniformLoad, 1),
+        "UMOV" => Shape::new(UniformLoad, if has("64") { 2 } else { 1 }),
         "ULDC" => {
             let bytes = access_bytes(instruction);
             Shape { access_bytes: bytes, ..Shape::new(UniformLoad, registers_of(bytes)) }
@@ -217,7 +230,8 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "VOTE" | "VOTEU" => vote(instruction),
         // Protected by a counter up to sm_86, of fixed latency later.
         "R2UR" if instruction.control.write_counter != NO_COUNTER => Shape::new(SpecialRegister, 1).predicates(1),
-        "R2UR" => Shape::new(ToUniform, 1).predicates(1),
+        // CREDUX holds no counter, unlike REDUX; its result is kept 13 from its reader, like that of R2UR.
+        "R2UR" | "CREDUX" => Shape::new(ToUniform, 1).predicates(1),
         // Between the control unit and registers, protected by counters like special registers.
         "BMOV" => {
             let to_register = matches!(instruction.operands.first(), Some(super::Operand::Register(_)));
