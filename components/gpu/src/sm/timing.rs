@@ -255,6 +255,10 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
             return Err("dependence counter 6 does not exist".to_owned());
         }
     }
+    // The warp goes on when the fence or barrier is over; its operands are free by then.
+    if matches!(uses.class, OpClass::MemoryBarrier | OpClass::Barrier) {
+        (op.write_counter, op.read_counter) = (NO_COUNTER, NO_COUNTER);
+    }
     if op.route == Route::Fixed {
         if op.write_counter != NO_COUNTER || op.read_counter != NO_COUNTER {
             return Err("a fixed-latency instruction cannot hold a dependence counter in this model".to_owned());
