@@ -31,6 +31,8 @@ pub struct SmComponent {
     unanswered: u64,
     /// Asked to say when all is answered.
     draining: bool,
+    /// Has said that execution failed.
+    failed: bool,
 }
 
 impl Fact for Issued {}
@@ -42,6 +44,7 @@ struct Ports<'t, 'c> {
     done: Out<SmReply>,
     request: Out<MemRequest>,
     unanswered: &'t mut u64,
+    failed: &'t mut bool,
 }
 
 impl SmEnv for Ports<'_, '_> {
@@ -57,6 +60,16 @@ impl SmEnv for Ports<'_, '_> {
 
     fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
         self.cx.send(self.done, SmReply::Done { cta });
+    }
+
+    fn time_ns(&mut self) -> u64 {
+        self.cx.time().0 / 1_000_000
+    }
+
+    fn execution_failed(&mut self) {
+        if !std::mem::replace(self.failed, true) {
+            self.cx.send(self.done, SmReply::Failed);
+        }
     }
 
     fn listening(&self) -> bool {
@@ -90,6 +103,7 @@ impl Component for SmComponent {
             response: site.input("mem_resp", RESPONSE_CAPACITY),
             unanswered: 0,
             draining: false,
+            failed: false,
         })
     }
 
@@ -105,8 +119,9 @@ impl Component for SmComponent {
             self.unanswered -= 1;
             self.sm.respond(now, &response);
         }
-        let (unanswered, done, request) = (&mut self.unanswered, self.done, self.request);
-        let next = self.sm.step(now, &mut Ports { cx, index: self.index, done, request, unanswered });
+        let Self { sm, index, done, request, unanswered, failed, .. } = self;
+        let (index, done, request) = (*index, *done, *request);
+        let next = sm.step(now, &mut Ports { cx, index, done, request, unanswered, failed });
         if self.draining && self.unanswered == 0 && self.sm.is_idle() {
             self.draining = false;
             cx.send(self.done, SmReply::Drained);

@@ -1,14 +1,14 @@
-//! Blocks (CTAs) that reside on the SM: their streams, barriers and resources.
+//! Blocks (CTAs) that reside on the SM: their operations, barriers and resources.
 
 use super::Shared;
 use super::env::CtaHandle;
 use super::event::Event;
 use super::occupancy::CtaResources;
+use super::source::OpSource;
 use super::spec::SUBCORES;
 use super::subcore::Mask;
 use super::timing::KernelTiming;
 use std::sync::Arc;
-use workloads::stream::CtaStream;
 
 /// Named barriers of a CTA.
 const BARRIERS: usize = 16;
@@ -18,7 +18,7 @@ const BARRIERS: usize = 16;
 pub struct Cta {
     pub handle: CtaHandle,
     pub kernel: Arc<KernelTiming>,
-    pub stream: CtaStream,
+    pub source: OpSource,
     pub resources: CtaResources,
 }
 
@@ -35,7 +35,7 @@ struct BlockBarrier {
 pub(crate) struct Resident {
     pub handle: CtaHandle,
     pub kernel: Arc<KernelTiming>,
-    pub stream: CtaStream,
+    pub source: OpSource,
     /// Warp slots of the SM.
     pub slots: Vec<u8>,
     pub registers: u32,
@@ -53,7 +53,7 @@ impl Resident {
         Self {
             handle: cta.handle,
             kernel: cta.kernel,
-            stream: cta.stream,
+            source: cta.source,
             slots,
             registers,
             shared_bytes,

@@ -30,6 +30,14 @@ pub trait SmEnv {
     /// A CTA has finished and its resources are free.
     fn cta_done(&mut self, cta: CtaHandle);
 
+    /// The time of this cycle, for the clock that counts nanoseconds.
+    fn time_ns(&mut self) -> u64 {
+        0
+    }
+
+    /// An instruction that executes at issue failed: [`Functional::failure`](crate::Functional::failure).
+    fn execution_failed(&mut self) {}
+
     /// Whether [`SmEnv::issued`] and [`SmEnv::register_read`] want to be called. One predictable branch an instruction.
     fn listening(&self) -> bool {
         false

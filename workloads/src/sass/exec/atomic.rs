@@ -182,12 +182,13 @@ impl AtomicOp {
         }
     }
 
-    /// Updates the bytes, returns what they held.
-    fn update(&self, bytes: &mut [u8], frame: &Frame, lane: usize) -> u64 {
+    /// Updates the bytes, returns what they held. Counts a change in `changes`.
+    fn update(&self, bytes: &mut [u8], frame: &Frame, lane: usize, changes: &mut u64) -> u64 {
         let operand = |slot: Slot| if self.bytes == 8 { frame.wide(slot, lane) } else { frame.word(slot)[lane].into() };
         let old = bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
         let new = self.apply(old, self.operands.map(operand));
         bytes.copy_from_slice(&new.to_le_bytes()[..bytes.len()]);
+        *changes += u64::from(new != old);
         old
     }
 }
@@ -210,7 +211,7 @@ pub fn execute<const RECORD: bool>(
             let Some(bytes) = memories.shared.at_mut(addresses[lane], op.bytes.into()) else {
                 return Err(outside_shared(addresses[lane], lane, width, memories.shared));
             };
-            old[lane] = op.update(bytes, frame, lane);
+            old[lane] = op.update(bytes, frame, lane, memories.changes);
         }
         {
             let pattern = Pattern::of_narrow(op.bytes.into(), mask, &addresses);
@@ -234,7 +235,7 @@ pub fn execute<const RECORD: bool>(
                     neighbourhood,
                 }));
             };
-            old[lane] = op.update(bytes, frame, lane);
+            old[lane] = op.update(bytes, frame, lane, memories.changes);
         }
         {
             let pattern = Pattern::of_wide(op.bytes.into(), mask, &addresses);

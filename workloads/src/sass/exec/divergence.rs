@@ -16,14 +16,14 @@
 //! Both depend on nothing but the program and its data.
 
 /// Lanes at one program counter (index into the code).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
     pub at: u32,
     pub lanes: u32,
 }
 
 /// Lanes that BSSY told to come together again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Region {
     barrier: u8,
     /// Where they go on.
@@ -33,7 +33,7 @@ struct Region {
 }
 
 /// Lanes that wait at a WARPSYNC.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Gathering {
     next: u32,
     wanted: u32,
@@ -41,7 +41,7 @@ struct Gathering {
 }
 
 /// A path that waits at a barrier of its block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parked {
     pub barrier: u8,
     /// Threads the barrier waits for; 0 = all of the block.
@@ -50,7 +50,7 @@ pub struct Parked {
 }
 
 /// Control state of one warp.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Divergence {
     /// Next to run: the last.
     ready: Vec<Path>,
@@ -74,6 +74,11 @@ impl Divergence {
 
     pub fn next(&mut self) -> Option<Path> {
         self.ready.pop()
+    }
+
+    /// What [`Divergence::next`] would give.
+    pub fn peek(&self) -> Option<Path> {
+        self.ready.last().copied()
     }
 
     pub fn is_alone(&self) -> bool {

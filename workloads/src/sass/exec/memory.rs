@@ -241,12 +241,24 @@ fn constant(cx: &mut Lowering<'_>, uniform: bool) -> Lowered<MemoryOp> {
     Ok(MemoryOp::Constant { to, from, words, offset })
 }
 
+impl MemoryOp {
+    /// Whether others can see it or change what it finds: global and shared memory.
+    pub fn is_shared_with_others(&self) -> bool {
+        match self {
+            Self::Load { space, .. } | Self::Store { space, .. } => matches!(space, Space::Global | Space::Shared),
+            Self::Constant { .. } | Self::IndexedConstant { .. } => false,
+        }
+    }
+}
+
 /// The memories of a running CTA.
 pub struct Memories<'a, const RECORD: bool> {
     pub global: &'a mut GlobalMemory,
     pub shared: &'a mut SharedMemory,
     pub banks: &'a ConstantBanks,
     pub recorder: &'a mut Recorder<RECORD>,
+    /// Counts what changed global or shared memory, or may have.
+    pub changes: &'a mut u64,
 }
 
 /// Executes; returns the index of the recorded access.
@@ -275,6 +287,7 @@ pub fn execute<const RECORD: bool>(
             let addresses = address.wide(frame);
             let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
             store_global(frame, from, width, mask, &addresses, pattern, memories.global)?;
+            *memories.changes += u64::from(mask != 0);
             Ok(memories.recorder.lines(Space::Global, AccessKind::Store, width.bytes.into(), mask, &addresses, pattern))
         }
         MemoryOp::Load { space: Space::Shared, to, width, address } => {
@@ -291,6 +304,7 @@ pub fn execute<const RECORD: bool>(
             let addresses = address.narrow(frame);
             let pattern = Pattern::of_narrow(width.bytes.into(), mask, &addresses);
             store_shared(frame, from, width, mask, &addresses, memories.shared)?;
+            *memories.changes += u64::from(mask != 0);
             Ok(memories.recorder.banks(position, AccessKind::Store, width.bytes.into(), mask, &addresses, pattern))
         }
         MemoryOp::Constant { to, from, words, offset } => {
