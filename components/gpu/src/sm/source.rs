@@ -3,15 +3,15 @@
 //! ```text
 //!  recorded   every operation of the warp is there when the CTA starts
 //!
-//!  live       executed (known)          │ next: index only │ guessed: what follows in the listing
+//!  live       executed (known)          │ next: index only │ foreseen: places only
 //!             registers and branches run ahead, the rest ──┘ executes when it issues
 //! ```
 //!
 //! Both fill the same lists of [`DynamicOp`], one a warp, that fetch and issue read. A live list grows while they read it,
-//! and what it holds behind the next operation that depends on time is a guess: a front end fetches straight on behind a
-//! branch of which it does not know better. Recorded and live, an instruction is fetched in the same cycle as long as its
-//! branches are known when they are fetched; otherwise the wrong path takes at most the other places of the warp's
-//! instruction buffer, until the branch issues.
+//! and what it holds behind the next operation that depends on time is foreseen: behind a branch that asks for a result not
+//! computed yet, a front end fetches straight on. Recorded and live, an instruction is therefore fetched in the same cycle
+//! unless it follows such a branch, and that one jumps; then the wrong path has taken at most the other places of the
+//! warp's instruction buffer, and the cycles of fetching them from other warps.
 
 use crate::functional::Functional;
 use workloads::sass::exec::Clocks;
@@ -119,12 +119,24 @@ impl LiveOps {
             }
             *known += 1;
         }
-        while list.len() < want + 2
-            && let Some(last) = list.last()
-            && list.len() > *known
-            && let Some(index) = grid.follower(last.index)
-        {
-            list.push(guess(index));
+        // What is there of the rest was foreseen with less knowledge.
+        let mut place = *known + 1;
+        let count = (want + 2).saturating_sub(place);
+        self.cta.foresee(&grid, warp, count, |index| {
+            match list.get(place) {
+                Some(op) if op.index == index => {}
+                Some(_) => {
+                    wrong.get_or_insert(place);
+                    list.truncate(place);
+                    list.push(guess(index));
+                }
+                None => list.push(guess(index)),
+            }
+            place += 1;
+        });
+        if list.len() > place {
+            wrong.get_or_insert(place);
+            list.truncate(place);
         }
         Ok(wrong)
     }

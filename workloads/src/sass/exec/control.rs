@@ -42,6 +42,18 @@ pub enum ControlOp {
     Trap,
 }
 
+impl ControlOp {
+    /// Its predicate beside the guard, and the register it reads.
+    pub fn reads(&self) -> (PredicateSource, Option<Slot>) {
+        match *self {
+            Self::Branch { also, .. } => (also, None),
+            Self::Indirect { base, .. } => (PredicateSource::TRUE, Some(base)),
+            Self::Gather { lanes } => (PredicateSource::TRUE, Some(lanes)),
+            _ => (PredicateSource::TRUE, None),
+        }
+    }
+}
+
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
         "NOP" | "MEMBAR" | "ERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" => {

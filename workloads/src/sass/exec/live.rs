@@ -18,9 +18,12 @@
 //!
 //! Everything here is plain data. Start reading at [`LiveCta::step`]; the canonical tests are `tests/live.rs`.
 
-use super::control::ControlOp;
+use super::super::instruction::Instruction;
+use super::super::uses::Uses;
+use super::control::{self, ControlOp, Flow};
+use super::divergence::{Divergence, Path};
 use super::fault::{Cause, ExecError, Fault};
-use super::frame::PredicateSource;
+use super::frame::{PredicateSource, UNIFORM_PREDICATES};
 use super::memory::Memories;
 use super::op::Op;
 use super::special::Clocks;
@@ -101,9 +104,9 @@ impl Grid {
         self.live.leaving -= 1;
     }
 
-    /// What follows an instruction that has not executed, as far as it does not depend on values: the next one, or `None`
-    /// behind a jump or exit without condition and at the end of the code.
-    pub fn follower(&self, index: u32) -> Option<u32> {
+    /// What follows an instruction of which no values are known: the next one, or `None` behind a jump or exit without
+    /// condition and at the end of the code.
+    fn follower(&self, index: u32) -> Option<u32> {
         let micro = self.program.code.get(index as usize)?;
         let always = micro.guard == PredicateSource::TRUE;
         let leaves = match &micro.op {
@@ -114,6 +117,23 @@ impl Grid {
         let next = index + 1;
         ((next as usize) < self.program.code.len() && !(always && leaves)).then_some(next)
     }
+}
+
+/// Bit i: the instruction writes predicate i of a frame. All, where that is not known.
+pub(super) fn predicates_written(instruction: &Instruction) -> u32 {
+    Uses::of(instruction).map_or(u32::MAX, |uses| {
+        u32::from(uses.predicates_written) | u32::from(uses.uniform_predicates_written) << UNIFORM_PREDICATES
+    })
+}
+
+/// Who goes on when all paths wait, if they do so at one barrier.
+fn behind_barrier(paths: &mut Divergence) -> Option<Path> {
+    let barrier = paths.parked.first()?.barrier;
+    if paths.parked.iter().any(|parked| parked.barrier != barrier) {
+        return None;
+    }
+    paths.unpark(barrier);
+    paths.next()
 }
 
 fn depends_on_time(op: &Op) -> bool {
@@ -154,6 +174,60 @@ impl LiveCta {
         match divergence.parked.iter().map(|parked| parked.path.at).min() {
             Some(index) => Upcoming::Waits { index },
             None => Upcoming::Over,
+        }
+    }
+
+    /// Says what will execute behind the next instruction, which depends on time, up to `count` instructions: exact until
+    /// a branch asks for a predicate that one of them writes, straight on behind that.
+    pub fn foresee(&self, grid: &Grid, warp: usize, count: usize, mut say: impl FnMut(u32)) {
+        let own = &self.state.warps[warp];
+        let mut written = 0;
+        let mut paths: Option<Divergence> = None;
+        let mut is_known = true;
+        let first = own.divergence.peek().or_else(|| behind_barrier(paths.insert(own.divergence.clone())));
+        let Some(mut path) = first else { return };
+        for _ in 0..count {
+            let Some(micro) = grid.program.code.get(path.at as usize) else { return };
+            if let Op::Control(op) = &micro.op
+                && is_known
+            {
+                let (also, register) = op.reads();
+                let asked = 1u32 << micro.guard.slot | 1 << also.slot;
+                is_known = asked & written == 0 && register.is_none_or(|slot| slot >= grid.program.first_constant);
+            }
+            path = match &micro.op {
+                Op::Control(op) if is_known => {
+                    let paths = paths.get_or_insert_with(|| {
+                        let mut paths = own.divergence.clone();
+                        paths.next();
+                        paths
+                    });
+                    let lanes = path.lanes & own.frame.predicate(micro.guard);
+                    let length = grid.program.code.len() as u32;
+                    let flow = control::execute(op, &own.frame, paths, path.at, path.lanes, lanes, length);
+                    let next = match flow {
+                        Ok(Flow::Next) => Some(Path { at: path.at + 1, ..path }),
+                        Ok(Flow::Go(next)) => Some(next),
+                        Ok(Flow::Back(next)) => {
+                            paths.step_back(next);
+                            paths.next()
+                        }
+                        Ok(Flow::Stop) => match paths.next() {
+                            Some(next) => Some(next),
+                            None => behind_barrier(paths),
+                        },
+                        Err(_) => None,
+                    };
+                    let Some(next) = next else { return };
+                    next
+                }
+                _ => {
+                    written |= grid.predicates_written[path.at as usize];
+                    let Some(at) = grid.follower(path.at) else { return };
+                    Path { at, ..path }
+                }
+            };
+            say(path.at);
         }
     }
 

@@ -103,6 +103,8 @@ pub struct Grid {
     values: Values,
     live: Circling,
     recorder: Recorder<true>,
+    /// Of each instruction: bit i = it writes predicate i of a frame. Only for execution at issue.
+    predicates_written: Vec<u32>,
     /// Buffer for what a step executes.
     stepped: Vec<DynamicOp>,
 }
@@ -182,6 +184,10 @@ impl Grid {
             values,
             live: Circling::default(),
             recorder: Recorder::default(),
+            predicates_written: match values {
+                Values::Ahead => Vec::new(),
+                Values::AtIssue => kernel.instructions.iter().map(live::predicates_written).collect(),
+            },
             stepped: Vec::new(),
         })
     }
