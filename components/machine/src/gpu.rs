@@ -136,6 +136,11 @@ impl GpuSimulation {
         &mut self.machine
     }
 
+    /// The functional state, for looking at memory after the run.
+    pub fn store(&self) -> Arc<LaunchStore> {
+        self.store.clone()
+    }
+
     /// Runs the launch to its end.
     ///
     /// # Errors

@@ -160,11 +160,11 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
         "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
         "EXIT" => Shape::new(Exit, 0),
-        "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
+        "MOV" | "IABS" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
-        | "VIMNMX" | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
+        | "VIMNMX" | "VIADDMNMX" | "VIMNMX3" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
         | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
@@ -218,7 +218,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "LDGSTS" => memory(instruction, CopyGlobalToShared, false, 3),
         "LDGDEPBAR" => Shape::new(CopyBarrier, 0),
         "BAR" | "B2R" => Shape::new(Barrier, 0),
-        "MEMBAR" | "ERRBAR" | "CCTL" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
+        "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "CCTL" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
         "DEPBAR" => Shape::new(CounterBarrier, 0),
         other => return Err(format!("opcode {other} is not known")),
     };

@@ -56,7 +56,7 @@ impl ControlOp {
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
-        "NOP" | "MEMBAR" | "ERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" => {
+        "NOP" | "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" => {
             no_effect(cx, mnemonic)?;
             return Ok(Some(Op::Nothing));
         }
