@@ -50,6 +50,7 @@ pub enum Command {
                             orrery run rtx-a6000 softmax                another machine, another kernel\n  \
                             orrery run h100-pcie sgemm --set part.sm.count=66\n  \
                             orrery run my-gpu.toml my-launch.toml --json\n  \
+                            orrery run h100-pcie grid-barrier --coupled  blocks that wait for each other\n  \
                             orrery run hbm3 \"rand_rw21 requests=50000 outstanding=16\"\n  \
                             orrery run stacks/h200 requests.trace --set policy.page=closed --plots")]
     Run(RunArgs),
@@ -81,6 +82,9 @@ pub struct RunArgs {
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
+    /// Compute values when instructions issue: for kernels that read a clock or wait for other blocks. One shard, slower
+    #[arg(long)]
+    pub coupled: bool,
     /// Write a timeline that opens in Perfetto, of the cycles FROM..TO [default: 0..20000]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,

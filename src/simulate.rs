@@ -7,7 +7,7 @@ use gpu::sm::Issued;
 use machine::gpu::{GpuError, GpuResult, GpuShape, GpuSimulation};
 use serde_json::Value;
 use sim_core::{MachineFile, Plan, Progress as Reached, RunError, StatsNode};
-use workloads::sass::exec::ExecError;
+use workloads::sass::exec::{Cause, ExecError, Values};
 use workloads::sass::{Kernel, Launch};
 
 use crate::catalog;
@@ -25,6 +25,8 @@ pub struct Request {
     pub sets: Vec<String>,
     pub threads: usize,
     pub shards: usize,
+    /// When values are computed.
+    pub values: Values,
     /// Cycles of the timeline, if one is wanted.
     pub timeline: Option<std::ops::Range<u64>>,
 }
@@ -44,7 +46,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let shape = GpuShape::of(&file)?;
     let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
-    let mut simulation = GpuSimulation::new(&file, &kernel, &launch, plan).map_err(failure)?;
+    let mut simulation = GpuSimulation::with_values(&file, &kernel, &launch, plan, request.values).map_err(failure)?;
     let recorder = request.timeline.clone().map(|window| {
         let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
         let recorder = Arc::new(Mutex::new(IssueTimeline::new(&title, window, &kernel)));
@@ -100,7 +102,7 @@ fn summary(
         machine_description: catalog::text_of(file, "description").to_string(),
         workload: request.workload.clone(),
         workload_description: launch.description.clone(),
-        config_hash: config_hash(file, kernel, launch),
+        config_hash: config_hash(file, kernel, launch, request.values),
         seed: file.seed,
         simulated: Simulated { cycles: run.cycles, time_ns: run.time.as_ns(), clock_ghz },
         wall,
@@ -108,7 +110,7 @@ fn summary(
         expected_error: None,
         breakdown: breakdown(&run.stats),
         roofline: roofline(file, &run),
-        highlights: highlights(launch, &run),
+        highlights: highlights(launch, &run, request.values),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }
@@ -142,7 +144,7 @@ fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
     })
 }
 
-fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
+fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight> {
     let mut highlights = Vec::new();
     let mut add = |name: &str, value: String| highlights.push(Highlight { name: name.to_string(), value });
     let sms = run.shape.sms as f64;
@@ -152,6 +154,9 @@ fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
         format!("{} of {} threads on {} SMs", thousands(launch.blocks()), launch.threads_per_block(), run.shape.sms),
     );
     add("warp instructions", thousands(instructions));
+    if values == Values::AtIssue {
+        add("values", "computed at issue".to_string());
+    }
     let ipc = instructions as f64 / run.cycles.max(1) as f64;
     add("IPC", format!("{} in all, {} an SM of at most 4", significant(ipc), significant(ipc / sms)));
     let sectors = |name: &str| run.stats.value(&format!("sm.l1_{name}")).unwrap_or(0);
@@ -175,7 +180,7 @@ fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
 }
 
 /// Over the resolved machine (the seed is part of it) and the workload's content, wherever its files lie (D11).
-fn config_hash(file: &MachineFile, kernel: &Kernel, launch: &Launch) -> String {
+fn config_hash(file: &MachineFile, kernel: &Kernel, launch: &Launch, values: Values) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -189,6 +194,9 @@ fn config_hash(file: &MachineFile, kernel: &Kernel, launch: &Launch) -> String {
     add(&format!("{:?}", (&kernel.name, &kernel.arch, &kernel.metadata)));
     for instruction in &kernel.instructions {
         add(&format!("{:?}", (&instruction.text, instruction.control, instruction.encoding)));
+    }
+    if values == Values::AtIssue {
+        add("values at issue");
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -204,12 +212,13 @@ pub fn failure(error: GpuError) -> Failure {
     }
 }
 
-/// A warp did what the hardware would refuse: the workload's fault, shown at its instruction.
+/// A warp did what the hardware would refuse: the workload's fault, shown at its instruction. A launch that never ends is
+/// none of the input's syntax: the run ends without a result.
 fn execution(error: &ExecError) -> Failure {
     let place = format!("block {:?}, warp {}", error.cta, error.warp);
-    Complaint::new(format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause))
-        .at_line(&error.file, error.line)
-        .into()
+    let message = format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause);
+    let complaint = Complaint::new(message).at_line(&error.file, error.line);
+    if matches!(*error.cause, Cause::Stuck(_)) { Failure::Run(complaint) } else { complaint.into() }
 }
 
 #[cfg(test)]
@@ -220,7 +229,7 @@ mod tests {
         let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
         let file = catalog::machine("h100-pcie", &sets).unwrap();
         let launch = catalog::launch(workload).unwrap();
-        config_hash(&file, &catalog::kernel(&launch, "sm_90").unwrap(), &launch)
+        config_hash(&file, &catalog::kernel(&launch, "sm_90").unwrap(), &launch, Values::Ahead)
     }
 
     #[test]

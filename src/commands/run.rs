@@ -8,6 +8,7 @@ use crate::output::{Folder, Progress, print, print_json};
 use crate::report;
 use crate::result::RunResult;
 use crate::simulate::{Request, simulate};
+use workloads::sass::exec::Values;
 
 /// What is run when nothing is named.
 const MACHINE: &str = "h100-pcie";
@@ -18,6 +19,9 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     if let Some(machine) = args.machine.as_deref().filter(|machine| memory::is_memory(machine)) {
         return run_memory::run(machine, args, common);
     }
+    if args.coupled && common.shards > 1 && !common.quiet {
+        eprintln!("note: --coupled runs on one shard whatever --shards says; results do not depend on it");
+    }
     if args.commands {
         return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
     }
@@ -27,6 +31,7 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         sets: args.sets.clone(),
         threads: common.threads,
         shards: common.shards,
+        values: if args.coupled { Values::AtIssue } else { Values::Ahead },
         timeline: args.timeline.clone(),
     };
     let progress = Progress::of_run(common.quiet);
@@ -62,7 +67,9 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
 /// What it cost, and what to try next.
 fn hints(request: &Request, result: &RunResult) -> String {
     let wall = &result.wall;
-    let (machine, workload) = (&request.machine, &request.workload);
+    let machine = &request.machine;
+    let coupled = if request.values == Values::AtIssue { " --coupled" } else { "" };
+    let workload = format!("{}{coupled}", request.workload);
     let other = if machine == "rtx-a6000" { "h100-sxm" } else { "rtx-a6000" };
     let next = [
         (format!("orrery run {other} {workload}"), "the same on another GPU"),

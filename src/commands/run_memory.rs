@@ -15,6 +15,10 @@ pub fn run(machine: &str, args: &RunArgs, common: &Common) -> Result<(), Failure
         let help = "--commands writes every command of the channel";
         return Err(Complaint::new("--timeline is for kernels on a GPU").help(help).into());
     }
+    if args.coupled {
+        let help = "without it: orrery run hbm3 rand_rw21";
+        return Err(Complaint::new("--coupled is for kernels on a GPU").help(help).into());
+    }
     let workload = args.workload.as_deref().unwrap_or(STREAM);
     let run = simulate(machine, workload, &args.sets, args.commands)?;
     let result = &run.result;

@@ -34,7 +34,7 @@ extern "C" __global__ void pointer_chase(int n, int stride, unsigned *chain, int
         start = clock64();
 #pragma unroll
         for (int step = 0; step < STEPS; ++step)
-            asm volatile("{ .reg .u32 a; mad.lo.u32 a, %0, 4, %1; ld.shared.u32 %0, [a]; }" : "+r"(at) : "r"(base));
+            asm volatile("{ .reg .u32 a; mad.lo.u32 a, %0, 4, %1; ld.volatile.shared.u32 %0, [a]; }" : "+r"(at) : "r"(base));
         end = clock64();
         cycles[0] = end - start;
         last[0] = at;
