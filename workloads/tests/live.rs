@@ -40,7 +40,8 @@ fn run(grid: &mut Grid, cta: &mut LiveCta, seed: u64) -> Result<u64, ExecError> 
 
 #[test]
 fn shipped_kernels_give_right_results_in_any_order_of_their_warps() {
-    for (name, arch, seed) in [("softmax", "sm_90", 1), ("reduction", "sm_80", 2), ("histogram", "sm_86", 3), ("sgemm-naive", "sm_90", 4)]
+    for (name, arch, seed) in
+        [("softmax", "sm_90", 1), ("reduction", "sm_80", 2), ("histogram", "sm_86", 3), ("sgemm-naive", "sm_90", 4)]
     {
         let launch = catalog::launch(name).unwrap();
         let kernel = catalog::kernel(&launch.kernel, arch).unwrap();
@@ -80,10 +81,18 @@ fn result(grid: &Grid) -> u64 {
 #[test]
 fn clocks_show_the_moment_at_which_they_are_read() {
     // One warp, an instruction a tick: the distance of two reads is the number of instructions between them.
-    let mut apart = grid(&["CS2R.32 R24, SR_CLOCKLO", "NOP", "NOP", "S2R R25, SR_CLOCKLO", "IADD3 R20, R25, -R24, RZ", "MOV R21, RZ"]);
+    let mut apart = grid(&[
+        "CS2R.32 R24, SR_CLOCKLO",
+        "NOP",
+        "NOP",
+        "S2R R25, SR_CLOCKLO",
+        "IADD3 R20, R25, -R24, RZ",
+        "MOV R21, RZ",
+    ]);
     outcome(&mut apart).unwrap();
     assert_eq!(result(&apart), 3);
-    let mut timer = grid(&["CS2R R24, SR_GLOBALTIMERLO", "CS2R R26, SR_CLOCKLO", "IADD3 R20, R24, -R26, RZ", "MOV R21, R27"]);
+    let mut timer =
+        grid(&["CS2R R24, SR_GLOBALTIMERLO", "CS2R R26, SR_CLOCKLO", "IADD3 R20, R24, -R26, RZ", "MOV R21, R27"]);
     outcome(&mut timer).unwrap();
     assert_eq!(result(&timer), 1_000_000 - 1);
 }

@@ -52,9 +52,17 @@ fn kernels_that_need_it_compute_what_they_should() {
         let file = machine_file(machine, &[]);
         for workload in catalog::AT_ISSUE {
             let result = run(&file, &catalog::launch(workload).unwrap(), Values::AtIssue);
-            assert!(result.check.as_ref().is_some_and(|check| check.passed()), "{machine} {workload}: {:?}", result.check);
+            assert!(
+                result.check.as_ref().is_some_and(|check| check.passed()),
+                "{machine} {workload}: {:?}",
+                result.check
+            );
             let breakdown = result.stats.breakdown_at("sm.subcore_cycles").unwrap();
-            assert_eq!(breakdown.total, 4 * GpuShape::of(&file).unwrap().sms as u64 * result.cycles, "{machine} {workload}");
+            assert_eq!(
+                breakdown.total,
+                4 * GpuShape::of(&file).unwrap().sms as u64 * result.cycles,
+                "{machine} {workload}"
+            );
         }
     }
 }
@@ -187,9 +195,15 @@ fn clocks_show_what_was_published() {
         for (index, machine) in MACHINES.iter().enumerate() {
             let got = clocks(machine, case.workload, &[])[case.element] / case.steps;
             let error = 100.0 * (got / case.cycles[index] - 1.0);
-            println!("{machine} {} [{}]: {got:.2}, published {} ({error:+.1} %)", case.workload, case.element, case.cycles[index]);
+            println!(
+                "{machine} {} [{}]: {got:.2}, published {} ({error:+.1} %)",
+                case.workload, case.element, case.cycles[index]
+            );
             if error.abs() > case.tolerance_percent[index] {
-                wrong += &format!("{machine} {} [{}]: {got:.2}, published {}\n", case.workload, case.element, case.cycles[index]);
+                wrong += &format!(
+                    "{machine} {} [{}]: {got:.2}, published {}\n",
+                    case.workload, case.element, case.cycles[index]
+                );
             }
         }
     }

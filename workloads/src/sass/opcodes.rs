@@ -164,8 +164,8 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
-        | "VIMNMX" | "VIADDMNMX" | "VIMNMX3" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
-        | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
+        | "VIMNMX" | "VIADDMNMX" | "VIMNMX3" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET"
+        | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),

@@ -39,7 +39,7 @@ pub enum Cause {
     Watchdog { executed: u64 },
     #[error(
         "the block goes round in circles: its warps come back to the same registers, and none of them changes memory. \
-         What they wait for is done by another block: such a kernel needs values at issue: run it with --coupled"
+         If it is for another block to end this, the kernel needs values at issue: run it with --coupled"
     )]
     Spin,
     #[error("the launch never ends: {0}")]

@@ -333,8 +333,8 @@ impl LiveCta {
         }
         if grid.live.is_stuck(changes) {
             let text = format!(
-                "each of the {} warps that run comes back to the same registers, and none of them changes memory; no other \
-                 block can start before one of these ends. A block that waits for another needs both resident at a time",
+                "the warps that run ({}) come back to the same registers again and again, and none of them changes memory; no \
+                 other block can start before one of these ends. A block that waits for another needs both resident at a time",
                 grid.live.running
             );
             return Err((warp, Box::new(Cause::Stuck(text))));

@@ -316,7 +316,9 @@ impl Grid {
             }
             // Whoever runs has used up its slice. If nobody gets anywhere now, nobody ever will.
             let mut circling = true;
-            for (warp, recurrence) in warps.iter().zip(&mut recurrences).zip(&waiting).filter_map(|(of, waits)| (!waits).then_some(of)) {
+            for (warp, recurrence) in
+                warps.iter().zip(&mut recurrences).zip(&waiting).filter_map(|(of, waits)| (!waits).then_some(of))
+            {
                 recurrence.look(warp.state_hash(), *memories.changes);
                 circling &= recurrence.circles(*memories.changes);
             }

@@ -14,7 +14,10 @@ pub enum Register {
     Zero,
     /// A clock; `high`: its upper half. Its value comes from timing: zero where a CTA executes ahead of time, which is
     /// done only with kernels that do not use it.
-    Clock { nanoseconds: bool, high: bool },
+    Clock {
+        nanoseconds: bool,
+        high: bool,
+    },
     LanesBelow,
     LanesUpTo,
     LanesAbove,

@@ -62,13 +62,7 @@ impl SubCore {
     }
 
     /// The warp's head issues; whether it executed.
-    pub(super) fn execute_live<E: SmEnv>(
-        &mut self,
-        now: u64,
-        warp: usize,
-        shared: &mut Shared,
-        env: &mut E,
-    ) -> bool {
+    pub(super) fn execute_live<E: SmEnv>(&mut self, now: u64, warp: usize, shared: &mut Shared, env: &mut E) -> bool {
         let cta = self.warps.cta[warp];
         let number = usize::from(self.warps.warp_in_cta[warp]);
         let position = self.warps.position[warp] as usize;

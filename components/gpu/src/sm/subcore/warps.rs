@@ -252,7 +252,8 @@ impl Warps {
         let (bit, list, fetched) = (1 << warp, &self.streams[warp], self.fetched[warp] as usize);
         let next = list.get(fetched);
         // As for recorded warps: behind a taken branch fetch goes on when the branch has issued.
-        if fetched > self.position[warp] as usize && next.is_some_and(|next| next.index != list[fetched - 1].index + 1) {
+        if fetched > self.position[warp] as usize && next.is_some_and(|next| next.index != list[fetched - 1].index + 1)
+        {
             self.behind_branch |= bit;
         }
         if next.is_some() && self.buffered[warp] < self.buffer_places {
