@@ -162,14 +162,18 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "EXIT" => Shape::new(Exit, 0),
         "MOV" | "IABS" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
+        "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
+        "SEL" | "FSEL" | "FMNMX" | "IMNMX" => Shape::new(AluCompare, 1),
+        // sm_100 prints two predicates behind the destination.
+        "VIMNMX" => Shape::new(AluCompare, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
-        "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
-        | "VIMNMX" | "VIADDMNMX" | "VIMNMX3" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET"
-        | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
+        "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "VIADDMNMX" | "VIMNMX3" | "F2FP"
+        | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
-        "ISETP" | "FSETP" | "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
+        "ISETP" | "FSETP" => Shape::new(AluCompare, 0).predicates(2),
+        "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
         "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
         "FADD" | "FMUL" | "FFMA" => Shape::new(Fp32, 1),
         "IMAD" if wide_product => Shape::new(ImadWide, 2).predicates(1).sources([1, 1, 2]),
@@ -190,7 +194,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "UIADD3" => Shape::new(Uniform, 1).predicates(2),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
         "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => Shape::new(Uniform, 1),
-        "UISETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
+        "UISETP" | "UFSETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
         "UP2UR" => Shape::new(Uniform, 1),
         "UMOV" => Shape::new(UniformLoad, 1),
         "ULDC" => {
@@ -203,7 +207,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
         "SHFL" => Shape::new(Shuffle, 1).predicates(1),
-        "LDC" => memory(instruction, LoadConstant, true, 3),
+        "LDC" | "LDCU" => memory(instruction, LoadConstant, true, 3),
         "LDG" | "LD" => memory(instruction, LoadGlobal, true, 3).predicates(1),
         "STG" | "ST" => memory(instruction, StoreGlobal, false, 1),
         "LDS" => memory(instruction, LoadShared, true, 3),

@@ -50,8 +50,12 @@ pub enum OpClass {
     /// BRA, CALL, RET, BRX, JMP.
     Branch,
     Exit,
-    /// Integer, logic, shift, compare, move, select, minimum; CS2R.
+    /// Integer, logic, shift, move; CS2R.
     Alu,
+    /// Compare, select, minimum: on sm_120 apart from the other ALU operations.
+    AluCompare,
+    /// Additions of pairs (IADD.64).
+    AluWide,
     /// FADD, FMUL, FFMA.
     Fp32,
     /// IMAD with a 32-bit result, IDP, VIADD.
@@ -81,7 +85,7 @@ pub enum OpClass {
     /// R2UR.
     ToUniform,
     Shuffle,
-    /// LDC.
+    /// LDC, LDCU.
     LoadConstant,
     LoadGlobal,
     StoreGlobal,
@@ -255,7 +259,11 @@ impl Reader {
             self.source(operand)?;
         }
         if self.shape.reads_all_predicates {
-            self.uses.predicates_read = 0x7f;
+            // P2R R0, PR, RZ, 0x8: those of the mask.
+            self.uses.predicates_read = match instruction.operands.last() {
+                Some(Operand::Integer(mask @ 1..=0x7f)) => *mask as u8,
+                _ => 0x7f,
+            };
         }
         Ok(self.uses)
     }
@@ -369,7 +377,9 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                let count = if base.has_suffix("64") { 2 } else { 1 };
+                // Of a 64-bit address, sm_75 does not say that its base is a pair.
+                let pair = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                let count = if pair { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
             None => self.uses.uniform_address = true,
