@@ -160,6 +160,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
         "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
         "EXIT" => Shape::new(Exit, 0),
+        "MOV" if has("64") => Shape { first_slot: 1, ..Shape::new(AluWide, 2).sources([2; 3]) },
         "MOV" | "IABS" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
@@ -193,7 +194,9 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
         "UIADD3" => Shape::new(Uniform, 1).predicates(2),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
-        "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => Shape::new(Uniform, 1),
+        "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" | "UI2FP" => {
+            Shape::new(Uniform, 1)
+        }
         "UISETP" | "UFSETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
         "UP2UR" => Shape::new(Uniform, 1),
         "UMOV" => Shape::new(UniformLoad, 1),
@@ -203,6 +206,8 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         }
         "VOTE" | "VOTEU" => vote(instruction),
         "R2UR" => Shape::new(ToUniform, 1),
+        // From sm_100 on, without a counter.
+        "CS2UR" => Shape::new(Uniform, if has("32") { 1 } else { 2 }),
         "S2R" | "S2UR" => Shape::new(SpecialRegister, if has("64") { 2 } else { 1 }),
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),

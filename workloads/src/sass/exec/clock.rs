@@ -35,7 +35,11 @@ pub fn refuse_dependence(kernel: &Kernel) -> Result<(), SassError> {
 fn clock_target(instruction: &Instruction) -> Option<(RegisterFile, u8, u8)> {
     let [Operand::Register(target), Operand::Name(name)] = &instruction.operands[..] else { return None };
     let reads_clock = CLOCKS.contains(&name.as_str()) && !target.is_zero();
-    let count = if instruction.mnemonic == "CS2R" && !instruction.has_modifier("32") { 2 } else { 1 };
+    let count = if matches!(instruction.mnemonic.as_str(), "CS2R" | "CS2UR") && !instruction.has_modifier("32") {
+        2
+    } else {
+        1
+    };
     reads_clock.then_some((target.file, target.number, count))
 }
 

@@ -11,6 +11,11 @@ pub enum LogicOp {
         to: Slot,
         from: Slot,
     },
+    /// A pair of registers.
+    MoveWide {
+        to: Slot,
+        from: Slot,
+    },
     Select {
         to: Slot,
         from: [Source; 2],
@@ -106,6 +111,13 @@ pub enum PermuteMode {
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
+        "MOV" if cx.take("64") => {
+            let to = cx.target()?;
+            if !matches!(cx.instruction.operands.get(1), Some(Operand::Register(_))) {
+                return Err(Refusal::new("MOV.64 is only supported from a register pair", ""));
+            }
+            LogicOp::MoveWide { to, from: cx.plain_source()? }
+        }
         "MOV" => {
             let (to, from) = (cx.target()?, cx.plain_source()?);
             // The fourth operand of some encodings is a byte mask; all ones is a plain move.
@@ -216,6 +228,11 @@ pub fn execute(op: &LogicOp, frame: &mut Frame, mask: u32) {
         LogicOp::Move { to, from } => {
             let value = *frame.word(from);
             frame.write(to, mask, &value);
+        }
+        LogicOp::MoveWide { to, from } => {
+            let (low, high) = (*frame.word(from), *frame.high(from));
+            frame.write(to, mask, &low);
+            frame.write(to + 1, mask, &high);
         }
         LogicOp::Lop3 { to, from, table, test } => {
             match table {

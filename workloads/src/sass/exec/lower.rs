@@ -177,7 +177,7 @@ impl<'a> Lowering<'a> {
         }
         // Uniform opcodes mean what their vector namesakes mean, on UR and UP operands.
         if let Some(vector) = uniform_namesake(mnemonic) {
-            let families: [Family; 3] = [integer::lower, logic::lower, float::lower];
+            let families: [Family; 4] = [integer::lower, logic::lower, float::lower, convert::lower];
             for family in families {
                 if let Some(op) = family(self, vector)? {
                     return Ok((true, op));
@@ -443,7 +443,7 @@ fn predicate_source(predicate: PredicateOperand) -> PredicateSource {
 
 /// The vector opcode that a uniform one corresponds to.
 fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
-    const NAMESAKES: [(&str, &str); 16] = [
+    const NAMESAKES: [(&str, &str); 17] = [
         ("UMOV", "MOV"),
         ("UIADD3", "IADD3"),
         ("UIMAD", "IMAD"),
@@ -453,6 +453,7 @@ fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
         ("USHF", "SHF"),
         ("UISETP", "ISETP"),
         ("UFSETP", "FSETP"),
+        ("UI2FP", "I2FP"),
         ("USEL", "SEL"),
         ("UPOPC", "POPC"),
         ("UFLO", "FLO"),

@@ -1,4 +1,4 @@
-//! Special registers: S2R, S2UR, CS2R.
+//! Special registers: S2R, S2UR, CS2R, CS2UR.
 
 use super::frame::{FULL, Frame, Lanes, Slot};
 use super::lower::{Lowered, Lowering, Refusal};
@@ -58,6 +58,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "S2R" => (false, false),
         "S2UR" => (true, false),
         "CS2R" => (false, !cx.take("32")),
+        "CS2UR" => (true, !cx.take("32")),
         _ => return Ok(None),
     };
     let to = cx.target()?;
