@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::views::Focus;
+
 /// A cycle-level hardware architecture simulator.
 #[derive(Debug, Parser)]
 #[command(
@@ -51,6 +53,7 @@ pub enum Command {
                             orrery run h100-pcie sgemm --set part.sm.count=66\n  \
                             orrery run my-gpu.toml my-launch.toml --json\n  \
                             orrery run h100-pcie grid-barrier --coupled  blocks that wait for each other\n  \
+                            orrery run h100-pcie softmax --pipeline=2000..6000 --focus sm=0,warp=0..8\n  \
                             orrery run hbm3 \"rand_rw21 requests=50000 outstanding=16\"\n  \
                             orrery run stacks/h200 requests.trace --set policy.page=closed --plots")]
     Run(RunArgs),
@@ -85,9 +88,16 @@ pub struct RunArgs {
     /// Compute values when instructions issue: for kernels that read a clock or wait for other blocks. One shard, slower
     #[arg(long)]
     pub coupled: bool,
-    /// Write a timeline that opens in Perfetto, of the cycles FROM..TO [default: 0..20000]
+    /// Write timeline.perfetto-trace of the cycles FROM..TO (of a memory: ticks), for ui.perfetto.dev [default: 0..20000]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,
+    /// Write pipeline.kanata of the cycles FROM..TO, for Konata: the stages of every warp instruction [default: 0..20000]
+    #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
+    pub pipeline: Option<Range<u64>>,
+    /// SMs and warp slots of --timeline and --pipeline, numbers or ranges without their end: sm=0..4,warp=8 [default: all
+    /// warps of sm=0..4 in the timeline, of sm=0 in the pipeline]
+    #[arg(long, value_name = "sm=A..B,warp=C..D")]
+    pub focus: Option<Focus>,
     /// Write figures as .svg and .png: the roofline; of a memory, latency over bandwidth and a heat map of the banks
     #[arg(long)]
     pub plots: bool,

@@ -6,14 +6,13 @@ mod catalog;
 mod cli;
 mod commands;
 mod failure;
-mod issue_timeline;
 mod memory;
 mod memory_result;
 mod output;
 mod report;
 mod result;
 mod simulate;
-mod timeline;
+mod views;
 
 use std::process::ExitCode;
 

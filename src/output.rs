@@ -11,6 +11,7 @@ use validation::files::write_atomically;
 use crate::failure::{Complaint, Failure};
 use crate::report;
 use crate::result::RunResult;
+use crate::views::View;
 
 /// Prints on standard output. A reader that has gone away (`orrery list | head`) is not an error.
 pub fn print(text: &str) {
@@ -119,6 +120,21 @@ impl Folder {
         };
         for path in ["roofline.svg", "roofline.png"].iter().filter_map(|name| self.file(name)) {
             figure.write(&path).map_err(|error| Complaint::new(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was drawn of a run, and says on standard error what is to be known of it.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write_views(&self, views: &[View]) -> Result<(), Failure> {
+        for view in views {
+            let Some(path) = self.file(view.file) else { continue };
+            write_atomically(&path, &view.bytes).map_err(|error| Failure::cannot_write(&path, &error))?;
+            if let Some(note) = &view.note {
+                eprintln!("note: {}: {note}", view.file);
+            }
         }
         Ok(())
     }

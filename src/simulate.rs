@@ -1,9 +1,7 @@
 //! From the words of the command line to a result: resolve, build, run, sum up.
 
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use gpu::sm::Issued;
 use machine::gpu::{GpuError, GpuResult, GpuShape, GpuSimulation};
 use serde_json::Value;
 use sim_core::{MachineFile, Plan, Progress as Reached, RunError, StatsNode};
@@ -12,10 +10,9 @@ use workloads::sass::{Kernel, Launch};
 
 use crate::catalog;
 use crate::failure::{Complaint, Failure};
-use crate::issue_timeline::IssueTimeline;
 use crate::report::{significant, thousands};
 use crate::result::{Breakdown, Highlight, Roofline, RunResult, Simulated, Wall, peak_rss_bytes};
-use crate::timeline::Timeline;
+use crate::views::{Drawing, View, Wanted};
 
 /// What is to be simulated, and how.
 pub struct Request {
@@ -27,14 +24,14 @@ pub struct Request {
     pub shards: usize,
     /// When values are computed.
     pub values: Values,
-    /// Cycles of the timeline, if one is wanted.
-    pub timeline: Option<std::ops::Range<u64>>,
+    /// What is to be drawn on the way.
+    pub views: Wanted,
 }
 
 /// A finished run with what was recorded on the way.
 pub struct Finished {
     pub result: RunResult,
-    pub timeline: Option<Timeline>,
+    pub views: Vec<View>,
     /// The comparison with the workload's reference failed: what is wrong.
     pub wrong: Option<String>,
 }
@@ -47,18 +44,8 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
     let mut simulation = GpuSimulation::with_values(&file, &kernel, &launch, plan, request.values).map_err(failure)?;
-    let recorder = request.timeline.clone().map(|window| {
-        let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
-        let recorder = Arc::new(Mutex::new(IssueTimeline::new(&title, window, &kernel)));
-        let machine = simulation.machine_mut();
-        let sms = IssueTimeline::shown_sms(machine);
-        let listener = recorder.clone();
-        machine.listen::<Issued>(move |stated| {
-            let mut recorder = listener.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            recorder.issued(sms.get(&stated.component).copied(), &stated.fact);
-        });
-        recorder
-    });
+    let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
+    let drawing = Drawing::start(&request.views, &title, &kernel, shape.clock_hz, simulation.machine_mut())?;
     let start = Instant::now();
     let hertz = shape.clock_hz as f64;
     let run = simulation.run(&mut |reached: Reached| progress((reached.time.as_seconds() * hertz) as u64));
@@ -80,12 +67,9 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         threads: plan.thread_count(),
         ticks_per_shard: run.outcome.shards.iter().map(|shard| shard.ticks).collect(),
     };
-    let timeline = recorder.map(|recorder| {
-        let mut recorder = recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        recorder.finish()
-    });
+    let views = drawing.finish(run.cycles);
     let result = summary(request, &file, &kernel, &launch, run, wall);
-    Ok(Finished { result, timeline, wrong })
+    Ok(Finished { result, views, wrong })
 }
 
 fn summary(

@@ -231,7 +231,7 @@ message!(set_unknown_policy, on_hbm3(&["seq", "--set", "policy.raed_queue=3"]));
 message!(unknown_stream, on_hbm3(&["sgemm"]));
 message!(stream_parameter, on_hbm3(&["rand_read request=3"]));
 message!(stream_outside_the_channel, on_hbm3(&["rand_read footprint=99999999999999"]));
-message!(timeline_of_a_memory, on_hbm3(&["seq", "--timeline"]));
+message!(pipeline_of_a_memory, on_hbm3(&["seq", "--pipeline"]));
 message!(requests_misaligned, requests("LD 0x40\nLD 0x61\n"));
 message!(requests_out_of_range, requests("LD 0x40\nST 0xfffffffff0000000\n"));
 message!(requests_truncated, requests("at,op,address,bytes\n0,R,0x40,64\n10,W,0x"));

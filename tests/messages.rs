@@ -58,6 +58,18 @@ message!(set_without_value, run(&["h100-pcie", "sgemm", "--set", "part.sm.count"
 message!(unknown_suite, with_files(&[], &["validate", "sm-example"]));
 message!(unknown_trace, with_files(&[], &["trace", "info", "sgemm_tile"]));
 message!(timeline_window, run(&["--timeline=9..3"]));
+message!(pipeline_window, run(&["--pipeline=all"]));
+message!(focus_of_something_else, run(&["--pipeline", "--focus", "core=1"]));
+message!(focus_without_a_view, run(&["h100-pcie", "saxpy", "--focus", "sm=1"]));
+message!(focus_on_an_sm_that_is_not_there, run(&["h100-pcie", "saxpy", "--timeline", "--focus", "sm=0..115"]));
+
+#[test]
+fn help_of_run() {
+    let seen = run(&["--help"]);
+    assert_eq!((seen.code, seen.err.as_str()), (0, ""));
+    let lines: Vec<&str> = seen.out.lines().map(str::trim_end).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
 
 message!(
     unknown_key_in_a_machine_file,

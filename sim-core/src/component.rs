@@ -230,10 +230,11 @@ impl Cx<'_> {
         }
     }
 
-    /// Whether anybody listens to anything: for facts that are costly to put together.
+    /// Whether anybody wants this component's facts of a type now: for facts that are costly to put together. Without
+    /// any listener this is one predictable branch.
     #[inline]
-    pub fn is_probed(&self) -> bool {
-        self.fabric.probes.is_listening()
+    pub fn is_heard<F: Fact>(&self) -> bool {
+        self.fabric.probes.is_listening() && self.fabric.probes.hears::<F>(self.component, self.now)
     }
 
     /// Takes on foreground work: the run does not end before this component has ended as much (D7).

@@ -53,7 +53,7 @@ pub use deadlock::{DeadlockReport, Lack, Wait};
 pub use error::{BuildError, RunError};
 pub use lane::Payload;
 pub use machine::{Detail, Machine, Plan};
-pub use probe::{ComponentId, Fact};
+pub use probe::{ComponentId, Fact, Scope};
 pub use rng::Rng;
 pub use run::{Progress, RunOutcome, ShardLoad, StopAt, StopReason};
 pub use shard::thread_cpu_ns;

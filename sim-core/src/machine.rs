@@ -6,7 +6,7 @@ use crate::config::{ConfigError, MachineFile, Problem};
 use crate::error::RunError;
 use crate::fabric::OutPort;
 use crate::lane::{Writer, WriterKind};
-use crate::probe::{ComponentId, Fact, Listeners, Stated};
+use crate::probe::{ComponentId, Fact, Listeners, Scope, Stated};
 use crate::run::RunState;
 use crate::shard::Shard;
 use crate::site::{Resources, Yard};
@@ -189,7 +189,12 @@ impl Machine {
 
     /// Listens to all facts of one type, from now on. See [`crate::probe`] for their order.
     pub fn listen<F: Fact>(&mut self, listen: impl FnMut(&Stated<F>) + Send + Sync + 'static) {
-        self.listeners.add(Box::new(listen), self.shards.iter_mut().map(|s| &mut s.fabric.probes));
+        self.listen_in(Scope::ALL, listen);
+    }
+
+    /// Listens to the facts of one type that fall into a scope; those outside it are not even put together.
+    pub fn listen_in<F: Fact>(&mut self, scope: Scope, listen: impl FnMut(&Stated<F>) + Send + Sync + 'static) {
+        self.listeners.add(scope, Box::new(listen), self.shards.iter_mut().map(|s| &mut s.fabric.probes));
     }
 
     /// The present time: of the stop, after a run.

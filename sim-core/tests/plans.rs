@@ -3,7 +3,7 @@
 mod support;
 
 use proptest::prelude::*;
-use sim_core::{Density, Detail, Plan, StopAt};
+use sim_core::{Density, Detail, Plan, Scope, StopAt};
 use support::{Heard, Ring, result};
 
 fn ring() -> impl Strategy<Value = Ring> {
@@ -96,6 +96,48 @@ proptest! {
         prop_assert!(ordered, "facts are out of order");
         prop_assert_eq!(serial.len() as u64, (ring.left + ring.right) as u64 * ring.fan as u64 * u64::from(ring.words));
         prop_assert!(serial == facts(plan(2, 3, Density::Dense)));
+    }
+}
+
+/// A listener with a scope hears what a listener to everything hears of it, and nothing else; several do not disturb
+/// each other.
+#[test]
+fn a_scope_is_a_part_of_the_whole() {
+    let ring = Ring {
+        left: 3,
+        right: 3,
+        fan: 2,
+        words: 50,
+        capacity: 4,
+        pause_cycles: 3,
+        refresh_cycles: 50,
+        latencies: vec![2],
+        mhz: [1000.0, 1300.0],
+        seed: 3,
+    };
+    type Facts = Vec<sim_core::probe::Stated<Heard>>;
+    let facts = |plan: Plan, scopes: &[Scope]| -> Vec<Facts> {
+        let mut machine = ring.build(plan);
+        let heard: Vec<_> = scopes.iter().map(|_| std::sync::Arc::new(std::sync::Mutex::new(Vec::new()))).collect();
+        for (scope, sink) in scopes.iter().zip(&heard) {
+            let sink = sink.clone();
+            machine.listen_in::<Heard>(scope.clone(), move |s| sink.lock().unwrap().push(*s));
+        }
+        machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
+        heard.iter().map(|facts| facts.lock().unwrap().clone()).collect()
+    };
+    let early = Scope { components: 0..u32::MAX, cycles: 0..200 };
+    let two = Scope { components: 1..3, cycles: 100..u64::MAX };
+    let whole = facts(plan(1, 1, Density::Sparse), &[Scope::ALL]).remove(0);
+    let part = |scope: &Scope| -> Facts {
+        let inside =
+            whole.iter().filter(|s| scope.components.contains(&s.component.0) && scope.cycles.contains(&s.cycle.0));
+        inside.copied().collect()
+    };
+    for plan in [plan(1, 1, Density::Sparse), plan(2, 3, Density::Dense)] {
+        let heard = facts(plan, &[early.clone(), two.clone()]);
+        assert!(heard == [part(&early), part(&two)]);
+        assert!(heard.iter().all(|facts| !facts.is_empty() && facts.len() < whole.len()));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::output::{Folder, Progress, print, print_json};
 use crate::report;
 use crate::result::RunResult;
 use crate::simulate::{Request, simulate};
+use crate::views::Wanted;
 use workloads::sass::exec::Values;
 
 /// What is run when nothing is named.
@@ -25,6 +26,10 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     if args.commands {
         return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
     }
+    if args.focus.is_some() && args.timeline.is_none() && args.pipeline.is_none() {
+        let help = "orrery run h100-pcie softmax --pipeline --focus sm=0,warp=0..8";
+        return Err(Complaint::new("--focus is for --timeline and --pipeline").help(help).into());
+    }
     let request = Request {
         machine: args.machine.clone().unwrap_or_else(|| MACHINE.to_string()),
         workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.to_string()),
@@ -32,7 +37,11 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         threads: common.threads,
         shards: common.shards,
         values: if args.coupled { Values::AtIssue } else { Values::Ahead },
-        timeline: args.timeline.clone(),
+        views: Wanted {
+            timeline: args.timeline.clone(),
+            pipeline: args.pipeline.clone(),
+            focus: args.focus.clone().unwrap_or_default(),
+        },
     };
     let progress = Progress::of_run(common.quiet);
     let finished = simulate(&request, &mut |cycle| progress.cycle(cycle));
@@ -44,9 +53,7 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     if args.plots {
         folder.write_plots(result)?;
     }
-    if let (Some(timeline), Some(path)) = (&finished.timeline, folder.file("timeline.perfetto-trace")) {
-        timeline.write(&path).map_err(|error| Failure::cannot_write(&path, &error))?;
-    }
+    folder.write_views(&finished.views)?;
     if common.json {
         print_json(&result.to_json());
     } else {
@@ -75,6 +82,7 @@ fn hints(request: &Request, result: &RunResult) -> String {
         (format!("orrery run {other} {workload}"), "the same on another GPU"),
         (format!("orrery run {machine} {workload} --set part.sm.count=66"), "change anything"),
         (format!("orrery run {machine} {workload} --timeline"), "every warp over time, for ui.perfetto.dev"),
+        (format!("orrery run {machine} {workload} --pipeline"), "every instruction's stages, for Konata"),
         ("orrery list".to_string(), "all machines and workloads"),
         ("orrery validate sm-examples".to_string(), "how far to trust these numbers"),
     ];

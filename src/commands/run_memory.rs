@@ -8,26 +8,34 @@ use crate::failure::{Complaint, Failure};
 use crate::memory::{MemoryRun, STREAM, simulate};
 use crate::output::{Folder, print, print_json};
 use crate::report;
+use crate::views::memory_timeline;
 
 /// Runs a stream or a trace on a memory.
 pub fn run(machine: &str, args: &RunArgs, common: &Common) -> Result<(), Failure> {
-    if args.timeline.is_some() {
-        let help = "--commands writes every command of the channel";
-        return Err(Complaint::new("--timeline is for kernels on a GPU").help(help).into());
+    for (option, given) in [("--pipeline", args.pipeline.is_some()), ("--focus", args.focus.is_some())] {
+        if given {
+            let help = "--timeline draws the commands of the channel, --commands lists them";
+            return Err(Complaint::new(format!("{option} is for kernels on a GPU")).help(help).into());
+        }
     }
     if args.coupled {
         let help = "without it: orrery run hbm3 rand_rw21";
         return Err(Complaint::new("--coupled is for kernels on a GPU").help(help).into());
     }
     let workload = args.workload.as_deref().unwrap_or(STREAM);
-    let run = simulate(machine, workload, &args.sets, args.commands)?;
+    let run = simulate(machine, workload, &args.sets, args.commands || args.timeline.is_some())?;
     let result = &run.result;
     let folder = Folder::choose(common.out.as_deref(), &result.machine, &result.workload);
     folder.write(result)?;
     if args.plots {
         write_plots(&run, &folder)?;
     }
-    if let (Some(commands), Some(path)) = (&run.commands, folder.file("commands.csv")) {
+    if let (Some(window), Some(commands)) = (&args.timeline, &run.commands) {
+        let name = format!("{workload} on {machine}");
+        folder.write_views(&[memory_timeline(&name, window, &run.memory.preset, commands)])?;
+    }
+    let listed = run.commands.as_ref().filter(|_| args.commands);
+    if let (Some(commands), Some(path)) = (listed, folder.file("commands.csv")) {
         let text = hbm::trace::write_commands(machine, commands);
         write_atomically(&path, text.as_bytes()).map_err(|error| Failure::cannot_write(&path, &error))?;
     }
@@ -97,6 +105,7 @@ fn hints(machine: &str, run: &MemoryRun) -> String {
     let next = [
         (format!("orrery run {machine} \"rand_rw21 requests=50000 outstanding=16\""), "random reads and writes"),
         (format!("orrery run {machine} seq_read --set policy.refresh=all_bank"), "another refresh"),
+        (format!("orrery run {machine} rand_read --timeline"), "rows and accesses of every bank, for ui.perfetto.dev"),
         (format!("orrery run {machine} rand_read --plots"), "latency over bandwidth, a heat map of the banks"),
         ("orrery validate hbm-hardware".to_string(), "how far to trust these numbers"),
     ];

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub mod kanata;
+pub mod perfetto;
+
 use std::path::Path;
 
 use assert_cmd::Command;

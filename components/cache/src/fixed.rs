@@ -11,7 +11,7 @@
 
 use protocol::{MemRequest, MemResponse, Station, Stations};
 use serde::Deserialize;
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::collections::VecDeque;
 
 /// Requests that wait at one port; more than the round trip of the links that lead here.
@@ -26,6 +26,20 @@ pub struct FixedMemorySpec {
     /// All requests together; reads count when they are accepted.
     pub bandwidth_gb_per_s: f64,
 }
+
+/// How loaded the memory is after a cycle in which it did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLoad {
+    /// Accepted requests that are not answered yet.
+    pub in_flight: u32,
+    /// Requests that wait at the ports for bandwidth.
+    pub waiting: u32,
+    /// Accepted since the start.
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+}
+
+impl Fact for MemoryLoad {}
 
 /// The component `memory.fixed`.
 pub struct FixedMemory {
@@ -114,6 +128,9 @@ impl Component for FixedMemory {
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         let blocked = self.answer(cx);
         let waiting = self.accept(cx);
+        if cx.is_heard::<MemoryLoad>() {
+            cx.emit(self.load(cx));
+        }
         let mut activity = Activity::input();
         if let Some(&(due, _)) = self.in_flight.front() {
             activity = if blocked { activity.or_credit() } else { activity.or_until(Cycle(due)) };
@@ -135,6 +152,15 @@ impl Component for FixedMemory {
 }
 
 impl FixedMemory {
+    fn load(&self, cx: &Cx<'_>) -> MemoryLoad {
+        MemoryLoad {
+            in_flight: self.in_flight.len() as u32,
+            waiting: self.requests.iter().map(|&port| u32::from(cx.len(port))).sum(),
+            read_bytes: self.counters.read_bytes,
+            written_bytes: self.counters.written_bytes,
+        }
+    }
+
     /// Sends what is due. `true` if the oldest answer finds no room.
     fn answer(&mut self, cx: &mut Cx<'_>) -> bool {
         while let Some(&(due, response)) = self.in_flight.front() {

@@ -55,7 +55,7 @@ fn run(spec: &SmSpec, ctas: &[Cta]) -> (u64, Sm) {
         }
         while outside.answers.front().is_some_and(|answer| answer.0 <= now) {
             if let Some((_, answer)) = outside.answers.pop_front() {
-                sm.respond(now, &answer);
+                sm.respond(now, &answer, &mut outside);
             }
         }
         let next = sm.step(now, &mut outside).cycle;

@@ -8,7 +8,7 @@
 
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, Issued, NEVER, Sm, SmEnv};
+use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
 use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct SmComponent {
     failed: bool,
 }
 
-impl Fact for Issued {}
+impl Fact for SmFact {}
 
 /// The ports in one tick.
 struct Ports<'t, 'c> {
@@ -73,10 +73,10 @@ impl SmEnv for Ports<'_, '_> {
     }
 
     fn listening(&self) -> bool {
-        self.cx.is_probed()
+        self.cx.is_heard::<SmFact>()
     }
 
-    fn issued(&mut self, fact: Issued) {
+    fn state(&mut self, fact: SmFact) {
         self.cx.emit(fact);
     }
 }
@@ -115,13 +115,14 @@ impl Component for SmComponent {
                 SmCommand::Drain => self.draining = true,
             }
         }
-        while let Some(response) = cx.take(self.response) {
-            self.unanswered -= 1;
-            self.sm.respond(now, &response);
-        }
         let Self { sm, index, done, request, unanswered, failed, .. } = self;
         let (index, done, request) = (*index, *done, *request);
-        let next = sm.step(now, &mut Ports { cx, index, done, request, unanswered, failed });
+        let mut ports = Ports { cx, index, done, request, unanswered, failed };
+        while let Some(response) = ports.cx.take(self.response) {
+            *ports.unanswered -= 1;
+            sm.respond(now, &response, &mut ports);
+        }
+        let next = sm.step(now, &mut ports);
         if self.draining && self.unanswered == 0 && self.sm.is_idle() {
             self.draining = false;
             cx.send(self.done, SmReply::Drained);

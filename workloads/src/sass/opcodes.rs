@@ -49,6 +49,12 @@ impl Shape {
     }
 }
 
+/// Sums of two read their second source where a fused multiply-add has its addend: their reuse flags say so (ptxas 13.0,
+/// sm_75 to sm_120), also where the register stands in the field of slot 1.
+pub(super) fn adds_in_slot_2(mnemonic: &str) -> bool {
+    ["FADD", "DADD", "HADD2", "DSETP"].contains(&mnemonic)
+}
+
 /// Bytes a lane that the modifiers of a memory instruction name; 4 without any.
 fn access_bytes(instruction: &Instruction) -> u8 {
     for modifier in &instruction.modifiers {
@@ -164,6 +170,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "MOV" | "IABS" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
+        "SEL" if has("64") => Shape::new(AluCompare, 2).sources([2; 3]),
         "SEL" | "FSEL" | "FMNMX" | "IMNMX" => Shape::new(AluCompare, 1),
         // sm_100 prints two predicates behind the destination.
         "VIMNMX" => Shape::new(AluCompare, 1).predicates(2),
@@ -192,20 +199,22 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
         "HMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
         "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
-        "UIADD3" => Shape::new(Uniform, 1).predicates(2),
+        "UIADD3" if has("64") => Shape::new(Uniform, 2).predicates(2).sources([2; 3]),
+        "USEL" if has("64") => Shape::new(Uniform, 2).sources([2; 3]),
+        "UIADD3" | "UVIMNMX" => Shape::new(Uniform, 1).predicates(2),
+        "UFADD" | "UFMUL" | "UFFMA" | "UFMNMX" | "UFSEL" | "UI2F" | "UI2FP" => Shape::new(Uniform, 1),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
-        "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" | "UI2FP" => {
-            Shape::new(Uniform, 1)
-        }
+        "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => Shape::new(Uniform, 1),
         "UISETP" | "UFSETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
         "UP2UR" => Shape::new(Uniform, 1),
-        "UMOV" => Shape::new(UniformLoad, 1),
+        "UMOV" => Shape::new(UniformLoad, if has("64") { 2 } else { 1 }),
         "ULDC" => {
             let bytes = access_bytes(instruction);
             Shape { access_bytes: bytes, ..Shape::new(UniformLoad, registers_of(bytes)) }
         }
         "VOTE" | "VOTEU" => vote(instruction),
-        "R2UR" => Shape::new(ToUniform, 1),
+        // CREDUX holds no counter, unlike REDUX; its result is kept 13 from its reader, like that of R2UR.
+        "R2UR" | "CREDUX" => Shape::new(ToUniform, 1),
         // From sm_100 on, without a counter.
         "CS2UR" => Shape::new(Uniform, if has("32") { 1 } else { 2 }),
         "S2R" | "S2UR" => Shape::new(SpecialRegister, if has("64") { 2 } else { 1 }),

@@ -45,6 +45,11 @@ impl FixedConstants {
         hit
     }
 
+    /// As [`FixedConstants::holds`], but does not count as a use.
+    pub fn would_hold(&self, key: u64) -> bool {
+        self.perfect || key == self.recent || self.tags.peek(key) != 0
+    }
+
     /// Notes who waits for an absent line; true if it was not asked for before.
     pub fn ask(&mut self, key: u64, warp: Mask) -> bool {
         if let Some((_, waiting)) = self.pending.iter_mut().find(|(pending, _)| *pending == key) {

@@ -1,24 +1,11 @@
 //! The outside of an SM.
 
-use super::rfc::RegisterRead;
+use super::fact::SmFact;
 use protocol::MemRequest;
 
 /// A CTA as its sender names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CtaHandle(pub u32);
-
-/// An instruction has issued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Issued {
-    pub cycle: u64,
-    pub subcore: u8,
-    /// Warp slot of the SM; it lives in sub-core slot mod 4.
-    pub warp: u16,
-    pub cta: CtaHandle,
-    pub warp_in_cta: u16,
-    /// Index of the instruction in its kernel.
-    pub index: u32,
-}
 
 /// What an SM needs of the world: where requests go and who hears of finished CTAs. Requests may be refused; everything
 /// else always succeeds.
@@ -38,11 +25,10 @@ pub trait SmEnv {
     /// An instruction that executes at issue failed: [`Functional::failure`](crate::Functional::failure).
     fn execution_failed(&mut self) {}
 
-    /// Whether [`SmEnv::issued`] and [`SmEnv::register_read`] want to be called. One predictable branch an instruction.
+    /// Whether [`SmEnv::state`] wants to be called now. One predictable branch where facts are stated.
     fn listening(&self) -> bool {
         false
     }
-    fn issued(&mut self, _fact: Issued) {}
-    /// A register read of the instruction that was issued at `index` left Allocate.
-    fn register_read(&mut self, _warp: u16, _index: u32, _read: RegisterRead) {}
+    /// Hears a fact.
+    fn state(&mut self, _fact: SmFact) {}
 }

@@ -22,10 +22,12 @@ pub(crate) enum Event {
         counter: u8,
         kind: WaitKind,
     },
+    /// `position`: the instruction that held the counter.
     Decrement {
         subcore: u8,
         warp: u8,
         counter: u8,
+        position: u32,
     },
     /// A load takes the write ports of its banks; its counter falls in the next cycle.
     LoadWrite {
@@ -33,6 +35,7 @@ pub(crate) enum Event {
         warp: u8,
         counter: u8,
         banks: u8,
+        position: u32,
     },
     Credit {
         subcore: u8,

@@ -17,13 +17,15 @@
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
 //! `tests/hazards.rs`. Start reading at [`Sm::step`], then `subcore`.
 //!
-//! The SM is a plain struct: [`SmEnv`] is the outside, so that it can be run alone ([`mod@bench`]).
+//! The SM is a plain struct: [`SmEnv`] is the outside, so that it can be run alone ([`mod@bench`]). What it tells those who
+//! watch is a [`SmFact`]; `tests/facts.rs` holds that against what it counts.
 
 pub mod bench;
 mod constant;
 mod cta;
 mod env;
 mod event;
+mod fact;
 mod hazard;
 mod l1i;
 mod memory;
@@ -40,7 +42,8 @@ pub mod timing;
 mod wheel;
 
 pub use cta::Cta;
-pub use env::{CtaHandle, Issued, SmEnv};
+pub use env::{CtaHandle, SmEnv};
+pub use fact::{Dynamic, Issued, Origin, SmFact, Stage};
 pub use hazard::{Hazard, HazardRegister};
 pub use occupancy::{CtaResources, Occupancy, OccupancyLimit};
 pub use reason::{REASONS, Reason};
@@ -57,7 +60,7 @@ use hazard::HazardCheck;
 use l1i::L1Instruction;
 use memory::l1d::{Answer, WaitingLoad};
 use memory::{MemoryPipeline, Queued};
-use protocol::MemResponse;
+use protocol::{MemOp, MemRequest, MemResponse};
 use spec::{Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
 use std::sync::Arc;
 use subcore::SubCore;
@@ -279,7 +282,10 @@ impl Sm {
     }
 
     /// An answer from memory, in cycle `now`, before that cycle's [`Sm::step`].
-    pub fn respond(&mut self, now: u64, response: &MemResponse) {
+    pub fn respond<E: SmEnv>(&mut self, now: u64, response: &MemResponse, env: &mut E) {
+        if env.listening() {
+            env.state(SmFact::Answered);
+        }
         match Answer::of_id(response.id) {
             Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
             Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
@@ -295,6 +301,9 @@ impl Sm {
         }
         for load in self.complete.drain(..) {
             let core = &mut self.subcores[usize::from(load.to.subcore)];
+            if env.listening() {
+                env.state(SmFact::Stage { instruction: load.to.dynamic(), stage: Stage::Return, cycle: now });
+            }
             self.shared.release_load(now + 1 + load.tail_cycles, load.link_cycles, load.to, core);
         }
     }
@@ -304,11 +313,11 @@ impl Sm {
         let mut events = std::mem::take(&mut self.events);
         self.shared.wheel.take(now, &mut events);
         for event in events.drain(..) {
-            self.apply(now, event);
+            self.apply(now, event, env);
         }
         self.events = events;
         if self.shared.memory.next <= now {
-            self.shared.accept(now, &mut self.subcores);
+            self.shared.accept(now, &mut self.subcores, env);
         }
         for core in &mut self.subcores {
             if core.wake <= now {
@@ -337,29 +346,40 @@ impl Sm {
         }
     }
 
-    fn apply(&mut self, now: u64, event: Event) {
+    fn apply<E: SmEnv>(&mut self, now: u64, event: Event, env: &mut E) {
         match event {
             Event::Increment { subcore, warp, counter, kind } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 core.warps.increment(usize::from(warp), counter, kind);
                 self.settle(subcore, warp);
             }
-            Event::Decrement { subcore, warp, counter } => {
+            Event::Decrement { subcore, warp, counter, position } => {
                 let core = &mut self.subcores[usize::from(subcore)];
+                let held = env.listening() && core.warps.waits_for_counters(usize::from(warp));
                 core.warps.decrement(usize::from(warp), counter);
+                if held && !core.warps.waits_for_counters(usize::from(warp)) {
+                    env.state(SmFact::Released { instruction: core.head(warp), by: position });
+                }
                 core.wake_at(now);
                 self.settle(subcore, warp);
             }
-            Event::LoadWrite { subcore, warp, counter, banks } => {
+            Event::LoadWrite { subcore, warp, counter, banks, position } => {
                 // A fixed-latency result that takes the port in this cycle goes first.
                 let core = &mut self.subcores[usize::from(subcore)];
                 let taken = (0..2).any(|bank| banks >> bank & 1 == 1 && core.write_ports.taken(now, bank) & 1 == 1);
+                if env.listening() {
+                    let instruction = core.dynamic(warp, position);
+                    env.state(SmFact::Stage { instruction, stage: Stage::WriteBack, cycle: now });
+                    if !taken {
+                        env.state(SmFact::Stage { instruction, stage: Stage::Done, cycle: now + 1 });
+                    }
+                }
                 if taken {
                     self.shared.wheel.schedule(now + 1, event);
                 } else if counter == workloads::sass::control::NO_COUNTER {
                     self.settle(subcore, warp);
                 } else {
-                    self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter });
+                    self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter, position });
                 }
             }
             Event::Credit { subcore } => {
@@ -445,6 +465,9 @@ impl Sm {
             return true;
         }
         if let Some(request) = self.shared.memory.l1.take_request(now) {
+            if env.listening() {
+                env.state(sent(&request));
+            }
             env.send(request);
         }
         false
@@ -485,5 +508,12 @@ impl Sm {
                 core.warm_constant(address / line);
             }
         }
+    }
+}
+
+fn sent(request: &MemRequest) -> SmFact {
+    match request.op {
+        MemOp::Read | MemOp::Prefetch => SmFact::Sent { read_bytes: request.bytes, written_bytes: 0 },
+        _ => SmFact::Sent { read_bytes: 0, written_bytes: request.bytes },
     }
 }

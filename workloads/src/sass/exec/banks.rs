@@ -34,7 +34,8 @@ fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
         Some(90..) => (0x0, 0xc, 0x28, 0x208),
         _ => (0x0, 0xc, 0x28, 0x118),
     };
-    let axis = |first: u32| Some(offset.checked_sub(first)? as usize / 4).filter(|&axis| axis < 3 && offset % 4 == 0);
+    let axis =
+        |first: u32| Some(offset.checked_sub(first)? as usize / 4).filter(|&axis| axis < 3 && offset.is_multiple_of(4));
     if let Some(axis) = axis(block) {
         return Some(LaunchWord::Block(axis));
     }

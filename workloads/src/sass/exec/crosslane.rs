@@ -1,4 +1,4 @@
-//! Between the lanes of a warp: SHFL, VOTE, VOTEU, MATCH, REDUX, R2UR.
+//! Between the lanes of a warp: SHFL, VOTE, VOTEU, MATCH, REDUX, CREDUX, R2UR.
 
 use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, lanes_of, lanes_where};
 use super::lower::{Lowered, Lowering, Refusal};
@@ -67,7 +67,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let same = cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE);
             CrossLaneOp::Match { to: cx.target()?, same, from: cx.plain_source()?, all, wide }
         }
-        "REDUX" => {
+        "REDUX" | "CREDUX" => {
             let kinds = [
                 ("SUM", Reduction::Sum),
                 ("MIN", Reduction::Min),

@@ -19,10 +19,10 @@ pub enum IntegerOp {
         carry_out: [u8; 2],
         carry_in: [PredicateSource; 2],
     },
-    /// a + b over 64 bits, with signs.
+    /// a + b + c over 64 bits, with signs.
     AddWide {
         to: Slot,
-        from: [Source; 2],
+        from: [Source; 3],
     },
     /// Low half of a·b + c.
     MultiplyAdd {
@@ -125,7 +125,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
         "IADD3" => add3(cx)?,
         "IADD" if cx.take("64") => {
-            let (to, from) = (cx.target()?, [cx.wide_source()?, cx.wide_source()?]);
+            let (to, from) = (cx.target()?, [cx.wide_source()?, cx.wide_source()?, Source::plain(cx.zero())]);
             no_absolute(&from)?;
             IntegerOp::AddWide { to, from }
         }
@@ -179,6 +179,9 @@ fn sum(to: Slot, from: [Source; 3]) -> Lowered<IntegerOp> {
 }
 
 fn add3(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
+    if cx.take("64") {
+        return add3_wide(cx);
+    }
     let extended = cx.take("X");
     let to = cx.target()?;
     let mut carry_out = [DISCARD_PREDICATE; 2];
@@ -201,6 +204,18 @@ fn add3(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
         return sum(to, from);
     }
     Ok(IntegerOp::Add3Full { to, from, carry_out, carry_in })
+}
+
+fn add3_wide(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
+    let to = cx.target()?;
+    while let Some(carry) = cx.optional_predicate_target()? {
+        if carry != DISCARD_PREDICATE {
+            return Err(Refusal::new("a carry out of a 64-bit IADD3 is not supported", ""));
+        }
+    }
+    let from = [cx.wide_source()?, cx.wide_source()?, cx.wide_source()?];
+    no_absolute(&from)?;
+    Ok(IntegerOp::AddWide { to, from })
 }
 
 fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
@@ -402,11 +417,10 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             let (masks, plus) = signs(from);
             let mut sums = [0u64; 32];
             for lane in 0..32 {
-                let [a, b] = [0, 1].map(|at| {
-                    let mask = u64::from(masks[at]);
-                    frame.wide(from[at].slot, lane) ^ (mask << 32 | mask)
+                sums[lane] = from.iter().zip(masks).fold(plus.into(), |sum: u64, (source, mask)| {
+                    let mask = u64::from(mask);
+                    sum.wrapping_add(frame.wide(source.slot, lane) ^ (mask << 32 | mask))
                 });
-                sums[lane] = a.wrapping_add(b).wrapping_add(plus.into());
             }
             frame.write_wide(to, mask, &sums);
         }

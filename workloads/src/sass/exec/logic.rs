@@ -16,6 +16,12 @@ pub enum LogicOp {
         to: Slot,
         from: Slot,
     },
+    /// Of two pairs.
+    SelectWide {
+        to: Slot,
+        from: [Slot; 2],
+        which: PredicateSource,
+    },
     Select {
         to: Slot,
         from: [Source; 2],
@@ -125,6 +131,13 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
                 return Err(Refusal::new("a MOV with a byte mask is not supported", ""));
             }
             LogicOp::Move { to, from }
+        }
+        "SEL" if cx.take("64") => {
+            let (to, from) = (cx.target()?, [cx.wide_source()?, cx.wide_source()?]);
+            if !from.iter().all(|source| source.is_plain()) {
+                return Err(Refusal::new("a sign at an operand of SEL is not supported", ""));
+            }
+            LogicOp::SelectWide { to, from: from.map(|source| source.slot), which: cx.predicate()? }
         }
         "SEL" => LogicOp::Select { to: cx.target()?, from: [cx.source()?, cx.source()?], which: cx.predicate()? },
         "FSEL" => {
@@ -253,6 +266,12 @@ pub fn execute(op: &LogicOp, frame: &mut Frame, mask: u32) {
             for (to, table) in to.into_iter().zip(tables) {
                 frame.write_predicate(to, mask, lookup(table, a, b, c));
             }
+        }
+        LogicOp::SelectWide { to, from: [a, b], which } => {
+            let which = frame.predicate(which);
+            let value = |lane: usize| frame.wide(if which >> lane & 1 == 1 { a } else { b }, lane);
+            let out: [u64; 32] = std::array::from_fn(value);
+            frame.write_wide(to, mask, &out);
         }
         LogicOp::Select { to, from: [a, b], which } => {
             let which = frame.predicate(which);

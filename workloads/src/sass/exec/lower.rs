@@ -443,7 +443,7 @@ fn predicate_source(predicate: PredicateOperand) -> PredicateSource {
 
 /// The vector opcode that a uniform one corresponds to.
 fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
-    const NAMESAKES: [(&str, &str); 17] = [
+    const NAMESAKES: [(&str, &str); 24] = [
         ("UMOV", "MOV"),
         ("UIADD3", "IADD3"),
         ("UIMAD", "IMAD"),
@@ -452,7 +452,14 @@ fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
         ("UPLOP3", "PLOP3"),
         ("USHF", "SHF"),
         ("UISETP", "ISETP"),
+        ("UVIMNMX", "VIMNMX"),
+        ("UFADD", "FADD"),
+        ("UFMUL", "FMUL"),
+        ("UFFMA", "FFMA"),
+        ("UFMNMX", "FMNMX"),
+        ("UFSEL", "FSEL"),
         ("UFSETP", "FSETP"),
+        ("UI2F", "I2F"),
         ("UI2FP", "I2FP"),
         ("USEL", "SEL"),
         ("UPOPC", "POPC"),

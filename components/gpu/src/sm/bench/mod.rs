@@ -13,7 +13,8 @@ pub use program::{Program, ProgramError, synthetic_stream};
 pub use suite::{CachesSpec, ProgramFile, ProgramSpec};
 pub use walk::random_walk;
 
-use super::env::{CtaHandle, Issued, SmEnv};
+use super::env::{CtaHandle, SmEnv};
+use super::fact::SmFact;
 use super::occupancy::CtaResources;
 use super::rfc::RegisterRead;
 use super::stats::SmCounters;
@@ -48,6 +49,8 @@ pub struct Bench {
     pub check_hazards: bool,
     /// Step in every cycle instead of skipping those in which nothing can happen. Changes nothing but the time it takes.
     pub every_cycle: bool,
+    /// Keep all that the SM states ([`Outcome::facts`]).
+    pub keep_facts: bool,
 }
 
 /// One issued instruction.
@@ -66,6 +69,8 @@ pub struct Outcome {
     /// Register reads that Allocate granted: warp, instruction, read.
     pub reads: Vec<(usize, u32, RegisterRead)>,
     pub counters: SmCounters,
+    /// What the SM stated, with the cycle; empty without [`Bench::keep_facts`].
+    pub facts: Vec<(u64, SmFact)>,
     /// False if the run was given up.
     pub finished: bool,
     /// Producers and consumers without a cycle to spare ([`Sm::tight_pairs`]).
@@ -82,6 +87,7 @@ struct Outside<'a> {
     answers: VecDeque<(u64, MemResponse)>,
     issues: Vec<Vec<Issue>>,
     reads: Vec<(usize, u32, RegisterRead)>,
+    facts: Option<Vec<(u64, SmFact)>>,
     done: bool,
 }
 
@@ -109,15 +115,22 @@ impl SmEnv for Outside<'_> {
         true
     }
 
-    fn issued(&mut self, fact: Issued) {
-        if let Some(place) = self.place(fact.warp) {
-            self.issues[place].push(Issue { cycle: fact.cycle, index: fact.index });
+    fn state(&mut self, fact: SmFact) {
+        if let Some(facts) = &mut self.facts {
+            facts.push((self.now, fact));
         }
-    }
-
-    fn register_read(&mut self, warp: u16, index: u32, read: RegisterRead) {
-        if let Some(place) = self.place(warp) {
-            self.reads.push((place, index, read));
+        match fact {
+            SmFact::Issued(issued) => {
+                if let Some(place) = self.place(issued.instruction.warp) {
+                    self.issues[place].push(Issue { cycle: issued.cycle, index: issued.origin.index });
+                }
+            }
+            SmFact::RegisterRead { warp, index, read } => {
+                if let Some(place) = self.place(warp) {
+                    self.reads.push((place, index, read));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -133,6 +146,7 @@ impl Bench {
             most_cycles: 1_000_000,
             check_hazards: true,
             every_cycle: false,
+            keep_facts: false,
         }
     }
 
@@ -173,6 +187,7 @@ impl Bench {
             answers: VecDeque::new(),
             issues: vec![Vec::new(); self.warps.len()],
             reads: Vec::new(),
+            facts: self.keep_facts.then(Vec::new),
             done: false,
         };
         let mut now = 0;
@@ -180,7 +195,7 @@ impl Bench {
             outside.now = now;
             while outside.answers.front().is_some_and(|answer| answer.0 <= now) {
                 if let Some((_, answer)) = outside.answers.pop_front() {
-                    sm.respond(now, &answer);
+                    sm.respond(now, &answer, &mut outside);
                 }
             }
             let next = sm.step(now, &mut outside).cycle;
@@ -196,6 +211,7 @@ impl Bench {
             counters: sm.counters(now + 1),
             issues: outside.issues,
             reads: outside.reads,
+            facts: outside.facts.unwrap_or_default(),
             finished: outside.done,
             slots: self.warps.clone(),
         }

@@ -1,7 +1,9 @@
 //! Acceptance of memory instructions by the shared structures, and the release of what they hold.
 
 use super::super::Shared;
+use super::super::env::SmEnv;
 use super::super::event::{CachePort, Event};
+use super::super::fact::{SmFact, Stage};
 use super::super::spec::SUBCORES;
 use super::super::subcore::SubCore;
 use super::super::wheel::NEVER;
@@ -26,7 +28,7 @@ const NOTHING: Access = Access {
 
 impl Shared {
     /// Accepts at most one memory instruction, round robin over the sub-cores.
-    pub fn accept(&mut self, now: u64, subcores: &mut [SubCore; SUBCORES]) {
+    pub fn accept<E: SmEnv>(&mut self, now: u64, subcores: &mut [SubCore; SUBCORES], env: &mut E) {
         if now >= self.memory.accept_free {
             for offset in 0..SUBCORES {
                 let subcore = (self.memory.round_robin + offset) % SUBCORES;
@@ -35,7 +37,7 @@ impl Shared {
                     self.memory.round_robin = (subcore + 1) % SUBCORES;
                     self.memory.address_unit_free[subcore] = now + self.spec.address_unit_cycles;
                     self.memory.accepted += 1;
-                    let occupied = self.execute(now, subcore, &head, &mut subcores[subcore]);
+                    let occupied = self.execute(now, subcore, &head, &mut subcores[subcore], env);
                     self.memory.accept_free = now + occupied;
                     self.forget_access(head.cta, head.access);
                     let credit = Event::Credit { subcore: subcore as u8 };
@@ -78,7 +80,7 @@ impl Shared {
     }
 
     /// Starts an accepted instruction; cycles for which it keeps others from being accepted.
-    fn execute(&mut self, now: u64, subcore: usize, queued: &Queued, core: &mut SubCore) -> u64 {
+    fn execute<E: SmEnv>(&mut self, now: u64, subcore: usize, queued: &Queued, core: &mut SubCore, env: &mut E) -> u64 {
         let op = &queued.op;
         let accept = self.spec.issue_to_accept_cycles;
         let to = Destination::of(subcore, queued);
@@ -100,10 +102,11 @@ impl Shared {
         if op.read_counter != NO_COUNTER {
             let due = if is_load { reads } else { reads + conflict };
             core.warps.outstanding[usize::from(queued.warp)] += 1;
-            let (warp, counter) = (queued.warp, op.read_counter);
-            self.wheel.schedule(due.max(now + 1), Event::Decrement { subcore: to.subcore, warp, counter });
+            let (warp, counter, position) = (queued.warp, op.read_counter, queued.position);
+            self.wheel.schedule(due.max(now + 1), Event::Decrement { subcore: to.subcore, warp, counter, position });
         }
         let tail = u64::from(op.raw).saturating_sub(accept) + delay + conflict;
+        let stated = env.listening().then_some((self.memory.l1.sector_hits, self.memory.l1.sector_misses));
         match (op.class, access.space) {
             (OpClass::LoadConstant, _) => self.load_constant(now, now + tail, queued, to),
             // Also a store or atomic through a generic address that turned out to go to shared memory.
@@ -112,7 +115,38 @@ impl Shared {
             _ if queued.access == NO_ACCESS => self.in_order(now, tail, queued, to, core),
             (_, Space::Global | Space::Local) => self.through_l1(now, tail, queued, to, core),
         }
+        if let Some(before) = stated {
+            self.state_access(now, queued, to, before, env);
+            if op.raw == 0 {
+                let over = (reads + conflict).max(now + occupied).max(now + self.spec.address_unit_cycles);
+                env.state(SmFact::Stage { instruction: to.dynamic(), stage: Stage::Done, cycle: over });
+            }
+        }
         occupied
+    }
+
+    /// Where an accepted instruction will be, from the sectors that the L1 had counted `before`.
+    #[cold]
+    #[inline(never)]
+    fn state_access<E: SmEnv>(&self, now: u64, queued: &Queued, to: Destination, before: (u64, u64), env: &mut E) {
+        let (access, lines) = self.access(queued);
+        let l1 = &self.memory.l1;
+        let (hits, misses) = (l1.sector_hits - before.0, l1.sector_misses - before.1);
+        let global = matches!(access.space, Space::Global | Space::Local) && !lines.is_empty();
+        let after_address = match queued.op.class {
+            OpClass::LoadConstant => Stage::ConstantCache,
+            _ if global => Stage::L1,
+            _ => Stage::SharedMemory,
+        };
+        let mut state = |stage, cycle| env.state(SmFact::Stage { instruction: to.dynamic(), stage, cycle });
+        state(Stage::AddressUnit, now);
+        state(after_address, now + self.spec.address_unit_cycles);
+        if misses > 0 || queued.op.class == OpClass::AtomicGlobal && global {
+            state(Stage::Memory, now + self.spec.miss_request_cycles);
+        }
+        if hits + misses > 0 {
+            env.state(SmFact::L1Lookup { hits: hits as u32, misses: misses as u32 });
+        }
     }
 
     /// What needs no lookup: results come back in order, stores are over.
@@ -181,8 +215,8 @@ impl Shared {
     }
 
     fn release(&mut self, due: u64, to: Destination, core: &mut SubCore) {
-        let Destination { subcore, warp, counter, banks, index, issued } = to;
-        self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks });
+        let Destination { subcore, warp, counter, banks, position, index, issued } = to;
+        self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks, position });
         let slot = usize::from(warp) * SUBCORES + usize::from(subcore);
         if let (Some(check), Some(kernel)) = (&mut self.hazards, &core.warps.kernels[usize::from(warp)]) {
             check.ready(slot, index, issued, due - self.spec.counter_path_cycles, &kernel.hazards);
@@ -201,7 +235,8 @@ impl Shared {
         let key = address / bytes;
         if self.spec.perfect_constants || self.memory.constants.touch(key) != 0 {
             // Tail counted from now as for every hit.
-            let event = Event::LoadWrite { subcore: to.subcore, warp: to.warp, counter: to.counter, banks: to.banks };
+            let Destination { subcore, warp, counter, banks, position, .. } = to;
+            let event = Event::LoadWrite { subcore, warp, counter, banks, position };
             self.wheel.schedule(due - 1, event);
             self.hazard_ready(to, queued.cta, due);
             return;

@@ -15,7 +15,9 @@
 mod accept;
 pub(crate) mod l1d;
 
+use super::fact::Dynamic;
 use super::spec::{SUBCORES, SmSpec};
+use super::subcore::slot;
 use super::tags::Tags;
 use super::timing::OpTiming;
 use super::wheel::NEVER;
@@ -27,6 +29,8 @@ use std::collections::VecDeque;
 pub(crate) struct Queued {
     pub op: OpTiming,
     pub issued: u64,
+    /// Number of the instruction in its warp's stream.
+    pub position: u32,
     /// Index of the instruction in its kernel.
     pub index: u32,
     /// Index into the accesses of the CTA's stream.
@@ -42,6 +46,7 @@ pub(crate) struct Destination {
     pub warp: u8,
     pub counter: u8,
     pub banks: u8,
+    pub position: u32,
     pub index: u32,
     pub issued: u64,
 }
@@ -53,9 +58,14 @@ impl Destination {
             warp: queued.warp,
             counter: queued.op.write_counter,
             banks: queued.op.written_banks,
+            position: queued.position,
             index: queued.index,
             issued: queued.issued,
         }
+    }
+
+    pub fn dynamic(&self) -> Dynamic {
+        Dynamic { warp: slot(self.subcore, self.warp), position: self.position }
     }
 }
 

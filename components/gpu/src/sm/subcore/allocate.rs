@@ -8,10 +8,11 @@
 
 use super::super::Shared;
 use super::super::env::SmEnv;
+use super::super::fact::{SmFact, Stage};
 use super::super::ports::BANKS;
-use super::super::spec::{Reservation, SUBCORES};
+use super::super::spec::Reservation;
 use super::super::timing::NO_UNIT;
-use super::{Latched, SubCore};
+use super::{Latched, SubCore, slot};
 
 impl SubCore {
     /// Tries to reserve ports for the latched instruction; whether it left.
@@ -34,9 +35,7 @@ impl SubCore {
                 }
             }
         }
-        if op.written_banks != 0 && !self.write_result(now, latched, shared) {
-            return false;
-        }
+        let Some(written) = self.write_result(now, latched, shared) else { return false };
         for (bank, cycles) in reserved.into_iter().enumerate() {
             if cycles != 0 {
                 self.read_ports.take(now, bank, cycles);
@@ -47,37 +46,69 @@ impl SubCore {
             pipe.on_the_way -= 1;
             pipe.exit = now;
         }
+        if env.listening() {
+            self.state_execution(now, latched, written, env);
+        }
         if self.rfc.concerns(op) {
-            let slot = u16::from(latched.warp) * SUBCORES as u16 + u16::from(self.index);
+            let slot = slot(self.index, latched.warp);
             let listening = env.listening();
             self.rfc.update(op, latched.warp, |read| {
                 if listening {
-                    env.register_read(slot, latched.index, read);
+                    env.state(SmFact::RegisterRead { warp: slot, index: latched.index, read });
                 }
             });
         }
         true
     }
 
-    /// Takes write ports: the result waits in the result queue while its bank's port is taken. False if the queue would
-    /// overflow.
-    fn write_result(&mut self, now: u64, latched: Latched, shared: &Shared) -> bool {
+    /// Where an instruction that leaves Allocate now will be; its result is written in cycle `written`.
+    #[cold]
+    #[inline(never)]
+    fn state_execution<E: SmEnv>(&self, now: u64, latched: Latched, written: u64, env: &mut E) {
         let op = &latched.op;
+        let instruction = self.dynamic(latched.warp, latched.position);
+        let mut state = |stage, cycle| env.state(SmFact::Stage { instruction, stage, cycle });
+        let operands = now + 1 + u64::from(op.window);
+        if op.unit == NO_UNIT {
+            state(Stage::Done, now + 1);
+            return;
+        }
+        state(Stage::OperandRead, now + 1);
+        state(Stage::Execute, operands);
+        if op.written_banks == 0 {
+            // The model knows no end but that of the unit's input.
+            state(Stage::Done, operands + u64::from(op.initiation_interval));
+        } else {
+            state(Stage::ResultQueue, now + u64::from(op.write_delay));
+            state(Stage::WriteBack, written);
+            state(Stage::Done, written + 1);
+        }
+    }
+
+    /// Takes write ports: the result waits in the result queue while its bank's port is taken. The cycle in which the
+    /// last bank is written; `None` if the queue would overflow.
+    fn write_result(&mut self, now: u64, latched: Latched, shared: &Shared) -> Option<u64> {
+        let op = &latched.op;
+        if op.written_banks == 0 {
+            return Some(now);
+        }
+        let mut longest = 0;
         let mut at = [0; BANKS];
         for (bank, at) in at.iter_mut().enumerate() {
             if op.written_banks >> bank & 1 == 1 {
                 let taken = self.write_ports.taken(now, bank) >> op.write_delay;
                 let waits = (!taken).trailing_zeros();
                 if waits > shared.spec.result_queue_entries {
-                    return false;
+                    return None;
                 }
+                longest = longest.max(waits);
                 *at = 1 << (u32::from(op.write_delay) + waits);
             }
         }
         for (bank, cycles) in at.into_iter().enumerate() {
             self.write_ports.take(now, bank, cycles);
         }
-        true
+        Some(now + u64::from(op.write_delay) + u64::from(longest))
     }
 }
 

@@ -10,7 +10,9 @@
 //! Source: arXiv 2503.20481 sections 5.2 and 7.3; sizes from the public simulator's configuration.
 
 use super::super::Shared;
+use super::super::env::SmEnv;
 use super::super::event::CachePort;
+use super::super::fact::SmFact;
 use super::super::spec;
 use super::super::tags::Tags;
 use super::{Mask, SubCore};
@@ -49,7 +51,7 @@ impl FrontEnd {
 
 impl SubCore {
     /// Fetches one instruction if a warp has room; whether anything was done.
-    pub(super) fn fetch(&mut self, now: u64, shared: &mut Shared) -> bool {
+    pub(super) fn fetch<E: SmEnv>(&mut self, now: u64, shared: &mut Shared, env: &mut E) -> bool {
         let w = &self.warps;
         let wanting = w.wants_fetch & w.resident & !w.behind_branch & !self.front.waiting;
         if wanting == 0 {
@@ -57,11 +59,11 @@ impl SubCore {
         }
         let last = wanting & w.last_issued;
         let warp = if last != 0 { last.trailing_zeros() as usize } else { w.youngest(wanting) };
-        self.fetch_warp(now, warp, shared);
+        self.fetch_warp(now, warp, shared, env);
         true
     }
 
-    fn fetch_warp(&mut self, now: u64, warp: usize, shared: &mut Shared) {
+    fn fetch_warp<E: SmEnv>(&mut self, now: u64, warp: usize, shared: &mut Shared, env: &mut E) {
         if self.warps.live >> warp & 1 == 1 {
             self.look_ahead(now, warp, shared);
             if self.warps.wants_fetch & !self.warps.behind_branch & 1 << warp == 0 {
@@ -77,7 +79,12 @@ impl SubCore {
                 return;
             }
         }
-        self.warps.fetch_arrives(warp, now + shared.spec.fetch_to_issue_cycles);
+        let buffered = now + shared.spec.fetch_to_issue_cycles;
+        if env.listening() {
+            let instruction = self.dynamic(warp as u8, next as u32);
+            env.state(SmFact::Fetched { instruction, origin: self.origin(warp, index, shared), buffered });
+        }
+        self.warps.fetch_arrives(warp, buffered);
         // Behind a taken branch fetch goes on when the branch has issued.
         if self.warps.streams[warp].get(next + 1).is_some_and(|following| following.index != index + 1) {
             self.warps.behind_branch |= 1 << warp;

@@ -4,8 +4,9 @@
 //! barrier, the unit's input latch will be free, a credit or queue place is there, and its constant operand is cached.
 //! Read ports are not looked at. Greedy, then youngest. Source: arXiv 2503.20481 sections 4 and 5.1.
 
-use super::super::env::{Issued, SmEnv};
+use super::super::env::SmEnv;
 use super::super::event::{CachePort, Event};
+use super::super::fact::{Issued, SmFact, Stage};
 use super::super::hazard::Issuing;
 use super::super::reason::Reason;
 use super::super::spec::{Policy, SUBCORES};
@@ -59,9 +60,7 @@ impl SubCore {
         match op.route {
             Route::Fixed => {
                 if op.unit != NO_UNIT {
-                    let pipe = &self.pipes[usize::from(op.unit)];
-                    let exit = if pipe.on_the_way > 0 { now + 1 } else { pipe.exit };
-                    let free = (exit + u64::from(pipe.interval)).saturating_sub(2);
+                    let free = self.pipe_free(now, op.unit);
                     if now < free {
                         self.unit_free = self.unit_free.min(free);
                         return Some(Reason::UnitBusy);
@@ -84,6 +83,14 @@ impl SubCore {
                 None
             }
         }
+    }
+
+    /// First cycle in which a pipe's input latch will be free for what issues then.
+    #[inline]
+    pub(super) fn pipe_free(&self, now: u64, unit: u8) -> u64 {
+        let pipe = &self.pipes[usize::from(unit)];
+        let exit = if pipe.on_the_way > 0 { now + 1 } else { pipe.exit };
+        (exit + u64::from(pipe.interval)).saturating_sub(2)
     }
 
     fn constant_refusal(&mut self, now: u64, warp: usize, shared: &mut Shared) -> Option<Reason> {
@@ -110,18 +117,17 @@ impl SubCore {
         let position = self.warps.position[warp] as usize;
         let dynamic = self.warps.streams[warp][position];
         let next = self.warps.streams[warp].get(position + 1).copied();
-        let latched = Latched { op, index: dynamic.index, warp: warp as u8, last: next.is_none() };
+        let latched =
+            Latched { op, position: position as u32, index: dynamic.index, warp: warp as u8, last: next.is_none() };
         self.issued += 1;
         self.warps.last_issued = 1 << warp;
         if env.listening() {
-            env.issued(Issued {
+            env.state(SmFact::Issued(Issued {
                 cycle: now,
                 subcore: self.index,
-                warp: (warp * SUBCORES) as u16 + u16::from(self.index),
-                cta: shared.handle(self.warps.cta[warp]),
-                warp_in_cta: self.warps.warp_in_cta[warp],
-                index: dynamic.index,
-            });
+                instruction: self.dynamic(warp as u8, position as u32),
+                origin: self.origin(warp, dynamic.index, shared),
+            }));
         }
         if let (Some(check), Some(kernel)) = (&mut shared.hazards, &self.warps.kernels[warp]) {
             check.issue(Issuing {
@@ -164,6 +170,7 @@ impl SubCore {
                     Queued {
                         op,
                         issued: now,
+                        position: position as u32,
                         index: dynamic.index,
                         access: dynamic.access,
                         cta: self.warps.cta[warp],
@@ -171,7 +178,7 @@ impl SubCore {
                     },
                 );
             }
-            Route::Variable => self.enter_unit(now, warp, &latched, shared),
+            Route::Variable => self.enter_unit(now, warp, &latched, shared, env),
         }
         if op.effect != Effect::None {
             self.take_effect(now, warp, op.effect, shared);
@@ -195,7 +202,7 @@ impl SubCore {
         }
     }
 
-    fn enter_unit(&mut self, now: u64, warp: usize, latched: &Latched, shared: &mut Shared) {
+    fn enter_unit<E: SmEnv>(&mut self, now: u64, warp: usize, latched: &Latched, shared: &mut Shared, env: &mut E) {
         let op = &latched.op;
         let unit = &mut self.units[usize::from(op.unit)];
         let mut enter = (now + 2).max(unit.free);
@@ -210,7 +217,16 @@ impl SubCore {
         for (counter, due) in [(op.read_counter, war), (op.write_counter, raw)] {
             if counter != NO_COUNTER {
                 self.warps.outstanding[warp] += 1;
-                shared.wheel.schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter });
+                let position = latched.position;
+                shared
+                    .wheel
+                    .schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter, position });
+            }
+        }
+        if env.listening() {
+            let instruction = self.dynamic(latched.warp, latched.position);
+            for (stage, cycle) in [(Stage::UnitQueue, now + 2), (Stage::Execute, enter), (Stage::Done, war.max(raw))] {
+                env.state(SmFact::Stage { instruction, stage, cycle });
             }
         }
         let slot = warp * SUBCORES + usize::from(self.index);
@@ -275,17 +291,7 @@ impl SubCore {
             let waiting = if buffered & w.stall_over != 0 { buffered & w.stall_over } else { buffered };
             let last = waiting & w.last_issued;
             let warp = if last != 0 { last.trailing_zeros() as usize } else { w.youngest(waiting) };
-            return match w.wait_kind(warp) {
-                WaitKind::Global => Reason::WaitGlobal,
-                WaitKind::Shared => Reason::WaitShared,
-                WaitKind::Local => Reason::WaitLocal,
-                WaitKind::Constant => Reason::WaitConstant,
-                WaitKind::Xu => Reason::WaitXu,
-                WaitKind::Fp64 => Reason::WaitFp64,
-                WaitKind::Shuffle => Reason::WaitShuffle,
-                WaitKind::Special => Reason::WaitSpecial,
-                WaitKind::Sources => Reason::WaitSources,
-            };
+            return Reason::of_wait(w.wait_kind(warp));
         }
         let unblocked = w.resident & !w.blocked;
         if unblocked != 0 { Reason::InstructionFetch } else { w.block_reason[w.youngest(w.resident)] }

@@ -15,10 +15,12 @@ mod allocate;
 mod fetch;
 mod issue;
 mod live;
+mod statements;
 mod warps;
 
 use super::Shared;
 use super::env::SmEnv;
+use super::fact::{SmFact, Stage};
 use super::ports::Ports;
 use super::reason::Reason;
 use super::rfc::RegisterFileCache;
@@ -28,12 +30,14 @@ use super::wheel::NEVER;
 use fetch::FrontEnd;
 use sim_core::Cycle;
 use sim_core::reasons::ReasonClock;
+pub(crate) use statements::slot;
 pub(crate) use warps::{Mask, Warps};
 
 /// An instruction in the Control or Allocate latch.
 #[derive(Clone, Copy, Debug)]
 struct Latched {
     op: OpTiming,
+    position: u32,
     index: u32,
     warp: u8,
     /// The warp's last instruction: its slot is not free before this has left.
@@ -82,6 +86,7 @@ pub(crate) struct SubCore {
     /// Cycle of the next evaluation.
     pub wake: u64,
     pub issued: u64,
+    said: statements::Said,
 }
 
 impl SubCore {
@@ -118,6 +123,7 @@ impl SubCore {
             breakdown: ReasonClock::starting_at(Cycle(start), Reason::NoWarp),
             wake: NEVER,
             issued: 0,
+            said: statements::Said::default(),
         }
     }
 
@@ -131,16 +137,28 @@ impl SubCore {
             self.left(latched, shared);
         }
         if let Some(latched) = self.control {
-            if latched.op.route != Route::Fixed {
+            let to = if latched.op.route != Route::Fixed {
                 self.control = None;
                 self.left(latched, shared);
-            } else if self.allocate.is_none() {
+                (latched.op.route == Route::Memory).then_some(Stage::MemoryQueue)
+            } else {
+                self.allocate.is_none().then_some(Stage::Allocate)
+            };
+            if to == Some(Stage::Allocate) {
                 self.allocate = self.control.take();
             }
+            if let Some(stage) = to.filter(|_| env.listening()) {
+                let instruction = self.dynamic(latched.warp, latched.position);
+                env.state(SmFact::Stage { instruction, stage, cycle: now + 1 });
+            }
         }
+        let waits = env.listening().then(|| self.waits(now));
         self.unit_free = NEVER;
         let reason = if self.control.is_some() { Reason::BackPressure } else { self.issue(now, shared, env) };
-        let fetched = self.fetch(now, shared);
+        let fetched = self.fetch(now, shared, env);
+        if let Some(waits) = waits {
+            self.state_waits(now, reason, waits, shared, env);
+        }
         self.breakdown.set(reason, Cycle(now));
 
         let busy = fetched || reason == Reason::Issued || self.control.is_some() || self.allocate.is_some();

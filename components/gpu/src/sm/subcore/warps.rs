@@ -280,6 +280,12 @@ impl Warps {
         self.fetched[warp] -= count;
     }
 
+    /// The head is kept back by dependence counters: its wait mask, or a DEPBAR before it.
+    pub fn waits_for_counters(&self, warp: usize) -> bool {
+        let barred = self.blocked >> warp & 1 == 1 && self.block_reason[warp] == Reason::CounterBarrier;
+        self.resident >> warp & 1 == 1 && (barred || self.counters_zero >> warp & 1 == 0)
+    }
+
     fn set_head(&mut self, warp: usize, head: OpTiming) {
         self.head[warp] = head;
         if head.route == Route::Memory {

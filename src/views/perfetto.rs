@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 
 use prost::Message;
 
@@ -108,7 +107,7 @@ impl Timeline {
     }
 
     /// Something that lasts from `start` up to `end`; with `end ≤ start` it is a moment. Slices of one track must not
-    /// overlap in part: they follow each other or lie one in the other.
+    /// overlap in part: they follow each other or lie one in the other; of two that are as long, the later given is outside.
     pub fn slice(&mut self, track: TrackId, name: &str, start: u64, end: u64) {
         let moment = end <= start;
         let inside =
@@ -127,6 +126,26 @@ impl Timeline {
         if self.window.contains(&at) {
             self.samples.push(Sample { track: track.0, at, value });
         }
+    }
+
+    /// Slices and samples so far; about 20 bytes each in the file.
+    pub fn events(&self) -> usize {
+        self.slices.len() + self.samples.len()
+    }
+
+    /// Times and values of the samples.
+    #[cfg(test)]
+    pub fn samples(&self) -> Vec<(u64, f64)> {
+        self.samples.iter().map(|sample| (sample.at, sample.value)).collect()
+    }
+
+    /// Ends the window at `at`, also for what is there already.
+    pub fn cut(&mut self, at: u64) {
+        let end = at.clamp(self.window.start, self.window.end);
+        self.window.end = end;
+        self.slices.retain(|slice| slice.start < end);
+        self.slices.iter_mut().for_each(|slice| slice.end = slice.end.min(end));
+        self.samples.retain(|sample| sample.at < end);
     }
 
     fn name(&mut self, name: &str) -> u32 {
@@ -149,7 +168,7 @@ impl Timeline {
         for (index, track) in self.tracks.iter().enumerate() {
             packet(self.descriptor(index as u32, track), &mut bytes);
         }
-        for event in self.events() {
+        for event in self.in_order() {
             let (at, track_event) = event;
             let event = TracePacket {
                 timestamp: Some(at),
@@ -161,14 +180,6 @@ impl Timeline {
             packet(event, &mut bytes);
         }
         bytes
-    }
-
-    /// Writes the trace beside `path` and renames it.
-    ///
-    /// # Errors
-    /// Whatever the file system says.
-    pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        validation::files::write_atomically(path, &self.encode())
     }
 
     /// The interned names.
@@ -203,33 +214,33 @@ impl Timeline {
 
     /// In the order of time; at one time ends come before samples, samples before beginnings, inner ends before outer
     /// ones, outer beginnings before inner ones.
-    fn events(&self) -> Vec<(u64, TrackEvent)> {
+    fn in_order(&self) -> Vec<(u64, TrackEvent)> {
         let mut keyed = Vec::with_capacity(2 * self.slices.len() + self.samples.len());
         let event = |kind: i32, track: u32| TrackEvent {
             kind: Some(kind),
             track_uuid: Some(uuid(track)),
             ..TrackEvent::default()
         };
-        for slice in &self.slices {
+        for (order, slice) in self.slices.iter().enumerate() {
             let name = Some(u64::from(slice.name));
             if slice.start == slice.end {
-                keyed.push(((slice.start, 2, 0), TrackEvent { name_iid: name, ..event(INSTANT, slice.track) }));
+                keyed.push(((slice.start, 3, 0, order), TrackEvent { name_iid: name, ..event(INSTANT, slice.track) }));
                 continue;
             }
             let longest_first = u64::MAX - slice.end;
             let latest_first = u64::MAX - slice.start;
             keyed.push((
-                (slice.start, 1, longest_first),
+                (slice.start, 2, longest_first, usize::MAX - order),
                 TrackEvent { name_iid: name, ..event(SLICE_BEGIN, slice.track) },
             ));
-            keyed.push(((slice.end, 0, latest_first), event(SLICE_END, slice.track)));
+            keyed.push(((slice.end, 0, latest_first, order), event(SLICE_END, slice.track)));
         }
         for sample in &self.samples {
             let counted = TrackEvent { double_counter_value: Some(sample.value), ..event(COUNTER, sample.track) };
-            keyed.push(((sample.at, 1, 0), counted));
+            keyed.push(((sample.at, 1, 0, 0), counted));
         }
-        keyed.sort_by_key(|(key, event)| (*key, event.track_uuid));
-        keyed.into_iter().map(|((at, _, _), event)| (at, event)).collect()
+        keyed.sort_by_key(|((at, rank, depth, order), event)| (*at, *rank, *depth, event.track_uuid, *order));
+        keyed.into_iter().map(|((at, ..), event)| (at, event)).collect()
     }
 }
 
@@ -391,15 +402,31 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_ends_the_window() {
+        let mut timeline = Timeline::new("test", 0..100);
+        let track = timeline.track(&[]);
+        timeline.slice(track, "a", 0, 10);
+        timeline.slice(track, "b", 10, 20);
+        timeline.slice(track, "c", 20, 30);
+        timeline.cut(15);
+        timeline.slice(track, "d", 15, 16);
+        let seen: Vec<_> = read_back(&timeline.encode()).into_iter().map(|event| (event.0, event.3)).collect();
+        let expected = [(0, "a"), (10, ""), (10, "b"), (15, "")].map(|(at, name)| (at, name.to_string()));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
     fn nested_slices_open_outside_in_and_close_inside_out() {
         let mut timeline = Timeline::new("test", 0..100);
         let track = timeline.track(&["sm 0"]);
         timeline.slice(track, "inner", 10, 20);
         timeline.slice(track, "outer", 10, 30);
+        timeline.slice(track, "outmost", 10, 30);
         timeline.slice(track, "last", 25, 30);
         let labels: Vec<_> = read_back(&timeline.encode()).into_iter().map(|e| (e.0, e.3)).collect();
         let expected =
-            [(10, "outer"), (10, "inner"), (20, ""), (25, "last"), (30, ""), (30, "")].map(|(t, s)| (t, s.to_string()));
+            [(10, "outmost"), (10, "outer"), (10, "inner"), (20, ""), (25, "last"), (30, ""), (30, ""), (30, "")]
+                .map(|(t, s)| (t, s.to_string()));
         assert_eq!(labels, expected);
     }
 
