@@ -52,6 +52,7 @@ pub enum Command {
                             orrery run rtx-a6000 softmax                another machine, another kernel\n  \
                             orrery run h100-pcie sgemm --set part.sm.count=66\n  \
                             orrery run my-gpu.toml my-launch.toml --json\n  \
+                            orrery run h100-pcie grid-barrier --coupled  blocks that wait for each other\n  \
                             orrery run h100-pcie softmax --pipeline=2000..6000 --focus sm=0,warp=0..8\n  \
                             orrery run h200 sgemm --until 20000 --save half.orrery\n  \
                             orrery run --resume half.orrery             the same result as in one piece\n  \
@@ -87,6 +88,9 @@ pub struct RunArgs {
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
+    /// Compute values when instructions issue: for kernels that read a clock or wait for other blocks. One shard, slower
+    #[arg(long)]
+    pub coupled: bool,
     /// Write timeline.perfetto-trace of the cycles FROM..TO (of a memory: ticks), for ui.perfetto.dev [default: 0..20000]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use machine::gpu::{GpuError, GpuResult, GpuShape, GpuSimulation};
 use serde_json::Value;
 use sim_core::{Cycle, MachineFile, Plan, Progress as Reached, RunError, StatsNode};
-use workloads::sass::exec::ExecError;
+use workloads::sass::exec::{Cause, ExecError, Values};
 use workloads::sass::{Kernel, Launch};
 
 use crate::catalog;
@@ -23,6 +23,8 @@ pub struct Request {
     pub sets: Vec<String>,
     pub threads: usize,
     pub shards: usize,
+    /// When values are computed.
+    pub values: Values,
     /// What is to be drawn on the way.
     pub views: Wanted,
     /// Where it begins and stops.
@@ -44,10 +46,10 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let shape = GpuShape::of(&file)?;
     let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
-    let mut simulation = GpuSimulation::new(&file, &kernel, &launch, plan).map_err(failure)?;
+    let mut simulation = GpuSimulation::with_values(&file, &kernel, &launch, plan, request.values).map_err(failure)?;
     let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
     let drawing = Drawing::start(&request.views, &title, &kernel, shape.clock_hz, simulation.machine_mut())?;
-    let content = content(&kernel, &launch);
+    let content = content(&kernel, &launch, request.values);
     let inputs = inputs(file.seed, &file.to_toml(), &content.concat());
     let mut from_cycle = 0;
     if let Some((state, cycle)) = request.pieces.state(&inputs)? {
@@ -118,7 +120,7 @@ fn summary(
         breakdown: breakdown(&run.stats),
         // Operations are counted when a CTA is dispatched: of a part of a run they are too many.
         roofline: if partial.is_none() { roofline(file, &run) } else { None },
-        highlights: highlights(launch, &run),
+        highlights: highlights(launch, &run, request.values),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }
@@ -152,7 +154,7 @@ fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
     })
 }
 
-fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
+fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight> {
     let mut highlights = Vec::new();
     let mut add = |name: &str, value: String| highlights.push(Highlight { name: name.to_string(), value });
     let sms = run.shape.sms as f64;
@@ -162,6 +164,9 @@ fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
         format!("{} of {} threads on {} SMs", thousands(launch.blocks()), launch.threads_per_block(), run.shape.sms),
     );
     add("warp instructions", thousands(instructions));
+    if values == Values::AtIssue {
+        add("values", "computed at issue".to_string());
+    }
     let ipc = instructions as f64 / run.cycles.max(1) as f64;
     add("IPC", format!("{} in all, {} an SM of at most 4", significant(ipc), significant(ipc / sms)));
     let sectors = |name: &str| run.stats.value(&format!("sm.l1_{name}")).unwrap_or(0);
@@ -196,14 +201,17 @@ fn config_hash(file: &MachineFile, workload: &[String]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The content of a workload.
-fn content(kernel: &Kernel, launch: &Launch) -> Vec<String> {
+/// The content of a workload, with the way in which its values come about.
+fn content(kernel: &Kernel, launch: &Launch, values: Values) -> Vec<String> {
     let mut content = vec![format!("{:?}", (&launch.kernel, launch.grid, launch.block, launch.dynamic_shared_bytes))];
     let arguments = launch.arguments.iter();
     content.extend(arguments.map(|argument| format!("{:?}", (&argument.name, argument.element, &argument.value))));
     content.push(format!("{:?}", (&kernel.name, &kernel.arch, &kernel.metadata)));
     let code = kernel.instructions.iter();
     content.extend(code.map(|code| format!("{:?}", (&code.text, code.control, code.encoding))));
+    if values == Values::AtIssue {
+        content.push("values at issue".to_owned());
+    }
     content
 }
 
@@ -218,12 +226,13 @@ pub fn failure(error: GpuError) -> Failure {
     }
 }
 
-/// A warp did what the hardware would refuse: the workload's fault, shown at its instruction.
+/// A warp did what the hardware would refuse: the workload's fault, shown at its instruction. A launch that never ends is
+/// none of the input's syntax: the run ends without a result.
 fn execution(error: &ExecError) -> Failure {
     let place = format!("block {:?}, warp {}", error.cta, error.warp);
-    Complaint::new(format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause))
-        .at_line(&error.file, error.line)
-        .into()
+    let message = format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause);
+    let complaint = Complaint::new(message).at_line(&error.file, error.line);
+    if matches!(*error.cause, Cause::Stuck(_)) { Failure::Run(complaint) } else { complaint.into() }
 }
 
 #[cfg(test)]
@@ -234,7 +243,7 @@ mod tests {
         let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
         let file = catalog::machine("h100-pcie", &sets).unwrap();
         let launch = catalog::launch(workload).unwrap();
-        config_hash(&file, &content(&catalog::kernel(&launch, "sm_90").unwrap(), &launch))
+        config_hash(&file, &content(&catalog::kernel(&launch, "sm_90").unwrap(), &launch, Values::Ahead))
     }
 
     #[test]

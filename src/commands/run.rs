@@ -10,6 +10,7 @@ use crate::report;
 use crate::result::RunResult;
 use crate::simulate::{Request, simulate};
 use crate::views::Wanted;
+use workloads::sass::exec::Values;
 
 /// What is run when nothing is named.
 const MACHINE: &str = "h100-pcie";
@@ -21,6 +22,9 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     let asked = pieces.asked(args)?;
     if asked.machine.as_deref().is_some_and(memory::is_memory) {
         return run_memory::run(asked, pieces, args, common);
+    }
+    if args.coupled && common.shards > 1 && !common.quiet {
+        eprintln!("note: --coupled runs on one shard whatever --shards says; results do not depend on it");
     }
     if args.commands {
         return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
@@ -35,6 +39,7 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         sets: asked.sets,
         threads: common.threads,
         shards: common.shards,
+        values: if args.coupled { Values::AtIssue } else { Values::Ahead },
         views: Wanted {
             timeline: args.timeline.clone(),
             pipeline: args.pipeline.clone(),
@@ -76,7 +81,9 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
 /// What it cost, and what to try next.
 fn hints(request: &Request, result: &RunResult) -> String {
     let wall = &result.wall;
-    let (machine, workload) = (&request.machine, &request.workload);
+    let machine = &request.machine;
+    let coupled = if request.values == Values::AtIssue { " --coupled" } else { "" };
+    let workload = format!("{}{coupled}", request.workload);
     let other = if machine == "rtx-a6000" { "h100-sxm" } else { "rtx-a6000" };
     let next = [
         (format!("orrery run {other} {workload}"), "the same on another GPU"),

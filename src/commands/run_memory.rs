@@ -19,6 +19,10 @@ pub fn run(asked: Asked, pieces: Pieces, args: &RunArgs, common: &Common) -> Res
             return Err(Complaint::new(format!("{option} is for kernels on a GPU")).help(help).into());
         }
     }
+    if args.coupled {
+        let help = "without it: orrery run hbm3 rand_rw21";
+        return Err(Complaint::new("--coupled is for kernels on a GPU").help(help).into());
+    }
     if args.commands && (args.save.is_some() || args.resume.is_some()) {
         let help = "a trace of commands can only be checked from the first one on: run it in one piece";
         return Err(Complaint::new("--commands cannot be combined with --save or --resume").help(help).into());

@@ -113,7 +113,9 @@ impl Component for CommandProcessor {
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         self.collect(cx);
         let outlook = self.dispatch(cx);
-        if self.unfinished == 0 {
+        let may_start = self.next_cta < self.store.ctas() && self.room.iter().any(|&room| room > 0);
+        self.store.set_nothing_starts(!may_start);
+        if self.unfinished == 0 && !self.is_over {
             self.finish(cx);
         }
         outlook
@@ -134,16 +136,30 @@ impl Component for CommandProcessor {
 
 impl CommandProcessor {
     fn collect(&mut self, cx: &mut Cx<'_>) {
+        let mut failed = false;
         for (sm, &port) in self.done.iter().enumerate() {
             while let Some(reply) = cx.take(port) {
                 match reply {
                     SmReply::Done { .. } => {
                         self.room[sm] += 1;
                         self.unfinished -= 1;
+                        self.store.has_left();
                     }
+                    SmReply::Failed => failed = true,
                     SmReply::Drained => self.undrained = self.undrained.map(|sms| sms - 1),
                 }
             }
+        }
+        if failed {
+            self.give_up(cx);
+        }
+    }
+
+    /// Execution failed; how, is in the store. The run ends here.
+    fn give_up(&mut self, cx: &mut Cx<'_>) {
+        self.next_cta = self.store.ctas();
+        if !std::mem::replace(&mut self.is_over, true) {
+            cx.end_work(1);
         }
     }
 
@@ -177,10 +193,7 @@ impl CommandProcessor {
         };
         // An SM's input has a slot for every CTA that it has room for, and one for the drain.
         if !self.store.execute(self.next_cta) {
-            // The run ends here; the failure is in the store.
-            self.next_cta = self.store.ctas();
-            self.is_over = true;
-            cx.end_work(1);
+            self.give_up(cx);
             return Activity::input();
         }
         cx.send(self.launch[sm], SmCommand::Launch { cta: self.next_cta });

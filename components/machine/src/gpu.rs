@@ -10,7 +10,7 @@ use sim_core::{
 };
 use std::sync::Arc;
 use workloads::sass::check::{Comparison, check};
-use workloads::sass::exec::{Counters, ExecError, Grid};
+use workloads::sass::exec::{Counters, ExecError, Grid, Values};
 use workloads::sass::{Kernel, Launch, SassError};
 
 /// Why a launch could not be simulated.
@@ -100,8 +100,24 @@ impl GpuSimulation {
     /// # Errors
     /// Anything wrong with machine, kernel or launch, at its place.
     pub fn new(file: &MachineFile, kernel: &Kernel, launch: &Launch, plan: Plan) -> Result<Self, GpuError> {
+        Self::with_values(file, kernel, launch, plan, Values::Ahead)
+    }
+
+    /// As [`GpuSimulation::new`], with values computed ahead of time or at issue. At issue, the machine is one shard
+    /// whatever `plan` says: all SMs work on one memory in the order of their ticks.
+    ///
+    /// # Errors
+    /// As [`GpuSimulation::new`].
+    pub fn with_values(
+        file: &MachineFile,
+        kernel: &Kernel,
+        launch: &Launch,
+        plan: Plan,
+        values: Values,
+    ) -> Result<Self, GpuError> {
         let shape = GpuShape::of(file)?;
-        let grid = Grid::new(kernel, launch)?;
+        let grid = Grid::with_values(kernel, launch, values)?;
+        let plan = if values == Values::AtIssue { Plan { shards: 1, ..plan } } else { plan };
         let timing = KernelTiming::new(&kernel.name, &kernel.instructions, &shape.sm).map_err(|error| {
             SassError::new(&kernel.file, 0, error.to_string(), "this instruction has no timing on this architecture")
         })?;
@@ -119,6 +135,11 @@ impl GpuSimulation {
     /// The machine, for listening to its facts, saving and loading it.
     pub fn machine_mut(&mut self) -> &mut Machine {
         &mut self.machine
+    }
+
+    /// The functional state, for looking at memory after the run.
+    pub fn store(&self) -> Arc<LaunchStore> {
+        self.store.clone()
     }
 
     /// Runs the launch to its end.

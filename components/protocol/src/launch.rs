@@ -21,6 +21,8 @@ impl Payload for SmCommand {
 pub enum SmReply {
     /// A CTA has left, its resources are free again.
     Done { cta: u32 },
+    /// An instruction cannot be executed: the grid ends here. What is wrong is in the launch store of the GPU.
+    Failed,
     /// Nothing of this SM is on its way any more.
     Drained,
 }

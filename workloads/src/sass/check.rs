@@ -40,14 +40,20 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 19] = [
+pub const REFERENCES: [&str; 25] = [
     "attention",
+    "bank_conflicts",
     "bf16_rmsnorm",
+    "dependent_chain",
     "double_division",
     "gemm",
     "gemm_nt",
     "gemm_tf32",
+    "grid_barrier",
     "histogram",
+    "mufu_rate",
+    "pointer_chase",
+    "producer_consumer",
     "reduction",
     "saxpy",
     "sgemm",
@@ -203,6 +209,12 @@ impl Arguments<'_> {
             "virtual_calls" => self.virtual_calls(),
             "warp_aggregate" => self.warp_aggregate(),
             "wide_atomics" => self.wide_atomics(),
+            "producer_consumer" => self.producer_consumer(),
+            "grid_barrier" => self.grid_barrier(),
+            "dependent_chain" => self.dependent_chain(),
+            "pointer_chase" => self.pointer_chase(),
+            "bank_conflicts" => self.bank_conflicts(),
+            "mufu_rate" => self.mufu_rate(),
             unknown => {
                 let help = match nearest(unknown, REFERENCES) {
                     Some(meant) => format!("did you mean `{meant}`?"),
@@ -346,6 +358,74 @@ impl Arguments<'_> {
             };
         }
         self.output("out", out);
+        Ok(())
+    }
+
+    /// The last block sends.
+    fn producer_consumer(&mut self) -> Result<(), SassError> {
+        let (n, receivers) = (self.size("n")?, self.launch.grid[0].saturating_sub(1) as usize);
+        let x = self.buffer("x", n)?;
+        let mut out = self.buffer("out", self.area(receivers, n)?)?;
+        for (i, out) in out.iter_mut().take(receivers * n).enumerate() {
+            *out = 2.0 * x[i % n] + 1.0 + (i / n) as f64;
+        }
+        self.output("out", out);
+        Ok(())
+    }
+
+    fn grid_barrier(&mut self) -> Result<(), SassError> {
+        let (n, rounds) = (self.size("n")?, self.size("rounds")?);
+        let (mut a, mut b) = (self.buffer("a", n)?, self.buffer("b", n)?);
+        for _ in 0..rounds {
+            for i in 0..n {
+                b[i] = a[n - 1 - i] + 1.0;
+            }
+            std::mem::swap(&mut a, &mut b);
+        }
+        self.output(if rounds % 2 == 0 { "a" } else { "b" }, a);
+        Ok(())
+    }
+
+    fn dependent_chain(&mut self) -> Result<(), SassError> {
+        let (a, b) = (self.scalar("a")?, self.scalar("b")?);
+        let (mut f, mut i) = (self.buffer("f", 32)?, self.buffer("i", 32)?);
+        for f in &mut f[..32] {
+            *f = (0..512).fold(*f, |f, _| f * a + b);
+        }
+        for i in &mut i[..32] {
+            let step = |(z, y): (u32, u32), _| (z.wrapping_add(y), y.wrapping_add(z.wrapping_add(y)));
+            *i = f64::from((0..256).fold((1, *i as i32 as u32), step).1 as i32);
+        }
+        self.output("f", f);
+        self.output("i", i);
+        Ok(())
+    }
+
+    /// 128 steps from element 0, in shared memory over 1024 elements.
+    fn pointer_chase(&mut self) -> Result<(), SassError> {
+        let (n, stride) = (self.size("n")?.max(1), self.size("stride")?);
+        let mut last = self.buffer("last", 3)?;
+        last[..3].copy_from_slice(&[1024, n, n].map(|length| (128 * stride % length) as f64));
+        self.output("last", last);
+        Ok(())
+    }
+
+    fn bank_conflicts(&mut self) -> Result<(), SassError> {
+        let mut sums = self.buffer("sums", 192)?;
+        for (i, sum) in sums.iter_mut().take(192).enumerate() {
+            let first = (i % 32) << (i / 32);
+            *sum = (first..first + 128).sum::<usize>() as f64;
+        }
+        self.output("sums", sums);
+        Ok(())
+    }
+
+    fn mufu_rate(&mut self) -> Result<(), SassError> {
+        let mut x = self.buffer("x", 1024)?;
+        for x in &mut x[..1024] {
+            *x = (0..64).fold(*x, |x, _| x.sqrt().recip());
+        }
+        self.output("x", x);
         Ok(())
     }
 

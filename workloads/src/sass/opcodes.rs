@@ -251,6 +251,8 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "R2UR" if instruction.control.write_counter != NO_COUNTER => Shape::new(SpecialRegister, 1).predicates(1),
         // CREDUX holds no counter, unlike REDUX; its result is kept 13 from its reader, like that of R2UR.
         "R2UR" | "CREDUX" => Shape::new(ToUniform, 1).predicates(u8::from(instruction.mnemonic == "R2UR")),
+        // From sm_100 on, without a counter.
+        "CS2UR" => Shape::new(Uniform, if has("32") { 1 } else { 2 }),
         // Between the control unit and registers, protected by counters like special registers.
         "BMOV" => {
             let to_register = matches!(instruction.operands.first(), Some(super::Operand::Register(_)));

@@ -108,7 +108,7 @@ pub enum OpClass {
     StoreLocal,
     /// BAR: barrier of the block.
     Barrier,
-    /// MEMBAR, ERRBAR, CCTL.
+    /// MEMBAR, ERRBAR, CGAERRBAR, CCTL.
     MemoryBarrier,
     /// DEPBAR: waits for dependence counters.
     CounterBarrier,

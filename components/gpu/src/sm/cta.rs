@@ -1,9 +1,10 @@
-//! Blocks (CTAs) that reside on the SM: their streams, barriers and resources.
+//! Blocks (CTAs) that reside on the SM: their operations, barriers and resources.
 
 use super::Shared;
 use super::env::CtaHandle;
 use super::event::Event;
 use super::occupancy::CtaResources;
+use super::source::{OpSource, saved as source_state};
 use super::spec::SUBCORES;
 use super::subcore::Mask;
 use super::timing::KernelTiming;
@@ -18,7 +19,7 @@ const BARRIERS: usize = 16;
 pub struct Cta {
     pub handle: CtaHandle,
     pub kernel: Arc<KernelTiming>,
-    pub stream: CtaStream,
+    pub source: OpSource,
     pub resources: CtaResources,
 }
 
@@ -35,7 +36,7 @@ struct BlockBarrier {
 pub(crate) struct Resident {
     pub handle: CtaHandle,
     pub kernel: Arc<KernelTiming>,
-    pub stream: CtaStream,
+    pub source: OpSource,
     /// Warp slots of the SM.
     pub slots: Vec<u8>,
     pub registers: u32,
@@ -48,7 +49,8 @@ pub(crate) struct Resident {
 }
 
 sim_core::saved!(Resident {
-    state: handle, stream, slots, registers, shared_bytes, live, unfinished, barriers;
+    state: handle, slots, registers, shared_bytes, live, unfinished, barriers;
+    by source_state: source;
     rebuilt: kernel;
 });
 
@@ -72,8 +74,9 @@ pub(super) mod residents {
                 false => None,
                 true => {
                     let resources = CtaResources { threads: 0, registers_per_thread: 0, shared_bytes: 0 };
-                    let (handle, kernel, stream) = (CtaHandle::default(), from.lent()?, CtaStream::default());
-                    let mut resident = Resident::new(Cta { handle, kernel, stream, resources }, Vec::new(), 0, 0);
+                    let (handle, kernel) = (CtaHandle::default(), from.lent()?);
+                    let source = OpSource::Recorded(CtaStream::default());
+                    let mut resident = Resident::new(Cta { handle, kernel, source, resources }, Vec::new(), 0, 0);
                     resident.load(from)?;
                     Some(resident)
                 }
@@ -89,7 +92,7 @@ impl Resident {
         Self {
             handle: cta.handle,
             kernel: cta.kernel,
-            stream: cta.stream,
+            source: cta.source,
             slots,
             registers,
             shared_bytes,

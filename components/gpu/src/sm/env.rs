@@ -17,6 +17,14 @@ pub trait SmEnv {
     /// A CTA has finished and its resources are free.
     fn cta_done(&mut self, cta: CtaHandle);
 
+    /// The time of this cycle, for the clock that counts nanoseconds.
+    fn time_ns(&mut self) -> u64 {
+        0
+    }
+
+    /// An instruction that executes at issue failed: [`Functional::failure`](crate::Functional::failure).
+    fn execution_failed(&mut self) {}
+
     /// Whether [`SmEnv::state`] wants to be called now. One predictable branch where facts are stated.
     fn listening(&self) -> bool {
         false

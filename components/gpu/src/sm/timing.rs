@@ -239,7 +239,7 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         written_banks: uses.written.registers().fold(0, |banks, register| banks | 1 << (register % 2)),
         window: spec.register_file.read_window_cycles,
         effect: effect(instruction, uses.class)?,
-        bypasses_l1: ["STRONG", "VOLATILE"].iter().any(|modifier| instruction.has_modifier(modifier)),
+        bypasses_l1: bypasses_l1(instruction),
         ..OpTiming::NOTHING
     };
     if let Some(constant) = uses.constant {
@@ -268,6 +268,13 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         }
     }
     Ok(op)
+}
+
+/// Accesses that others than the SM's own threads have to agree on go past its L1. `LDG.STRONG.SM`, which `ld.global.ca`
+/// becomes in order, does not: the published L1 latencies were measured with it (arXiv 2402.13499).
+fn bypasses_l1(instruction: &Instruction) -> bool {
+    let within_sm = ["SM", "CTA"].iter().any(|scope| instruction.has_modifier(scope));
+    instruction.has_modifier("VOLATILE") || instruction.has_modifier("STRONG") && !within_sm
 }
 
 /// Reuse flags at the slots that hold a vector register: from the encoding, or from the text.

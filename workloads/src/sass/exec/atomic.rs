@@ -232,13 +232,14 @@ impl AtomicOp {
         }
     }
 
-    /// Updates the bytes; returns what they held, or whether they changed hands.
-    fn update(&self, bytes: &mut [u8], frame: &Frame, lane: usize) -> u64 {
+    /// Updates the bytes; returns what they held, or whether they changed hands. Counts a change in `changes`.
+    fn update(&self, bytes: &mut [u8], frame: &Frame, lane: usize, changes: &mut u64) -> u64 {
         let operand = |slot: Slot| if self.bytes == 8 { frame.wide(slot, lane) } else { frame.word(slot)[lane].into() };
         let old = bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
         let operands = self.operands.map(operand);
         let new = self.apply(old, operands);
         bytes.copy_from_slice(&new.to_le_bytes()[..bytes.len()]);
+        *changes += u64::from(new != old);
         if self.action == Action::TrySwap { u64::from(old == operands[0]) } else { old }
     }
 
@@ -264,7 +265,7 @@ impl AtomicOp {
             let Some(bytes) = memories.shared.at_mut(addresses[lane], self.bytes.into()) else {
                 return Err(outside_shared(addresses[lane], lane, self.width(), memories.shared));
             };
-            old[lane] = self.update(bytes, frame, lane);
+            old[lane] = self.update(bytes, frame, lane, memories.changes);
         }
         let pattern = Pattern::of_narrow(self.bytes.into(), mask, addresses);
         Ok(memories.recorder.banks(position, self.kind(), self.bytes.into(), mask, addresses, pattern))
@@ -284,7 +285,7 @@ impl AtomicOp {
             let index = memories.global.index_of(address);
             let inside = memories.global.get_mut(index).and_then(|buffer| buffer.at_mut(address, self.bytes.into()));
             let Some(bytes) = inside else { return Err(outside_global(address, lane, self.width(), memories.global)) };
-            old[lane] = self.update(bytes, frame, lane);
+            old[lane] = self.update(bytes, frame, lane, memories.changes);
         }
         let pattern = Pattern::of_wide(self.bytes.into(), mask, addresses);
         Ok(memories.recorder.lines(Space::Global, self.kind(), self.bytes.into(), mask, addresses, pattern))

@@ -66,6 +66,20 @@ pub enum ControlOp {
     Trap,
 }
 
+impl ControlOp {
+    /// Its predicate beside the guard, and the register it reads.
+    pub fn reads(&self) -> (PredicateSource, Option<Slot>) {
+        match *self {
+            Self::Branch { also, .. } => (also, None),
+            Self::Indirect { base, .. } => (PredicateSource::TRUE, Some(base)),
+            Self::Gather { lanes } => (PredicateSource::TRUE, Some(lanes)),
+            Self::BranchIfTogether { mask, .. } => (PredicateSource::TRUE, Some(mask)),
+            Self::WriteConvergence { from, .. } => (PredicateSource::TRUE, Some(from)),
+            _ => (PredicateSource::TRUE, None),
+        }
+    }
+}
+
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
         "NOP" | "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" | "ENDCOLLECTIVE" => {
@@ -251,6 +265,34 @@ pub fn execute(
     lanes: u32,
     code_len: u32,
 ) -> Result<Flow, Fault> {
+    match *op {
+        _ if lanes == 0 => Ok(Flow::Next),
+        ControlOp::BarrierResult { to, predicate } => {
+            let (number, holds) = divergence.barrier_result;
+            frame.write(to, lanes, &[number; 32]);
+            frame.write_predicate(predicate, lanes, if holds { FULL } else { 0 });
+            Ok(Flow::Next)
+        }
+        ControlOp::ReadConvergence { to, barrier, clear } => {
+            let values = divergence.read_barrier(barrier, lanes, clear);
+            frame.write(to, lanes, &values);
+            Ok(Flow::Next)
+        }
+        _ => go_on(op, frame, divergence, at, active, lanes, code_len),
+    }
+}
+
+/// Where one control op leads that writes no register.
+#[inline(always)]
+pub fn go_on(
+    op: &ControlOp,
+    frame: &Frame,
+    divergence: &mut Divergence,
+    at: u32,
+    active: u32,
+    lanes: u32,
+    code_len: u32,
+) -> Result<Flow, Fault> {
     if lanes == 0 {
         return Ok(Flow::Next);
     }
@@ -314,17 +356,7 @@ pub fn execute(
             let stay = if waits { active & !lanes } else { active };
             Ok(if stay == 0 { Flow::Stop } else { Flow::Go(Path { at: next, lanes: stay }) })
         }
-        ControlOp::BarrierResult { to, predicate } => {
-            let (number, holds) = divergence.barrier_result;
-            frame.write(to, lanes, &[number; 32]);
-            frame.write_predicate(predicate, lanes, if holds { FULL } else { 0 });
-            Ok(Flow::Next)
-        }
-        ControlOp::ReadConvergence { to, barrier, clear } => {
-            let values = divergence.read_barrier(barrier, lanes, clear);
-            frame.write(to, lanes, &values);
-            Ok(Flow::Next)
-        }
+        ControlOp::BarrierResult { .. } | ControlOp::ReadConvergence { .. } => Ok(Flow::Next),
         ControlOp::WriteConvergence { barrier, from } => {
             divergence.write_barrier(barrier, lanes, frame.word(from));
             Ok(Flow::Next)

@@ -18,14 +18,14 @@
 use super::frame::lanes_of;
 
 /// Lanes at one program counter (index into the code).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
     pub at: u32,
     pub lanes: u32,
 }
 
 /// Lanes that BSSY told to come together again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Region {
     barrier: u8,
     /// Where they go on.
@@ -37,7 +37,7 @@ struct Region {
 }
 
 /// Lanes that wait at a WARPSYNC for all that name the same mask, wherever these are (PTX ISA, `bar.warp.sync`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Gathering {
     mask: u32,
     /// Of the mask, those that have not exited.
@@ -53,7 +53,7 @@ impl Gathering {
 }
 
 /// What a barrier of the block computes from a predicate of all threads that come to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BarrierReduction {
     /// How many hold.
     Count,
@@ -62,7 +62,7 @@ pub enum BarrierReduction {
 }
 
 /// A path that waits at a barrier of its block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parked {
     pub barrier: u8,
     /// Threads the barrier waits for; 0 = all of the block.
@@ -75,7 +75,7 @@ pub struct Parked {
 }
 
 /// Control state of one warp.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Divergence {
     /// Next to run: the last.
     ready: Vec<Path>,
@@ -102,6 +102,11 @@ impl Divergence {
 
     pub fn next(&mut self) -> Option<Path> {
         self.ready.pop()
+    }
+
+    /// What [`Divergence::next`] would give.
+    pub fn peek(&self) -> Option<Path> {
+        self.ready.last().copied()
     }
 
     pub fn is_alone(&self) -> bool {

@@ -44,7 +44,6 @@ pub fn lower(kernel: &Kernel) -> Result<Program, SassError> {
         let micro = lowering.instruction().map_err(|refusal| refusal.at(kernel, instruction))?;
         code.push(micro);
     }
-    super::clock::refuse_dependence(kernel)?;
     let frame_words = usize::from(layout.first_constant) + constants.len() + usize::from(layout.reach);
     Ok(Program { code, constants, first_constant: layout.first_constant, frame_words })
 }

@@ -282,12 +282,25 @@ fn constant(cx: &mut Lowering<'_>, uniform: bool, recorded: bool) -> Lowered<Mem
     Ok(MemoryOp::Constant { to, from, words, uniform, offset })
 }
 
+impl MemoryOp {
+    /// Whether others can see it or change what it finds: global and shared memory.
+    pub fn is_shared_with_others(&self) -> bool {
+        match self {
+            Self::Load { space, .. } | Self::Store { space, .. } => matches!(space, Space::Global | Space::Shared),
+            Self::Generic { .. } => true,
+            Self::Constant { .. } | Self::IndexedConstant { .. } | Self::QuerySpace { .. } => false,
+        }
+    }
+}
+
 /// The memories of a running CTA.
 pub struct Memories<'a, const RECORD: bool> {
     pub global: &'a mut GlobalMemory,
     pub shared: &'a mut SharedMemory,
     pub banks: &'a ConstantBanks,
     pub recorder: &'a mut Recorder<RECORD>,
+    /// Counts what changed global or shared memory, or may have.
+    pub changes: &'a mut u64,
 }
 
 /// Executes; returns the index of the recorded access.
@@ -407,6 +420,7 @@ fn global_access<const RECORD: bool>(
     let pattern = Pattern::of_wide(bytes, mask, addresses);
     if !load {
         store_global(frame, register, width, mask, addresses, pattern, memories.global)?;
+        *memories.changes += u64::from(mask != 0);
         return Ok(memories.recorder.lines(Space::Global, AccessKind::Store, bytes, mask, addresses, pattern));
     }
     match bytes {
@@ -433,6 +447,7 @@ fn shared_access<const RECORD: bool>(
     let pattern = Pattern::of_narrow(bytes, mask, addresses);
     if !load {
         store_shared(frame, register, width, mask, addresses, memories.shared)?;
+        *memories.changes += u64::from(mask != 0);
         return Ok(memories.recorder.banks(position, AccessKind::Store, bytes, mask, addresses, pattern));
     }
     match bytes {

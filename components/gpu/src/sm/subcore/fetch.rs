@@ -66,6 +66,12 @@ impl SubCore {
     }
 
     fn fetch_warp<E: SmEnv>(&mut self, now: u64, warp: usize, shared: &mut Shared, env: &mut E) {
+        if self.warps.live >> warp & 1 == 1 {
+            self.look_ahead(now, warp, shared);
+            if self.warps.wants_fetch & !self.warps.behind_branch & 1 << warp == 0 {
+                return;
+            }
+        }
         let next = self.warps.fetched[warp] as usize;
         let index = self.warps.streams[warp][next].index;
         if !shared.spec.perfect_instruction_cache {

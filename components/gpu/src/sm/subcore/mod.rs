@@ -14,6 +14,7 @@
 mod allocate;
 mod fetch;
 mod issue;
+mod live;
 mod statements;
 mod warps;
 
