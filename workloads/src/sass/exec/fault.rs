@@ -38,6 +38,10 @@ pub enum Cause {
          kernel is only long, raise the limit"
     )]
     Watchdog { executed: u64 },
+    #[error(
+        "the warp has more than 4096 open convergence regions: it saves barrier registers (BMOV) and never restores them"
+    )]
+    TooManyRegions,
     #[error("the kernel stops itself (trap)")]
     Trap,
 }
