@@ -26,6 +26,10 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     if args.coupled && common.shards > 1 && !common.quiet {
         eprintln!("note: --coupled runs on one shard whatever --shards says; results do not depend on it");
     }
+    if args.coupled && (args.save.is_some() || args.resume.is_some()) {
+        let help = "what executes as it issues is not saved: run it in one piece";
+        return Err(Complaint::new("--coupled cannot be combined with --save or --resume").help(help).into());
+    }
     if args.commands {
         return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
     }

@@ -8,7 +8,7 @@
 //             1  b         const double[n]
 //             2  quotient  double[n]
 //             3  root      double[n]
-//             4  least     double[n]: the smaller of quotient and root
+//             4  least     double[n], the smaller of quotient and root
 //             5  n         int
 
 extern "C" __global__ void double_division(const double *__restrict__ a, const double *__restrict__ b, double *quotient,

@@ -8,7 +8,7 @@
 //             1  size       const float[n]
 //             2  area       float[n]
 //             3  power      float[n]
-//             4  ackermann  int[n]: A(2, kind % 4) = 2 * (kind % 4) + 3
+//             4  ackermann  int[n], A(2, kind % 4) = 2 * (kind % 4) + 3
 //             5  n          int
 
 struct Shape {

@@ -5,7 +5,7 @@
 //
 // Launch:     one-dimensional, at least 16 threads a block.
 // Arguments:  0  values   const unsigned[n]
-//             1  counts   unsigned long long[16], input and output: shifted by 40, plus the sum of the elements
+//             1  counts   unsigned long long[16], input and output, shifted by 40, plus the sum of the elements
 //             2  sums     double[16], input and output
 //             3  largest  unsigned long long[16], input and output
 //             4  n        int

@@ -313,7 +313,7 @@ pub fn go_on(
         }
         ControlOp::Open { barrier, target } => {
             divergence.open(barrier, lanes, target);
-            Ok(Flow::Next)
+            if divergence.is_too_deep() { Err(Box::new(Cause::TooManyRegions)) } else { Ok(Flow::Next) }
         }
         ControlOp::Arrive { barrier } => {
             let stay = active & !lanes;

@@ -130,6 +130,11 @@ impl Divergence {
         self.regions.push(Region { barrier, target, lanes, arrived: 0, saved: 0 });
     }
 
+    /// More regions than calls can have nested: a stack of 1024 bytes holds 128 frames that save a register, for 32 lanes each.
+    pub fn is_too_deep(&self) -> bool {
+        self.regions.len() > 4096
+    }
+
     /// BSYNC by `path`. Returns the path that goes on at once, if one does.
     pub fn arrive(&mut self, barrier: u8, path: Path, next: u32) -> Option<Path> {
         let mut outside = path.lanes;

@@ -44,6 +44,10 @@ pub enum Cause {
     Spin,
     #[error("the launch never ends: {0}")]
     Stuck(String),
+    #[error(
+        "the warp has more than 4096 open convergence regions: it saves barrier registers (BMOV) and never restores them"
+    )]
+    TooManyRegions,
     #[error("the kernel stops itself (trap)")]
     Trap,
 }
