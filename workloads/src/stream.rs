@@ -40,6 +40,8 @@ pub enum AccessKind {
     Atomic,
     /// Atomic without a result (`RED`).
     Reduction,
+    /// From global to shared memory (`LDGSTS`): lines of the source, passes and bytes of the destination.
+    Copy,
 }
 
 /// The memory behaviour of one dynamic warp instruction.
@@ -52,7 +54,8 @@ pub struct Access {
     /// All lanes have the same address.
     pub one_address: bool,
     /// Shared memory: passes over the 32 four-byte banks that the lanes need (1 = no conflict; lanes that read the same
-    /// word share it). Atomics on shared memory: lanes on the same word take a pass each. Otherwise 1.
+    /// word share it). Atomics on shared memory: lanes on the same word take a pass each. Copies: those of the write.
+    /// Otherwise 1.
     pub passes: u8,
     /// Bytes that all lanes together move.
     pub bytes: u16,

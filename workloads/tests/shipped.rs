@@ -32,6 +32,7 @@ shipped! {
     reduction "reduction"
     saxpy "saxpy"
     sgemm_naive "sgemm-naive"
+    sgemm_async "sgemm-async"
     sgemm_tiled "sgemm"
     softmax "softmax"
     stencil2d "stencil2d"

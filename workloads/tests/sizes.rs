@@ -66,6 +66,19 @@ proptest! {
     }
 
     #[test]
+    fn sgemm_async(arch in arch(), m in 1u32..100, n in 1u32..25, k in 1u32..18, beta_zero: bool) {
+        let mut launch = catalog::launch("sgemm-async").unwrap();
+        let (n, k) = (4 * n, 4 * k);
+        launch.grid = [n.div_ceil(64), m.div_ceil(64), 1];
+        [("m", m), ("n", n), ("k", k)].iter().for_each(|(name, size)| scalar(&mut launch, name, *size));
+        if beta_zero {
+            scalar(&mut launch, "beta", 0);
+        }
+        [("a", m * k), ("b", k * n), ("c", m * n)].iter().for_each(|(name, size)| count(&mut launch, name, *size));
+        run(&launch, arch)?;
+    }
+
+    #[test]
     fn reduction(arch in arch(), n in 1u32..5000, warps in 1u32..=32, blocks in 1u32..6) {
         let mut launch = catalog::launch("reduction").unwrap();
         (launch.grid, launch.block) = ([blocks, 1, 1], [32 * warps, 1, 1]);

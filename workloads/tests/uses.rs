@@ -72,7 +72,11 @@ fn reuse_flags_of_the_encoding_name_the_operand_slots() {
 fn registers_stand_in_the_fields_of_the_encoding() {
     for_every_instruction(|instruction, uses| {
         let (low, high) = instruction.encoding.unwrap();
-        let fields = [(low >> 24) as u8, (low >> 32) as u8, high as u8];
+        // LDGSTS has its shared address where others have their result.
+        let fields = match uses.class {
+            OpClass::CopyGlobalToShared => [(low >> 16) as u8, (low >> 24) as u8, (low >> 32) as u8],
+            _ => [(low >> 24) as u8, (low >> 32) as u8, high as u8],
+        };
         for (slot, span) in uses.slots.iter().enumerate().filter(|(_, span)| !span.is_empty()) {
             assert!(fields.contains(&span.first), "slot {slot} of {}: {fields:?}", instruction.text);
             // Where a register is the only source, the slot is the field in which it stands.
@@ -96,7 +100,10 @@ fn results_without_counter_are_of_the_fixed_latency_classes() {
     for_every_instruction(|instruction, uses| {
         let counted = instruction.control.write_counter < 6;
         let variable = uses.class.is_memory()
-            || matches!(uses.class, OpClass::Xu | OpClass::Fp64 | OpClass::SpecialRegister | OpClass::WarpReduce);
+            || matches!(
+                uses.class,
+                OpClass::Xu | OpClass::Fp64 | OpClass::SpecialRegister | OpClass::WarpReduce | OpClass::CopyBarrier
+            );
         assert!(!counted || variable, "{}", instruction.text);
     });
 }

@@ -199,6 +199,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         }
         "VOTE" | "VOTEU" => vote(instruction),
         "R2UR" => Shape::new(ToUniform, 1),
+        "B2R" => Shape::new(SpecialRegister, 1).predicates(1),
         "S2R" | "S2UR" => Shape::new(SpecialRegister, if has("64") { 2 } else { 1 }),
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
@@ -217,7 +218,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "STSM" => Shape::new(StoreShared, 0).sources([1, matrices(instruction), 1]),
         "LDGSTS" => memory(instruction, CopyGlobalToShared, false, 3),
         "LDGDEPBAR" => Shape::new(CopyBarrier, 0),
-        "BAR" | "B2R" => Shape::new(Barrier, 0),
+        "BAR" => Shape::new(Barrier, 0),
         "MEMBAR" | "ERRBAR" | "CCTL" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
         "DEPBAR" => Shape::new(CounterBarrier, 0),
         other => return Err(format!("opcode {other} is not known")),

@@ -34,6 +34,13 @@ pub(crate) enum Event {
         counter: u8,
         banks: u8,
     },
+    /// An asynchronous copy's bytes are in shared memory.
+    CopyDone {
+        subcore: u8,
+        warp: u8,
+        counter: u8,
+        group: u32,
+    },
     Credit {
         subcore: u8,
     },

@@ -349,6 +349,20 @@ impl Sm {
                     self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter });
                 }
             }
+            Event::CopyDone { subcore, warp, counter, group } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                let w = usize::from(warp);
+                if counter != workloads::sass::control::NO_COUNTER {
+                    core.warps.decrement(w, counter);
+                }
+                core.warps.copies[w].complete(group);
+                core.wake_at(now);
+                while let Some(counter) = self.subcores[usize::from(subcore)].warps.copies[w].take_complete() {
+                    self.subcores[usize::from(subcore)].warps.decrement(w, counter);
+                    self.settle(subcore, warp);
+                }
+                self.settle(subcore, warp);
+            }
             Event::Credit { subcore } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 core.credits += 1;

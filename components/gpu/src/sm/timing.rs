@@ -41,12 +41,24 @@ pub enum Effect {
         waits: bool,
     },
     MemoryBarrier,
+    /// LDGDEPBAR: closes a group of asynchronous copies.
+    CopyBarrier,
     /// DEPBAR: until the counter is at most `limit` and the counters of `zero` are 0.
     CounterBarrier {
         counter: u8,
         limit: u8,
         zero: u8,
     },
+}
+
+/// What a load does with the L1D.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum L1Use {
+    Cached,
+    /// Must see other SMs' stores: looks nothing up; what arrives is kept.
+    Refetched,
+    /// Looks nothing up and leaves nothing behind (LDGSTS.BYPASS).
+    Bypassed,
 }
 
 /// No pipe or variable unit.
@@ -91,8 +103,7 @@ pub struct OpTiming {
     pub constant_line: u32,
     /// Constant operand of LDC: bank × 64 KiB + offset.
     pub constant_address: u32,
-    /// A load that must see other SMs' stores.
-    pub bypasses_l1: bool,
+    pub l1: L1Use,
 }
 
 impl OpTiming {
@@ -119,7 +130,7 @@ impl OpTiming {
         effect: Effect::None,
         constant_line: NO_CONSTANT,
         constant_address: 0,
-        bypasses_l1: false,
+        l1: L1Use::Cached,
     };
 
     /// Writes memory beyond the SM and returns nothing.
@@ -236,7 +247,7 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         written_banks: uses.written.registers().fold(0, |banks, register| banks | 1 << (register % 2)),
         window: spec.register_file.read_window_cycles,
         effect: effect(instruction, uses.class)?,
-        bypasses_l1: ["STRONG", "VOLATILE"].iter().any(|modifier| instruction.has_modifier(modifier)),
+        l1: l1_use(instruction),
         ..OpTiming::NOTHING
     };
     if let Some(constant) = uses.constant {
@@ -253,7 +264,8 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         }
     }
     if op.route == Route::Fixed {
-        if op.write_counter != NO_COUNTER || op.read_counter != NO_COUNTER {
+        let counted = op.effect == Effect::CopyBarrier && op.read_counter == NO_COUNTER;
+        if !counted && (op.write_counter != NO_COUNTER || op.read_counter != NO_COUNTER) {
             return Err("a fixed-latency instruction cannot hold a dependence counter in this model".to_owned());
         }
         if uses.constant.is_some_and(|constant| !constant.indexed) {
@@ -261,6 +273,16 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         }
     }
     Ok(op)
+}
+
+fn l1_use(instruction: &Instruction) -> L1Use {
+    if instruction.has_modifier("BYPASS") {
+        L1Use::Bypassed
+    } else if ["STRONG", "VOLATILE"].iter().any(|modifier| instruction.has_modifier(modifier)) {
+        L1Use::Refetched
+    } else {
+        L1Use::Cached
+    }
 }
 
 /// Reuse flags at the slots that hold a vector register: from the encoding, or from the text.
@@ -416,7 +438,10 @@ fn effect(instruction: &Instruction, class: OpClass) -> Result<Effect, String> {
         OpClass::MemoryBarrier => Ok(Effect::MemoryBarrier),
         OpClass::Barrier => barrier(instruction),
         OpClass::CounterBarrier => counter_barrier(instruction),
-        OpClass::CopyBarrier => Err("LDGDEPBAR is not modelled".to_owned()),
+        OpClass::CopyBarrier if instruction.control.write_counter == NO_COUNTER => {
+            Err("LDGDEPBAR should name a write counter".to_owned())
+        }
+        OpClass::CopyBarrier => Ok(Effect::CopyBarrier),
         _ => Ok(Effect::None),
     }
 }

@@ -193,6 +193,27 @@ impl<const ON: bool> Recorder<ON> {
         })
     }
 
+    /// A copy from global to shared memory by the instruction at `position`: the lines that the lanes of `valid` read, the
+    /// passes in which all lanes of `mask` are written. Returns its index.
+    pub fn copy(&mut self, position: u32, bytes: u32, mask: u32, valid: u32, from: &[u64; 32], to: &[u32; 32]) -> u32 {
+        if !ON || mask == 0 {
+            return NO_ACCESS;
+        }
+        let first_line = self.lines.len();
+        lanes_of(valid).for_each(|lane| self.touch(first_line, from[lane]));
+        let passes = self.passes(position, bytes, mask, to);
+        self.push(Access {
+            space: Space::Global,
+            kind: AccessKind::Copy,
+            width_bytes: bytes as u8,
+            one_address: false,
+            passes: passes as u8,
+            bytes: (mask.count_ones() * bytes) as u16,
+            first_line: first_line as u32,
+            line_count: (self.lines.len() - first_line) as u16,
+        })
+    }
+
     #[inline(always)]
     fn passes(&mut self, position: u32, bytes: u32, mask: u32, addresses: &[u32; 32]) -> u32 {
         let first = addresses[mask.trailing_zeros() as usize];

@@ -1,12 +1,13 @@
 //! Control flow: branches, calls, regions, barriers, exits; and what has no effect on values.
 
+use super::barrier::{self, BarrierOp, Reduced};
 use super::fault::{Cause, Fault};
-use super::frame::{Frame, PredicateSource, Slot, lanes_of};
+use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, lanes_of};
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 use crate::sass::Operand;
 
-use super::divergence::{Divergence, Parked, Path};
+use super::divergence::{Divergence, Path};
 
 #[derive(Clone, Copy, Debug)]
 pub enum ControlOp {
@@ -35,9 +36,11 @@ pub enum ControlOp {
         lanes: Slot,
     },
     Yield,
-    Barrier {
-        id: u8,
-        threads: u32,
+    Barrier(BarrierOp),
+    /// What the last BAR.RED found.
+    BarrierResult {
+        to: Slot,
+        predicate: u8,
     },
     Trap,
 }
@@ -70,11 +73,11 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         }
         "EXIT" => ControlOp::Exit,
         "BSSY" => {
-            let barrier = barrier(cx)?;
+            let barrier = convergence_barrier(cx)?;
             ControlOp::Open { barrier, target: cx.branch_target()? }
         }
-        "BSYNC" => ControlOp::Arrive { barrier: barrier(cx)? },
-        "BREAK" => ControlOp::Leave { barrier: barrier(cx)? },
+        "BSYNC" => ControlOp::Arrive { barrier: convergence_barrier(cx)? },
+        "BREAK" => ControlOp::Leave { barrier: convergence_barrier(cx)? },
         "WARPSYNC" => {
             let all = cx.take("ALL");
             let lanes = if all { cx.immediate(u32::MAX) } else { cx.plain_source()? };
@@ -85,15 +88,11 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let _ = cx.plain_source()?;
             ControlOp::Yield
         }
-        "BAR" => {
-            cx.need_one_of("kind", &[("SYNC", ())])?;
-            let _ = cx.take("DEFER_BLOCKING");
-            let id = u8::try_from(cx.number()?).ok().filter(|id| *id < 16);
-            let id = id.ok_or_else(|| Refusal::new("a block has barriers 0 to 15", ""))?;
-            let threads = if cx.remaining() > 0 { cx.number()? } else { 0 };
-            let threads = u32::try_from(threads).ok().filter(|threads| threads % 32 == 0 && *threads <= 1024);
-            let threads = threads.ok_or_else(|| Refusal::new("a barrier's thread count is a multiple of 32", ""))?;
-            ControlOp::Barrier { id, threads }
+        "BAR" => ControlOp::Barrier(barrier::lower(cx)?),
+        "B2R" => {
+            cx.need_one_of("source", &[("RESULT", ())])?;
+            let to = cx.target()?;
+            ControlOp::BarrierResult { to, predicate: cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) }
         }
         "BPT" => {
             cx.need_one_of("kind", &[("TRAP", ())])?;
@@ -105,7 +104,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     Ok(Some(Op::Control(op)))
 }
 
-fn barrier(cx: &mut Lowering<'_>) -> Lowered<u8> {
+fn convergence_barrier(cx: &mut Lowering<'_>) -> Lowered<u8> {
     match cx.next()? {
         Operand::ConvergenceBarrier(barrier) => Ok(*barrier),
         _ => Err(Refusal::new("a convergence barrier is expected", "B0 to B15")),
@@ -142,6 +141,8 @@ pub enum Flow {
     Go(Path),
     /// A jump backwards by all of them: like `Go`, and a chance to look at the clock.
     Back(Path),
+    /// As `Go`, when the other warps of the block have had their turn.
+    Pause(Path),
     /// This path stops; another one, if any.
     Stop,
 }
@@ -150,7 +151,7 @@ pub enum Flow {
 #[inline(always)]
 pub fn execute(
     op: &ControlOp,
-    frame: &Frame,
+    frame: &mut Frame,
     divergence: &mut Divergence,
     at: u32,
     active: u32,
@@ -212,10 +213,23 @@ pub fn execute(
             divergence.step_back(path);
             Ok(Flow::Stop)
         }
-        ControlOp::Barrier { id, threads } => {
-            divergence.parked.push(Parked { barrier: id, threads, path: Path { at: next, lanes } });
+        ControlOp::Barrier(ref barrier) => {
+            let votes = match barrier.kind {
+                barrier::Kind::Reduce(_, predicate) => frame.predicate(predicate),
+                _ => 0,
+            };
+            if !barrier.arrive(divergence, Path { at: next, lanes }, votes) {
+                // The barrier may be complete by this.
+                return Ok(Flow::Pause(Path { at: next, lanes: active }));
+            }
             let stay = active & !lanes;
             Ok(if stay == 0 { Flow::Stop } else { Flow::Go(Path { at: next, lanes: stay }) })
+        }
+        ControlOp::BarrierResult { to, predicate } => {
+            let Reduced { value, holds } = divergence.reduced;
+            frame.write(to, lanes, &[value; 32]);
+            frame.write_predicate(predicate, lanes, if holds { FULL } else { 0 });
+            Ok(Flow::Next)
         }
         ControlOp::Indirect { base, plus } => indirect(frame, divergence, base, plus, active, lanes, next, code_len),
         ControlOp::Trap => Err(Box::new(Cause::Trap)),

@@ -15,6 +15,8 @@
 //! so that a thread that spins on a lock held by another lane of its warp comes to an end, as hardware guarantees.
 //! Both depend on nothing but the program and its data.
 
+use super::barrier::{Reduced, Reduction};
+
 /// Lanes at one program counter (index into the code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -47,6 +49,16 @@ pub struct Parked {
     /// Threads the barrier waits for; 0 = all of the block.
     pub threads: u32,
     pub path: Path,
+    /// A reduction, and the lanes where its predicate holds.
+    pub vote: Option<(Reduction, u32)>,
+}
+
+/// Lanes that came to a barrier and did not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    pub barrier: u8,
+    pub threads: u32,
+    pub lanes: u32,
 }
 
 /// Control state of one warp.
@@ -57,6 +69,9 @@ pub struct Divergence {
     regions: Vec<Region>,
     gatherings: Vec<Gathering>,
     pub parked: Vec<Parked>,
+    pub arrivals: Vec<Arrival>,
+    /// What the last reduction of a barrier found.
+    pub reduced: Reduced,
     /// Lanes that have not exited.
     pub live: u32,
 }
@@ -68,6 +83,8 @@ impl Divergence {
         self.regions.clear();
         self.gatherings.clear();
         self.parked.clear();
+        self.arrivals.clear();
+        self.reduced = Reduced::default();
         self.live = lanes;
         self.ready.push(Path { at: 0, lanes });
     }

@@ -9,7 +9,7 @@ use super::super::instruction::{Instruction, Operand, PT, PredicateOperand, RZ, 
 use super::super::kernel::Kernel;
 use super::frame::{DISCARD_PREDICATE, PredicateSource, Slot, Source, TRUE, UNIFORM_PREDICATES};
 use super::op::{MicroOp, Op};
-use super::{atomic, control, convert, crosslane, double, float, half, integer, logic, memory, mufu, special};
+use super::{atomic, control, convert, copy, crosslane, double, float, half, integer, logic, memory, mufu, special};
 
 /// A word that is the same for all lanes of all warps of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl<'a> Lowering<'a> {
     /// The operation, and whether it is of the uniform data path (executes whatever the active mask).
     fn op(&mut self) -> Lowered<(bool, Op)> {
         let mnemonic = self.instruction.mnemonic.as_str();
-        let families: [Family; 12] = [
+        let families: [Family; 13] = [
             integer::lower,
             logic::lower,
             float::lower,
@@ -167,6 +167,7 @@ impl<'a> Lowering<'a> {
             convert::lower,
             memory::lower,
             atomic::lower,
+            copy::lower,
             crosslane::lower,
             special::lower,
             control::lower,

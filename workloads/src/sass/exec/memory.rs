@@ -22,7 +22,7 @@ impl Width {
     pub const WORD: Self = Self { bytes: 4, signed: false };
 
     /// From the modifiers; a word when none says otherwise.
-    fn of(cx: &mut Lowering<'_>) -> Self {
+    pub fn of(cx: &mut Lowering<'_>) -> Self {
         let choices = [
             ("U8", (1, false)),
             ("S8", (1, true)),
@@ -399,7 +399,7 @@ pub fn extend(width: Width, bytes: &[u8]) -> u32 {
 }
 
 #[cold]
-fn outside_global(address: u64, lane: usize, width: Width, global: &GlobalMemory) -> Fault {
+pub fn outside_global(address: u64, lane: usize, width: Width, global: &GlobalMemory) -> Fault {
     let neighbourhood = global.neighbourhood(address);
     let bytes = width.bytes.into();
     Box::new(Cause::OutOfBounds { space: "global", lane: lane as u32, address, bytes, neighbourhood })

@@ -19,11 +19,13 @@
 
 mod atomic;
 mod banks;
+mod barrier;
 mod clock;
 mod coalesce;
 mod compare;
 mod control;
 mod convert;
+mod copy;
 mod counters;
 mod crosslane;
 mod divergence;
@@ -248,11 +250,11 @@ impl Grid {
                 let spinning = waiting.iter().position(|waits| !waits).unwrap_or(0);
                 return Err((spinning, Box::new(Cause::Watchdog { executed })));
             }
-            let released = release_barriers(warps, &mut waiting);
+            let released = barrier::release(warps, &mut waiting);
             if all_wait && !released {
                 return match warps.iter().position(|warp| warp.divergence.live != 0) {
                     None => Ok(()),
-                    Some(stuck) => Err((stuck, Box::new(Cause::BarrierDeadlock(describe_deadlock(warps))))),
+                    Some(stuck) => Err((stuck, Box::new(Cause::BarrierDeadlock(barrier::describe_deadlock(warps))))),
                 };
             }
         }
@@ -272,55 +274,4 @@ impl Grid {
             cause,
         }
     }
-}
-
-/// Lets the warps of complete barriers go on; whether there was one.
-fn release_barriers(warps: &mut [Warp], waiting: &mut [bool]) -> bool {
-    let mut released = false;
-    for barrier in 0..16 {
-        let parked = |warp: &Warp| -> (u32, u32) {
-            let mine = warp.divergence.parked.iter().filter(|parked| parked.barrier == barrier);
-            mine.fold((0, 0), |(lanes, threads), parked| (lanes | parked.path.lanes, threads.max(parked.threads)))
-        };
-        let arrived = warps.iter().filter(|warp| parked(warp).0 != 0).count() as u32;
-        if arrived == 0 {
-            continue;
-        }
-        let wanted = warps.iter().map(|warp| parked(warp).1).max().unwrap_or(0);
-        // All threads of the block that have not exited, or as many warps as were asked for.
-        let complete = match wanted {
-            0 => warps.iter().all(|warp| parked(warp).0 == warp.divergence.live),
-            threads => {
-                let whole =
-                    warps.iter().all(|warp| matches!(parked(warp).0, 0) || parked(warp).0 == warp.divergence.live);
-                whole && 32 * arrived >= threads
-            }
-        };
-        if complete {
-            released = true;
-            for (warp, waiting) in warps.iter_mut().zip(waiting.iter_mut()) {
-                if parked(warp).0 != 0 {
-                    warp.divergence.unpark(barrier);
-                    *waiting = false;
-                }
-            }
-        }
-    }
-    released
-}
-
-fn describe_deadlock(warps: &[Warp]) -> String {
-    let mut text = "the block is deadlocked at its barriers:".to_owned();
-    for (number, warp) in warps.iter().enumerate().filter(|(_, warp)| warp.divergence.live != 0) {
-        let live = warp.divergence.live;
-        for parked in &warp.divergence.parked {
-            let (at, lanes) = (16 * (parked.path.at - 1), parked.path.lanes);
-            text += &format!(
-                " warp {number} waits at barrier {} ({at:#06x}) with lanes {lanes:#x} of {live:#x};",
-                parked.barrier
-            );
-        }
-    }
-    text.pop();
-    text
 }

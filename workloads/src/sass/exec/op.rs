@@ -3,6 +3,7 @@
 use super::atomic::AtomicOp;
 use super::control::ControlOp;
 use super::convert::ConvertOp;
+use super::copy::CopyOp;
 use super::crosslane::CrossLaneOp;
 use super::double::DoubleOp;
 use super::float::FloatOp;
@@ -37,6 +38,7 @@ pub enum Op {
     Convert(ConvertOp),
     Memory(MemoryOp),
     Atomic(AtomicOp),
+    Copy(CopyOp),
     CrossLane(CrossLaneOp),
     Special(SpecialOp),
     Control(ControlOp),

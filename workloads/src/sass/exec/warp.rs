@@ -9,7 +9,7 @@ use super::memory::{self, Memories};
 use super::op::Op;
 use super::special::{self, Place};
 use super::storage::LocalMemory;
-use super::{atomic, convert, crosslane, double, float, half, integer, logic, mufu};
+use super::{atomic, convert, copy, crosslane, double, float, half, integer, logic, mufu};
 use crate::stream::{DynamicOp, NO_ACCESS};
 
 /// Instructions after which a warp that only spins gives way to the others of its block.
@@ -44,7 +44,7 @@ pub enum Stop {
     Finished,
     /// Every path waits, at least one of them at a barrier of the block.
     Barrier,
-    /// It has run for a while without stopping by itself.
+    /// It lets the others run: after a while, or where it depends on them.
     Slice,
 }
 
@@ -124,6 +124,10 @@ impl Warp {
                             }
                             (position, active) = (path.at, path.lanes);
                         }
+                        Flow::Pause(path) => {
+                            self.divergence.suspend(path);
+                            return Ok(Some(Stop::Slice));
+                        }
                         Flow::Stop => return Ok(None),
                     }
                     continue;
@@ -134,6 +138,7 @@ impl Warp {
                 Op::Mufu(op) => mufu::execute(op, frame, mask),
                 Op::Convert(op) => convert::execute(op, frame, mask),
                 Op::Atomic(op) => access = atomic::execute(op, frame, mask, position, memories)?,
+                Op::Copy(op) => access = copy::execute(op, frame, mask, position, memories)?,
                 Op::CrossLane(op) => {
                     if lanes != 0 {
                         crosslane::execute(op, frame, lanes);

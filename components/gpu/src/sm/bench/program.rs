@@ -59,7 +59,8 @@ fn add_access(stream: &mut CtaStream, instruction: &Instruction) -> u32 {
     use OpClass::*;
     let Ok(uses) = Uses::of(instruction) else { return NO_ACCESS };
     let (space, kind) = match uses.class {
-        LoadGlobal | CopyGlobalToShared => (Space::Global, AccessKind::Load),
+        LoadGlobal => (Space::Global, AccessKind::Load),
+        CopyGlobalToShared => (Space::Global, AccessKind::Copy),
         StoreGlobal => (Space::Global, AccessKind::Store),
         AtomicGlobal => (Space::Global, AccessKind::Atomic),
         ReductionGlobal => (Space::Global, AccessKind::Reduction),

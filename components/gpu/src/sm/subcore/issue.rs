@@ -12,6 +12,7 @@ use super::super::spec::{Policy, SUBCORES};
 use super::super::timing::{Effect, FP64, NO_CONSTANT, NO_UNIT, OpTiming, Route, WaitKind};
 use super::super::{Queued, Shared};
 use super::{Latched, SubCore};
+use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
 
 impl SubCore {
@@ -155,6 +156,8 @@ impl SubCore {
                 if op.is_global_write() {
                     self.warps.stores[warp] += 1;
                 }
+                let copies = op.class == OpClass::CopyGlobalToShared;
+                let copy_group = copies.then(|| self.warps.copies[warp].add());
                 shared.memory.push(
                     self.index,
                     Queued {
@@ -162,6 +165,7 @@ impl SubCore {
                         issued: now,
                         index: dynamic.index,
                         access: dynamic.access,
+                        copy_group,
                         cta: self.warps.cta[warp],
                         warp: warp as u8,
                     },
@@ -170,7 +174,7 @@ impl SubCore {
             Route::Variable => self.enter_unit(now, warp, &latched, shared),
         }
         if op.effect != Effect::None {
-            self.take_effect(now, warp, op.effect, shared);
+            self.take_effect(now, warp, &op, shared);
         }
         if next.is_none() {
             self.retire(now, warp, shared);
@@ -212,9 +216,18 @@ impl SubCore {
         }
     }
 
-    fn take_effect(&mut self, now: u64, warp: usize, effect: Effect, shared: &mut Shared) {
-        match effect {
+    fn take_effect(&mut self, now: u64, warp: usize, op: &OpTiming, shared: &mut Shared) {
+        match op.effect {
             Effect::None => {}
+            Effect::CopyBarrier => {
+                self.warps.outstanding[warp] += 1;
+                self.warps.copies[warp].close(op.write_counter);
+                // Nothing is on its way: the counter falls as soon as it has risen.
+                while let Some(counter) = self.warps.copies[warp].take_complete() {
+                    let due = now + 2 + shared.spec.counter_increment_cycles;
+                    shared.wheel.schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter });
+                }
+            }
             Effect::MemoryBarrier => {
                 if self.warps.stores[warp] > 0 {
                     self.warps.block(warp, Reason::MemoryBarrier);

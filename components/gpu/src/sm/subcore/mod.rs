@@ -12,6 +12,7 @@
 //! Numbers: `configs/gpu/base/*-sm.toml`. Start reading at [`SubCore::evaluate`].
 
 mod allocate;
+mod copies;
 mod fetch;
 mod issue;
 mod warps;

@@ -4,6 +4,7 @@ use super::super::reason::Reason;
 use super::super::spec::MAX_WARPS;
 use super::super::timing::{KernelTiming, OpTiming, Route, WaitKind};
 use super::super::wheel::NEVER;
+use super::copies::CopyGroups;
 use std::sync::Arc;
 use workloads::stream::DynamicOp;
 
@@ -51,6 +52,7 @@ pub(crate) struct Warps {
     pub outstanding: [u16; MAX_WARPS],
     /// Own stores that memory has not acknowledged.
     pub stores: [u16; MAX_WARPS],
+    pub copies: Vec<CopyGroups>,
     /// Counts the warps that have lived in the slot: late answers to an older one are told apart.
     pub generation: [u16; MAX_WARPS],
 
@@ -102,6 +104,7 @@ impl Warps {
             depbar: [(0, 0, 0); MAX_WARPS],
             outstanding: [0; MAX_WARPS],
             stores: [0; MAX_WARPS],
+            copies: vec![CopyGroups::new(); MAX_WARPS],
             generation: [0; MAX_WARPS],
             fetched: [0; MAX_WARPS],
             arrived: [0; MAX_WARPS],
@@ -138,6 +141,7 @@ impl Warps {
         self.non_zero[w] = 0;
         self.outstanding[w] = 0;
         self.stores[w] = 0;
+        self.copies[w] = CopyGroups::new();
         self.generation[w] = self.generation[w].wrapping_add(1);
         self.position[w] = 0;
         self.fetched[w] = 0;
