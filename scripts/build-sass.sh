@@ -14,7 +14,7 @@ set -euo pipefail
 export LC_ALL=C PIP_ROOT_USER_ACTION=ignore
 cd "$(dirname "$0")/.."
 
-DEFAULT_ARCHITECTURES="sm_80 sm_86 sm_90"
+DEFAULT_ARCHITECTURES="sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120"
 FLAGS="-O3 -std=c++17"
 LARGE_BYTES=200000
 
