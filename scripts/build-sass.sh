@@ -6,13 +6,15 @@
 # and OPCODES.md, the opcodes that the listings use. All of it is committed: running and testing need no CUDA.
 #
 # Usage: scripts/build-sass.sh [KERNEL…]        default: all
+# A kernel that needs newer hardware names its architectures in a line of its source, `// Architectures: sm_80 sm_90a`;
+# without one it is compiled for the default ones. The environment variable ARCHITECTURES overrides both.
 # Needs: bash, Python 3 with pip, a host C++ compiler, zstd, Rust. No GPU. The wheels go to target/cuda/.
 
 set -euo pipefail
 export LC_ALL=C PIP_ROOT_USER_ACTION=ignore
 cd "$(dirname "$0")/.."
 
-ARCHITECTURES=${ARCHITECTURES:-"sm_80 sm_86 sm_90"}
+DEFAULT_ARCHITECTURES="sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120"
 FLAGS="-O3 -std=c++17"
 LARGE_BYTES=200000
 
@@ -43,9 +45,15 @@ if [[ ${#kernels[@]} -eq 0 ]]; then
     done
 fi
 
+architectures_of() {
+    local named
+    named=$(sed -n 's|^// Architectures: *||p' "workloads/kernels/$1.cu")
+    echo "${ARCHITECTURES:-${named:-$DEFAULT_ARCHITECTURES}}"
+}
+
 mkdir -p "$cubins" "$out"
 for kernel in "${kernels[@]}"; do
-    for arch in $ARCHITECTURES; do
+    for arch in $(architectures_of "$kernel"); do
         cubin=$cubins/$kernel.$arch.cubin
         listing=$out/$kernel.$arch.sass
         # shellcheck disable=SC2086  # FLAGS is a list

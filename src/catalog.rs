@@ -111,10 +111,13 @@ pub fn launch(word: &str) -> Result<Launch, Failure> {
 }
 
 /// The kernel that a launch names, compiled for an architecture: `<kernel>.<arch>.toml` beside the launch file, or a
-/// shipped one.
+/// shipped one. Code for `sm_90a` does for `sm_90` too.
 pub fn kernel(launch: &Launch, arch: &str) -> Result<Kernel, SassError> {
-    let beside = Path::new(&launch.file).with_file_name(format!("{}.{arch}.toml", launch.kernel));
-    if beside.is_file() { Kernel::read(&beside) } else { catalog::kernel(&launch.kernel, arch) }
+    let beside = |arch: &str| Path::new(&launch.file).with_file_name(format!("{}.{arch}.toml", launch.kernel));
+    match [beside(arch), beside(&format!("{arch}a"))].iter().find(|file| file.is_file()) {
+        Some(file) => Kernel::read(file),
+        None => catalog::kernel(&launch.kernel, arch),
+    }
 }
 
 /// The text of a top-level key of a machine file, or nothing.

@@ -131,10 +131,8 @@ fn check(subject: &Subject) -> Result<(), Failure> {
 /// A launch must fit its kernel on every architecture that the kernel is there for.
 fn check_workload(word: &str) -> Result<(), Failure> {
     let launch = catalog::launch(word)?;
-    let archs: Vec<String> =
-        sass::kernel_names().into_iter().filter(|(name, _)| *name == launch.kernel).map(|(_, arch)| arch).collect();
-    for arch in &archs {
-        launch.fit(&catalog::kernel(&launch, arch)?)?;
+    for arch in sass::archs_of(&launch.kernel) {
+        launch.fit(&catalog::kernel(&launch, &arch)?)?;
     }
     Ok(())
 }

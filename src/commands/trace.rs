@@ -29,14 +29,14 @@ pub fn info(file: &str, common: &Common) -> Result<(), Failure> {
 }
 
 fn read(file: &str) -> Result<Vec<FunctionInfo>, Failure> {
-    let shipped = catalog::kernel_names();
-    let archs: Vec<&str> = shipped.iter().filter(|(name, _)| name == file).map(|(_, arch)| arch.as_str()).collect();
+    let archs = catalog::archs_of(file);
     if !archs.is_empty() {
         let kernels = archs.iter().map(|arch| catalog::kernel(file, arch)).collect::<Result<Vec<_>, _>>()?;
         return Ok(kernels.iter().map(of_kernel).collect());
     }
     let path = Path::new(file);
     if !path.exists() {
+        let shipped = catalog::kernel_names();
         let mut names: Vec<&str> = shipped.iter().map(|(name, _)| name.as_str()).collect();
         names.dedup();
         let help = match sim_core::config::nearest(file, names.iter().copied()) {

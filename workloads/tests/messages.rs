@@ -165,7 +165,7 @@ fn names_that_do_not_exist() {
         catalog::launch("sgem").map(|_| ()).unwrap_err(),
         catalog::launch("completely-different").map(|_| ()).unwrap_err(),
         catalog::kernel("sotfmax", "sm_90").map(|_| ()).unwrap_err(),
-        catalog::kernel("softmax", "sm_120").map(|_| ()).unwrap_err(),
+        catalog::kernel("softmax", "sm_87").map(|_| ()).unwrap_err(),
         {
             let text = SAXPY.replace("reference = \"saxpy\"", "reference = \"sxapy\"");
             let launch = Launch::parse("bad.toml", &text, None).unwrap();

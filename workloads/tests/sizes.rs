@@ -27,8 +27,9 @@ fn run(launch: &Launch, arch: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn arch() -> impl Strategy<Value = &'static str> {
-    prop_oneof![Just("sm_80"), Just("sm_86"), Just("sm_90")]
+/// Those that all of these kernels are shipped for.
+fn arch() -> impl Strategy<Value = String> {
+    proptest::sample::select(catalog::archs_of("vectoradd"))
 }
 
 proptest! {
@@ -40,7 +41,7 @@ proptest! {
         (launch.grid, launch.block) = ([n.div_ceil(block), 1, 1], [block, 1, 1]);
         scalar(&mut launch, "n", n);
         ["a", "b", "c"].iter().for_each(|name| count(&mut launch, name, n));
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]
@@ -49,7 +50,7 @@ proptest! {
         (launch.grid, launch.block) = ([blocks, 1, 1], [block, 1, 1]);
         scalar(&mut launch, "n", n);
         ["x", "y"].iter().for_each(|name| count(&mut launch, name, n));
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]
@@ -62,7 +63,7 @@ proptest! {
             scalar(&mut launch, "beta", 0);
         }
         [("a", m * k), ("b", k * n), ("c", m * n)].iter().for_each(|(name, size)| count(&mut launch, name, *size));
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]
@@ -84,7 +85,7 @@ proptest! {
         (launch.grid, launch.block) = ([blocks, 1, 1], [32 * warps, 1, 1]);
         scalar(&mut launch, "n", n);
         count(&mut launch, "values", n);
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]
@@ -94,7 +95,7 @@ proptest! {
         scalar(&mut launch, "rows", rows);
         scalar(&mut launch, "columns", columns);
         ["in", "out"].iter().for_each(|name| count(&mut launch, name, rows * columns));
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]
@@ -103,7 +104,7 @@ proptest! {
         (launch.grid, launch.block) = ([blocks, 1, 1], [32 * warps, 1, 1]);
         [("n", n), ("low", low), ("shift", shift)].iter().for_each(|(name, value)| scalar(&mut launch, name, *value));
         count(&mut launch, "values", n);
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]
@@ -113,7 +114,7 @@ proptest! {
         scalar(&mut launch, "width", width);
         scalar(&mut launch, "height", height);
         ["in", "out"].iter().for_each(|name| count(&mut launch, name, width * height));
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]
@@ -122,6 +123,6 @@ proptest! {
         (launch.grid, launch.block) = ([rows, 1, 1], [32 * warps, 1, 1]);
         scalar(&mut launch, "columns", columns);
         ["in", "out"].iter().for_each(|name| count(&mut launch, name, rows * columns));
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 }

@@ -11,8 +11,8 @@ fn grid(launch: &Launch, arch: &str) -> Grid {
 #[test]
 fn vectoradd_moves_three_lines_a_warp() {
     let launch = catalog::launch("vectoradd").unwrap();
-    for arch in ["sm_80", "sm_86", "sm_90"] {
-        let mut grid = grid(&launch, arch);
+    for arch in catalog::archs_of(&launch.kernel) {
+        let mut grid = grid(&launch, &arch);
         let mut stream = CtaStream::default();
         grid.run_cta(0, &mut stream).unwrap();
         assert_eq!(stream.warps.len(), 8);
@@ -44,8 +44,8 @@ fn counters_of_vectoradd_and_sgemm() {
     assert_eq!((counters.global_load_bytes, counters.global_store_bytes), (8 * 50021, 4 * 50021));
 
     let launch = catalog::launch("sgemm-naive").unwrap();
-    for arch in ["sm_80", "sm_90"] {
-        let mut grid = grid(&launch, arch);
+    for arch in catalog::archs_of(&launch.kernel) {
+        let mut grid = grid(&launch, &arch);
         (0..grid.cta_count() as u32).for_each(|cta| grid.run_cta_without_stream(cta).unwrap());
         // m·n sums of k products, then alpha·sum + beta·c: a product and a fused one.
         let (m, n, k) = (130, 150, 96);

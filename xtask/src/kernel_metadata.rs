@@ -21,6 +21,8 @@ use object::{Endianness, SectionIndex, SymbolIndex};
 const STO_CUDA_ENTRY: u8 = 0x10;
 /// Parameters and launch geometry.
 const PARAMETER_BANK: u8 = 0;
+/// What the assembler says of itself.
+const TOOL_NOTE: &str = ".note.nv.tkinfo";
 /// First virtual architecture whose shared window begins with a part of the system's own, and how large it is.
 const RESERVED_SHARED_SINCE_SM: u32 = 90;
 const RESERVED_SHARED_BYTES: u64 = 1024;
@@ -172,7 +174,7 @@ fn read_kernel(
 
     Ok(Metadata {
         kernel: name.to_owned(),
-        arch: format!("sm_{sm}"),
+        arch: file.arch(sm)?,
         registers: registers.context("number of registers is missing in .nv.info")?,
         static_shared_bytes,
         shared_base_bytes,
@@ -240,16 +242,28 @@ impl<'data> Cubin<'data> {
         })
     }
 
-    /// Tool and version from the note that the assembler leaves: its payload ends with a table of strings (tool,
-    /// version, build, command line).
+    /// Tool and version.
     fn compiler(&self) -> Result<String> {
-        const NOTE: &str = ".note.nv.tkinfo";
-        let note = self.section(NOTE).with_context(|| format!("section {NOTE} is missing"))?;
-        let version = b"Cuda compilation tools";
-        let start = note.windows(version.len()).position(|window| window == version);
-        let start = start.with_context(|| format!("section {NOTE} names no compiler"))?;
-        let end = note[start..].iter().position(|&byte| byte == 0).map_or(note.len(), |length| start + length);
-        Ok(String::from_utf8_lossy(&note[start..end]).into_owned())
+        self.tool_string("Cuda compilation tools")?.with_context(|| format!("section {TOOL_NOTE} names no compiler"))
+    }
+
+    /// `sm_90`, or `sm_90a` where the command line says so: the ELF flags of both are the same.
+    fn arch(&self, sm: u32) -> Result<String> {
+        let options = self.tool_string("-arch ")?.unwrap_or_default();
+        let named = options.split_whitespace().nth(1).unwrap_or_default();
+        let plain = format!("sm_{sm}");
+        Ok(if named.strip_suffix('a') == Some(&plain) { named.to_owned() } else { plain })
+    }
+
+    /// The first string that begins so in the note that the assembler leaves: its payload ends with a table of strings
+    /// (tool, version, build, command line).
+    fn tool_string(&self, beginning: &str) -> Result<Option<String>> {
+        let note = self.section(TOOL_NOTE).with_context(|| format!("section {TOOL_NOTE} is missing"))?;
+        let start = note.windows(beginning.len()).position(|window| window == beginning.as_bytes());
+        Ok(start.map(|start| {
+            let end = note[start..].iter().position(|&byte| byte == 0).map_or(note.len(), |length| start + length);
+            String::from_utf8_lossy(&note[start..end]).into_owned()
+        }))
     }
 }
 

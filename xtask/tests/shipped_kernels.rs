@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-const ARCHITECTURES: [&str; 3] = ["sm_80", "sm_86", "sm_90"];
-
 fn workloads() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads")
 }
@@ -29,6 +27,15 @@ fn parse(path: &Path) -> Table {
     text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Architectures that a kernel is compiled for: those that its source names, or else the default of the build script.
+fn architectures(kernel: &str) -> Vec<String> {
+    let source = fs::read_to_string(workloads().join(format!("kernels/{kernel}.cu"))).unwrap();
+    let script = fs::read_to_string(workloads().join("../scripts/build-sass.sh")).unwrap();
+    let named = source.lines().find_map(|line| line.strip_prefix("// Architectures:"));
+    let default = script.lines().find_map(|line| line.strip_prefix("DEFAULT_ARCHITECTURES=")).unwrap();
+    named.unwrap_or(default).trim().trim_matches('"').split_whitespace().map(str::to_owned).collect()
+}
+
 fn metadata(kernel: &str, arch: &str) -> Table {
     parse(&workloads().join(format!("kernels/sass/{kernel}.{arch}.toml")))
 }
@@ -38,14 +45,14 @@ fn every_listing_was_made_from_the_present_source() {
     for source in files("kernels", "cu") {
         let kernel = stem(&source);
         let hash = blake3::hash(&fs::read(&source).unwrap()).to_hex().to_string();
-        for arch in ARCHITECTURES {
-            let metadata = metadata(&kernel, arch);
+        for arch in architectures(&kernel) {
+            let metadata = metadata(&kernel, &arch);
             assert_eq!(
                 metadata["build"]["source_blake3"].as_str(),
                 Some(hash.as_str()),
                 "{kernel}.{arch} is stale: run scripts/build-sass.sh {kernel}"
             );
-            assert_eq!(metadata["arch"].as_str(), Some(arch));
+            assert_eq!(metadata["arch"].as_str(), Some(arch.as_str()));
 
             let listing = workloads().join(format!("kernels/sass/{kernel}.{arch}.sass"));
             assert!(
@@ -63,8 +70,8 @@ fn every_launch_passes_what_its_kernel_takes() {
         let launch = parse(&path);
         let kernel = launch["kernel"].as_str().unwrap();
         let arguments = launch["arg"].as_array().unwrap();
-        for arch in ARCHITECTURES {
-            let metadata = metadata(kernel, arch);
+        for arch in architectures(kernel) {
+            let metadata = metadata(kernel, &arch);
             let parameters = metadata["parameter"].as_array().unwrap();
             assert_eq!(arguments.len(), parameters.len(), "{}: number of arguments", path.display());
             for (argument, parameter) in arguments.iter().zip(parameters) {

@@ -44,7 +44,36 @@ pub const ARCHITECTURES: [Limits; 8] = [
     limits("sm_120", 99),
 ];
 
-/// Limits by name, `sm_90`.
+/// `sm_90` of `sm_90a`: the architecture whose chips execute the code. The suffix says that the code uses instructions
+/// that no later architecture keeps (PTX ISA, "architecture-specific features"), which exist from sm_90 on.
+pub fn hardware_of(arch: &str) -> &str {
+    match arch.strip_suffix('a') {
+        Some(hardware) if number_of(hardware).is_some_and(|number| number >= 90) => hardware,
+        _ => arch,
+    }
+}
+
+/// 90 of `sm_90`.
+pub fn number_of(arch: &str) -> Option<u32> {
+    arch.strip_prefix("sm_")?.parse().ok()
+}
+
+/// Limits by name, `sm_90` or `sm_90a`.
 pub fn limits_of(arch: &str) -> Option<&'static Limits> {
-    ARCHITECTURES.iter().find(|limits| limits.arch == arch)
+    let hardware = hardware_of(arch);
+    ARCHITECTURES.iter().find(|limits| limits.arch == hardware)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_with_a_suffix_runs_on_the_chip_without() {
+        for (arch, hardware) in [("sm_90a", "sm_90"), ("sm_120a", "sm_120"), ("sm_90", "sm_90"), ("sm_80a", "sm_80a")] {
+            assert_eq!(hardware_of(arch), hardware);
+        }
+        assert_eq!(limits_of("sm_90a"), limits_of("sm_90"));
+        assert_eq!(limits_of("sm_80a"), None);
+    }
 }

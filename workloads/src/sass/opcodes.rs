@@ -162,10 +162,13 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "EXIT" => Shape::new(Exit, 0),
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
+        "IADD" if has("64") => Shape::new(Alu, 2).sources([2; 3]),
+        // sm_100 prints two predicates behind the destination.
+        "VIMNMX" => Shape::new(Alu, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
-        | "VIMNMX" | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4"
-        | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
+        | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET"
+        | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
@@ -190,7 +193,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "UIADD3" => Shape::new(Uniform, 1).predicates(2),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
         "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => Shape::new(Uniform, 1),
-        "UISETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
+        "UISETP" | "UFSETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
         "UP2UR" => Shape::new(Uniform, 1),
         "UMOV" => Shape::new(UniformLoad, 1),
         "ULDC" => {
@@ -204,7 +207,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
         "SHFL" => Shape::new(Shuffle, 1).predicates(1),
-        "LDC" => memory(instruction, LoadConstant, true, 3),
+        "LDC" | "LDCU" => memory(instruction, LoadConstant, true, 3),
         "LDG" | "LD" => memory(instruction, LoadGlobal, true, 3).predicates(1),
         "STG" | "ST" => memory(instruction, StoreGlobal, false, 1),
         "LDS" => memory(instruction, LoadShared, true, 3),

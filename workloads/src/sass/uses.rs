@@ -81,7 +81,7 @@ pub enum OpClass {
     /// R2UR.
     ToUniform,
     Shuffle,
-    /// LDC.
+    /// LDC, LDCU.
     LoadConstant,
     LoadGlobal,
     StoreGlobal,
@@ -369,7 +369,9 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                let count = if base.has_suffix("64") { 2 } else { 1 };
+                // Of a 64-bit address, sm_75 does not say that its base is a pair.
+                let pair = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                let count = if pair { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
             None => self.uses.uniform_address = true,

@@ -66,6 +66,16 @@ fn hopper_metadata_is_what_cuobjdump_prints() {
     assert_eq!(read(PROBE_SM_90).unwrap(), [expected]);
 }
 
+/// ELF flags are the same for both; the command line in the assembler's note is not.
+#[test]
+fn architecture_with_a_suffix_is_the_one_of_the_command_line() {
+    let (plain, suffixed) = (b"-arch sm_90 -m 64 ", b"-arch sm_90a -m64 ");
+    let mut data = PROBE_SM_90.to_vec();
+    let at = data.windows(plain.len()).position(|window| window == plain).unwrap();
+    data[at..at + plain.len()].copy_from_slice(suffixed);
+    assert_eq!(read(&data).unwrap()[0].arch, "sm_90a");
+}
+
 #[test]
 fn written_file_is_toml_with_the_documented_keys() {
     let text = to_toml(&probe_sm_80(), "-O3 -DNAME=\"x\"", "0123abcd").unwrap();

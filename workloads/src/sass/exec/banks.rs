@@ -1,5 +1,6 @@
 //! Constant banks: the words that the driver fills at launch, the parameters, and the compiler's own tables.
 
+use super::super::arch;
 use super::super::kernel::Kernel;
 use super::super::launch::Launch;
 use super::lower::{ConstantWord, Lowered, Refusal};
@@ -8,12 +9,15 @@ use super::memory::{Width, extend};
 /// Bytes of constant space a bank takes in the addresses that timing sees.
 const BANK_BYTES: u32 = 64 * 1024;
 
+/// Of any architecture: behind the words that the driver fills.
+const HIGHEST_PARAMETER_BASE: usize = 0x380;
+
 /// Where timing sees an address of a bank: banks lie one behind the other.
 pub fn timing_offset(bank: u8, offset: u32) -> u32 {
     u32::from(bank) * BANK_BYTES + offset % BANK_BYTES
 }
 
-/// What a word of bank 0 below the parameters holds. Offsets from the listings of sm_75 to sm_90 compiled with CUDA 13.0:
+/// What a word of bank 0 below the parameters holds. Offsets from the listings of sm_75 to sm_120 compiled with CUDA 13.0:
 /// where `blockDim`, `gridDim`, the stack pointer and the descriptor of global accesses are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LaunchWord {
@@ -25,11 +29,19 @@ enum LaunchWord {
 }
 
 fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
-    let descriptor = if arch == "sm_90" { 0x208 } else { 0x118 };
+    // Where block sizes, then grid sizes begin; the stack pointer; the descriptor.
+    let (geometry, stack_pointer, descriptor) = match arch::number_of(arch::hardware_of(arch)) {
+        Some(100..) => (0x360, 0x37c, 0x358),
+        Some(90..) => (0x0, 0x28, 0x208),
+        _ => (0x0, 0x28, 0x118),
+    };
+    match offset.wrapping_sub(geometry) {
+        at @ (0x0 | 0x4 | 0x8) => return Some(LaunchWord::Block(at as usize / 4)),
+        at @ (0xc | 0x10 | 0x14) => return Some(LaunchWord::Grid(at as usize / 4 - 3)),
+        _ => {}
+    }
     match offset {
-        0x0 | 0x4 | 0x8 => Some(LaunchWord::Block(offset as usize / 4)),
-        0xc | 0x10 | 0x14 => Some(LaunchWord::Grid(offset as usize / 4 - 3)),
-        0x28 => Some(LaunchWord::StackPointer),
+        _ if offset == stack_pointer => Some(LaunchWord::StackPointer),
         _ if offset & !4 == descriptor => Some(LaunchWord::Descriptor),
         _ => None,
     }
@@ -73,7 +85,8 @@ impl ConstantBanks {
     pub fn new(kernel: &Kernel, launch: &Launch, arguments: &[Vec<u8>]) -> Self {
         let metadata = &kernel.metadata;
         let end = metadata.parameter_base + metadata.parameter_bytes;
-        let mut zero = vec![0; (end.max(metadata.constant_bank_0_bytes) as usize).next_multiple_of(8).max(0x210)];
+        let mut zero =
+            vec![0; (end.max(metadata.constant_bank_0_bytes) as usize).next_multiple_of(8).max(HIGHEST_PARAMETER_BASE)];
         for offset in (0..metadata.parameter_base).step_by(4) {
             let word = match launch_word(&kernel.arch, offset) {
                 Some(LaunchWord::Block(axis)) => launch.block[axis],

@@ -51,7 +51,20 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             no_effect(cx, mnemonic)?;
             return Ok(Some(Op::Nothing));
         }
+        // The compiler empties a convergence barrier before it opens a region with it, which sets all of it anyway.
+        "BMOV" => {
+            cx.need_one_of("form", &[("32", ())])?;
+            cx.need_one_of("form", &[("CLEAR", ())])?;
+            let to = cx.target()?;
+            barrier(cx)?;
+            if to != cx.discard() {
+                return Err(Refusal::new("the contents of a convergence barrier are not supported as a value", ""));
+            }
+            return Ok(Some(Op::Nothing));
+        }
         "BRA" => {
+            // The condition is the same for all lanes.
+            let _ = cx.take("U");
             let also = cx.optional_predicate()?.unwrap_or(PredicateSource::TRUE);
             ControlOp::Branch { target: cx.branch_target()?, also }
         }
@@ -73,10 +86,14 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         }
         "EXIT" => ControlOp::Exit,
         "BSSY" => {
+            let _ = cx.take("RECONVERGENT");
             let barrier = convergence_barrier(cx)?;
             ControlOp::Open { barrier, target: cx.branch_target()? }
         }
-        "BSYNC" => ControlOp::Arrive { barrier: convergence_barrier(cx)? },
+        "BSYNC" => {
+            let _ = cx.take("RECONVERGENT");
+            ControlOp::Arrive { barrier: convergence_barrier(cx)? }
+        }
         "BREAK" => ControlOp::Leave { barrier: convergence_barrier(cx)? },
         "WARPSYNC" => {
             let all = cx.take("ALL");

@@ -19,6 +19,11 @@ pub enum IntegerOp {
         carry_out: [u8; 2],
         carry_in: [PredicateSource; 2],
     },
+    /// a + b over 64 bits, with signs.
+    AddWide {
+        to: Slot,
+        from: [Source; 2],
+    },
     /// Low half of a·b + c.
     MultiplyAdd {
         to: Slot,
@@ -119,6 +124,11 @@ pub enum High {
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
         "IADD3" => add3(cx)?,
+        "IADD" if cx.take("64") => {
+            let (to, from) = (cx.target()?, [cx.wide_source()?, cx.wide_source()?]);
+            no_absolute(&from)?;
+            IntegerOp::AddWide { to, from }
+        }
         "VIADD" | "IADD" => {
             let (to, a, b) = (cx.target()?, cx.source()?, cx.source()?);
             sum(to, [a, b, Source::plain(cx.zero())])?
@@ -127,8 +137,16 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "LEA" => shift_add(cx)?,
         "ISETP" => compare(cx)?,
         "IMNMX" | "VIMNMX" => {
-            let signed = !cx.take("U32");
+            let signed = cx.take("S32") || !cx.take("U32");
             let to = cx.target()?;
+            // sm_100 prints two predicates that it could write.
+            let mut results = if cx.remaining() == 5 { 2 } else { 0 };
+            while results > 0 {
+                if cx.predicate_target()? != DISCARD_PREDICATE {
+                    return Err(Refusal::new("a predicate result of VIMNMX is not supported", ""));
+                }
+                results -= 1;
+            }
             let from = [cx.plain_source()?, cx.plain_source()?];
             IntegerOp::MinMax { to, from, signed, minimum: cx.predicate()? }
         }
@@ -379,6 +397,18 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             frame.write(to, mask, &out);
             frame.write_predicate(carry_out[0], mask, lanes_where(|lane| sums[lane] >> 32 >= 1));
             frame.write_predicate(carry_out[1], mask, lanes_where(|lane| sums[lane] >> 32 >= 2));
+        }
+        IntegerOp::AddWide { to, from } => {
+            let (masks, plus) = signs(from);
+            let mut sums = [0u64; 32];
+            for lane in 0..32 {
+                let [a, b] = [0, 1].map(|at| {
+                    let mask = u64::from(masks[at]);
+                    frame.wide(from[at].slot, lane) ^ (mask << 32 | mask)
+                });
+                sums[lane] = a.wrapping_add(b).wrapping_add(plus.into());
+            }
+            frame.write_wide(to, mask, &sums);
         }
         IntegerOp::MultiplyHigh { to, from, negate, signed } => {
             let (a, b) = (frame.word(from[0]), frame.word(from[1]));

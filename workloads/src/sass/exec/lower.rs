@@ -179,7 +179,7 @@ impl<'a> Lowering<'a> {
         }
         // Uniform opcodes mean what their vector namesakes mean, on UR and UP operands.
         if let Some(vector) = uniform_namesake(mnemonic) {
-            let families: [Family; 2] = [integer::lower, logic::lower];
+            let families: [Family; 3] = [integer::lower, logic::lower, float::lower];
             for family in families {
                 if let Some(op) = family(self, vector)? {
                     return Ok((true, op));
@@ -445,7 +445,7 @@ fn predicate_source(predicate: PredicateOperand) -> PredicateSource {
 
 /// The vector opcode that a uniform one corresponds to.
 fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
-    const NAMESAKES: [(&str, &str); 15] = [
+    const NAMESAKES: [(&str, &str); 16] = [
         ("UMOV", "MOV"),
         ("UIADD3", "IADD3"),
         ("UIMAD", "IMAD"),
@@ -454,6 +454,7 @@ fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
         ("UPLOP3", "PLOP3"),
         ("USHF", "SHF"),
         ("UISETP", "ISETP"),
+        ("UFSETP", "FSETP"),
         ("USEL", "SEL"),
         ("UPOPC", "POPC"),
         ("UFLO", "FLO"),

@@ -1,4 +1,4 @@
-//! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, ULDC.
+//! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, LDCU, ULDC.
 
 use super::banks::ConstantBanks;
 use super::coalesce::{Pattern, Recorder};
@@ -7,6 +7,7 @@ use super::frame::{FULL, Frame, Slot, lanes_of};
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 use super::storage::{GlobalMemory, LocalMemory, SharedMemory};
+use crate::sass::arch::number_of;
 use crate::sass::{MemoryOperand, Operand};
 use crate::stream::{AccessKind, NO_ACCESS, Space};
 
@@ -56,7 +57,10 @@ impl Address {
         let operand = memory_operand(cx)?;
         let mut address = Self::parts(cx, operand)?;
         let suffix = |name: &str| operand.base.as_ref().is_some_and(|base| base.has_suffix(name));
-        address.wide = suffix("64");
+        // sm_75 has no other global addresses, and leaves the suffix away where there is no uniform part.
+        let implied = number_of(&cx.kernel.arch).is_some_and(|arch| arch < 80)
+            && operand.base.as_ref().is_some_and(|base| base.suffixes.is_empty());
+        address.wide = suffix("64") || implied;
         address.wide_uniform = operand.uniform.is_some();
         let bare = operand.base.as_ref().is_none_or(|base| base.is_zero());
         if !address.wide && !suffix("U32") && !bare {
@@ -145,11 +149,13 @@ pub enum MemoryOp {
         width: Width,
         address: Address,
     },
-    /// Words whose place in constant space is known: values from constant slots. `offset` for the timing of LDC.
+    /// Words whose place in constant space is known: values from constant slots.
     Constant {
         to: Slot,
         from: Slot,
         words: u8,
+        uniform: bool,
+        /// Where timing sees it; `None` for ULDC, which reads its constant at issue.
         offset: Option<u32>,
     },
     /// `offset` plus an index register.
@@ -160,6 +166,8 @@ pub enum MemoryOp {
         index: Slot,
         offset: i32,
         uniform: bool,
+        /// Timing sees it: not ULDC.
+        recorded: bool,
     },
 }
 
@@ -189,7 +197,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let address = Address::window(cx)?;
             MemoryOp::Store { space: Space::Local, from: cx.plain_source()?, width, address }
         }
-        "LDC" | "ULDC" => constant(cx, mnemonic == "ULDC")?,
+        "LDC" | "LDCU" | "ULDC" => constant(cx, mnemonic != "LDC", mnemonic != "ULDC")?,
         _ => return Ok(None),
     };
     Ok(Some(Op::Memory(op)))
@@ -221,7 +229,7 @@ fn global(cx: &mut Lowering<'_>, load: bool) -> Lowered<MemoryOp> {
     })
 }
 
-fn constant(cx: &mut Lowering<'_>, uniform: bool) -> Lowered<MemoryOp> {
+fn constant(cx: &mut Lowering<'_>, uniform: bool, recorded: bool) -> Lowered<MemoryOp> {
     let width = Width::of(cx);
     let to = cx.target()?;
     let Operand::Constant(constant) = cx.next()? else {
@@ -230,15 +238,15 @@ fn constant(cx: &mut Lowering<'_>, uniform: bool) -> Lowered<MemoryOp> {
     let index = constant.index.map(|index| cx.index_slot(index)).filter(|&slot| slot != cx.zero());
     if let Some(index) = index {
         let (bank, offset) = (constant.bank, constant.offset);
-        return Ok(MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform });
+        return Ok(MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform, recorded });
     }
     if width.bytes < 4 {
         return Err(Refusal::new("a constant load of less than a word is only supported with an index", ""));
     }
     let words = width.bytes / 4;
     let from = cx.bank_words(constant.bank, constant.offset.into(), words.into())?;
-    let offset = (!uniform).then_some(super::banks::timing_offset(constant.bank, constant.offset as u32));
-    Ok(MemoryOp::Constant { to, from, words, offset })
+    let offset = recorded.then_some(super::banks::timing_offset(constant.bank, constant.offset as u32));
+    Ok(MemoryOp::Constant { to, from, words, uniform, offset })
 }
 
 /// The memories of a running CTA.
@@ -293,8 +301,8 @@ pub fn execute<const RECORD: bool>(
             store_shared(frame, from, width, mask, &addresses, memories.shared)?;
             Ok(memories.recorder.banks(position, AccessKind::Store, width.bytes.into(), mask, &addresses, pattern))
         }
-        MemoryOp::Constant { to, from, words, offset } => {
-            let mask = if offset.is_none() { FULL } else { mask };
+        MemoryOp::Constant { to, from, words, uniform, offset } => {
+            let mask = if uniform { FULL } else { mask };
             for word in 0..Slot::from(words) {
                 let value = *frame.word(from + word);
                 frame.write(to + word, mask, &value);
@@ -304,7 +312,7 @@ pub fn execute<const RECORD: bool>(
             let place = [offset.into(); 32];
             Ok(memories.recorder.lines(Space::Constant, AccessKind::Load, bytes, mask, &place, Pattern::Broadcast))
         }
-        MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform } => {
+        MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform, recorded } => {
             let mask = if uniform { FULL } else { mask };
             let mut addresses = [0; 32];
             for lane in lanes_of(mask) {
@@ -325,7 +333,7 @@ pub fn execute<const RECORD: bool>(
                     frame.words[usize::from(to) + word][lane] = value[word];
                 }
             }
-            if uniform {
+            if !recorded {
                 return Ok(NO_ACCESS);
             }
             let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
