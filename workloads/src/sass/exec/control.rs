@@ -56,7 +56,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             cx.need_one_of("form", &[("32", ())])?;
             cx.need_one_of("form", &[("CLEAR", ())])?;
             let to = cx.target()?;
-            barrier(cx)?;
+            convergence_barrier(cx)?;
             if to != cx.discard() {
                 return Err(Refusal::new("the contents of a convergence barrier are not supported as a value", ""));
             }
