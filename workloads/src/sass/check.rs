@@ -38,8 +38,20 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 8] =
-    ["histogram", "reduction", "saxpy", "sgemm", "softmax", "stencil2d", "transpose", "vectoradd"];
+pub const REFERENCES: [&str; 12] = [
+    "attention",
+    "gemm",
+    "gemm_nt",
+    "gemm_tf32",
+    "histogram",
+    "reduction",
+    "saxpy",
+    "sgemm",
+    "softmax",
+    "stencil2d",
+    "transpose",
+    "vectoradd",
+];
 
 /// Compares memory after the run with the reference that the launch names; `None` when it names none.
 ///
@@ -92,16 +104,19 @@ impl Comparison {
 }
 
 fn decode(element: ElementType, bytes: &[u8]) -> Vec<f64> {
-    let word = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
-    let value = |bits: u64| match element {
-        ElementType::F32 => f64::from(f32::from_bits(bits as u32)),
-        ElementType::F64 => f64::from_bits(bits),
-        ElementType::I32 => f64::from(bits as u32 as i32),
-        ElementType::U32 => f64::from(bits as u32),
-        ElementType::I64 => bits as i64 as f64,
-        ElementType::U64 => bits as f64,
-    };
-    bytes.chunks_exact(element.size_bytes()).map(|chunk| value(word(chunk))).collect()
+    bytes.chunks_exact(element.size_bytes()).map(|chunk| element.decode(chunk)).collect()
+}
+
+/// How the elements of a matrix lie.
+#[derive(Clone, Copy)]
+enum Order {
+    RowMajor,
+    ColumnMajor,
+}
+
+/// A single rounded to 10 bits of fraction, ties away from zero (PTX ISA, `cvt.rna.tf32.f32`).
+fn nearest_tf32(value: f64) -> f64 {
+    f64::from(f32::from_bits(((value as f32).to_bits() + 0x1000) & !0x1fff))
 }
 
 /// The arguments as they were before the run, by name, and what the reference makes of the buffers.
@@ -160,6 +175,10 @@ impl Arguments<'_> {
 
     fn compute(&mut self) -> Result<(), SassError> {
         match self.check.reference.as_str() {
+            "attention" => self.attention(),
+            "gemm" => self.gemm(|a| a, Order::RowMajor),
+            "gemm_nt" => self.gemm(|a| a, Order::ColumnMajor),
+            "gemm_tf32" => self.gemm(nearest_tf32, Order::RowMajor),
             "vectoradd" => self.vectoradd(),
             "saxpy" => self.saxpy(),
             "sgemm" => self.sgemm(),
@@ -219,6 +238,46 @@ impl Arguments<'_> {
             }
         }
         self.output("c", c);
+        Ok(())
+    }
+
+    /// C = A·B of factors that `round` has rounded. With `ColumnMajor`, B lies column by column.
+    fn gemm(&mut self, round: fn(f64) -> f64, b_order: Order) -> Result<(), SassError> {
+        let (m, n, k) = (self.size("m")?, self.size("n")?, self.size("k")?);
+        let (mut a, mut b) = (self.buffer("a", self.area(m, k)?)?, self.buffer("b", self.area(k, n)?)?);
+        a.iter_mut().chain(&mut b).for_each(|value| *value = round(*value));
+        let mut c = self.buffer("c", self.area(m, n)?)?;
+        for row in 0..m {
+            for column in 0..n {
+                let factor = |step: usize| match b_order {
+                    Order::RowMajor => b[step * n + column],
+                    Order::ColumnMajor => b[column * k + step],
+                };
+                c[row * n + column] = (0..k).map(|step| a[row * k + step] * factor(step)).sum();
+            }
+        }
+        self.output("c", c);
+        Ok(())
+    }
+
+    /// softmax(Q·Kᵀ/8)·V with rows of 64.
+    fn attention(&mut self) -> Result<(), SassError> {
+        const HEAD: usize = 64;
+        let (queries, keys) = (self.launch.grid[0] as usize * 64, self.size("keys")?);
+        let (q, mut o) = (self.buffer("q", self.area(queries, HEAD)?)?, self.buffer("o", queries * HEAD)?);
+        let (k, v) = (self.buffer("k", self.area(keys, HEAD)?)?, self.buffer("v", keys * HEAD)?);
+        for (query, out) in q.chunks_exact(HEAD).zip(o.chunks_exact_mut(HEAD)) {
+            let score = |key: &[f64]| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>() / 8.0;
+            let scores: Vec<f64> = k.chunks_exact(HEAD).take(keys).map(score).collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+            let sum: f64 = weights.iter().sum();
+            out.fill(0.0);
+            for (weight, row) in weights.iter().zip(v.chunks_exact(HEAD)) {
+                out.iter_mut().zip(row).for_each(|(out, v)| *out += weight / sum * v);
+            }
+        }
+        self.output("o", o);
         Ok(())
     }
 

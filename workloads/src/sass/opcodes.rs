@@ -115,32 +115,50 @@ fn conversion(instruction: &Instruction) -> Shape {
     Shape::new(OpClass::Xu, to).sources([from; 3])
 }
 
-/// Registers of A, B and C/D of a warp-level matrix multiply (m16n8: 32 lanes share 16×k, k×8 and 16×8 elements).
+/// Registers of A, B and C/D of a warp-level matrix multiply: 32 lanes share m×k, k×8 and m×8 elements.
 fn tensor(instruction: &Instruction) -> Result<Shape, String> {
-    let digits = |text: &str| text.len() >= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let shape = instruction.modifiers.iter().find(|modifier| digits(modifier));
-    let shape = shape.ok_or_else(|| "a matrix shape such as 16816 should follow the mnemonic".to_owned())?;
-    let element = instruction
-        .modifiers
-        .iter()
-        .find(|modifier| ["TF32", "BF16", "S8", "U8", "S4", "U4", "E4M3", "E5M2"].contains(&modifier.as_str()));
-    let wide = instruction.has_modifier("F32") || instruction.mnemonic == "IMMA";
-    let [a, b, c] = match (instruction.mnemonic.as_str(), shape.as_str()) {
-        ("HMMA", "16816") => [4, 2, if wide { 4 } else { 2 }],
-        ("HMMA", "1688") if element.is_some_and(|element| element == "TF32") => [4, 2, 4],
-        ("HMMA", "1688") => [2, 1, if wide { 4 } else { 2 }],
-        ("HMMA", "1684") => [2, 1, 4],
-        ("IMMA", "8816") => [1, 1, 2],
-        ("IMMA", "16816") => [2, 1, 4],
-        ("IMMA", "16832" | "16864") => [4, 2, 4],
-        ("DMMA", "884" | "8x8x4") => [2, 2, 4],
-        (mnemonic, shape) => return Err(format!("operand sizes of {mnemonic}.{shape} are not known")),
+    const SHAPES: [(&str, u32, u32); 12] = [
+        ("16816", 16, 16),
+        ("1688", 16, 8),
+        ("1684", 16, 4),
+        ("16832", 16, 32),
+        ("16864", 16, 64),
+        ("8816", 8, 16),
+        ("8832", 8, 32),
+        ("884", 8, 4),
+        ("8x8x4", 8, 4),
+        ("16x8x4", 16, 4),
+        ("16x8x8", 16, 8),
+        ("16x8x16", 16, 16),
+    ];
+    let named = |modifiers: &[&'static str]| modifiers.iter().copied().find(|own| instruction.has_modifier(own));
+    let shape = SHAPES.iter().find(|(name, ..)| instruction.has_modifier(name));
+    let (name, rows, k) = *shape.ok_or_else(|| "a matrix shape such as 16816 should follow the mnemonic".to_owned())?;
+    // Of the factors as the mnemonic has them, A's first.
+    let types = ["TF32", "BF16", "S8", "U8", "S4", "U4", "E4M3", "E5M2"];
+    let element = instruction.modifiers.iter().find(|modifier| types.contains(&modifier.as_str()));
+    let bits = match element.map(String::as_str) {
+        _ if instruction.mnemonic == "DMMA" => 64,
+        Some("TF32") => 32,
+        Some("S8" | "U8" | "E4M3" | "E5M2") => 8,
+        Some("S4" | "U4") => 4,
+        _ => 16,
     };
+    let sum_bits = match instruction.mnemonic.as_str() {
+        "DMMA" => 64,
+        "HMMA" | "QMMA" if named(&["F32"]).is_none() => 16,
+        _ => 32,
+    };
+    let [a, b, c] = [rows * k * bits, 8 * k * bits, 8 * rows * sum_bits].map(|bits| (bits / 1024) as u8);
+    if a == 0 || b == 0 {
+        return Err(format!("{}.{name} with elements of {bits} bits is not known", instruction.mnemonic));
+    }
     Ok(Shape {
         tensor: Some(TensorShape {
             mnemonic: instruction.mnemonic.clone(),
-            shape: shape.clone(),
+            shape: name.to_owned(),
             element: element.cloned(),
+            accumulator: named(&["F32", "F16"]).map(str::to_owned),
         }),
         ..Shape::new(OpClass::Tensor, c).sources([a, b, c])
     })
@@ -188,7 +206,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "FCHK" => Shape::new(Xu, 0).predicates(1),
         "DADD" | "DMUL" | "DFMA" | "DMNMX" => Shape::new(Fp64, 2).sources([2; 3]),
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
-        "HMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
+        "HMMA" | "QMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
         "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
         "UIADD3" => Shape::new(Uniform, 1).predicates(2),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),

@@ -142,8 +142,10 @@ pub struct ConstantUse {
 pub struct TensorShape {
     pub mnemonic: String,
     pub shape: String,
-    /// Element type of A and B, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
+    /// Element type of A, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
     pub element: Option<String>,
+    /// Type of C and D, where the mnemonic names one (`F32`, `F16`).
+    pub accumulator: Option<String>,
 }
 
 /// What an instruction reads and writes.

@@ -214,6 +214,25 @@ impl<const ON: bool> Recorder<ON> {
         })
     }
 
+    /// An access to as many 8×8 matrices in shared memory: eight lanes name the rows of
+    /// each, of 16 bytes, and each takes passes of its own. Returns its index.
+    pub fn matrices(&mut self, kind: AccessKind, addresses: &[u32; 32], matrices: u32) -> u32 {
+        if !ON {
+            return NO_ACCESS;
+        }
+        let passes: u32 = (0..matrices).map(|matrix| passes(16, 0xff << (8 * matrix), addresses)).sum();
+        self.push(Access {
+            space: Space::Shared,
+            kind,
+            width_bytes: 4 * matrices as u8,
+            one_address: false,
+            passes: passes as u8,
+            bytes: 128 * matrices as u16,
+            first_line: self.lines.len() as u32,
+            line_count: 0,
+        })
+    }
+
     #[inline(always)]
     fn passes(&mut self, position: u32, bytes: u32, mask: u32, addresses: &[u32; 32]) -> u32 {
         let first = addresses[mask.trailing_zeros() as usize];

@@ -44,6 +44,7 @@ enum Kind {
     FloatsToHalves {
         lower: Source,
         relu: bool,
+        bfloat: bool,
     },
     RoundToWhole {
         rounding: Rounding,
@@ -74,12 +75,12 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "F2I" => float_to_integer(cx)?,
         "F2F" => float_to_float(cx)?,
         "F2FP" => {
-            cx.need_one_of("type", &[("F16", ())])?;
+            let bfloat = cx.need_one_of("type", &[("F16", false), ("BF16", true)])?;
             let _ = cx.take("F32");
             cx.need_one_of("form", &[("PACK_AB", ()), ("PACKED_AB", ())])?;
             let relu = cx.take("RELU");
             let (to, from, lower) = (cx.target()?, cx.float_source()?, cx.float_source()?);
-            ConvertOp { to, from, kind: Kind::FloatsToHalves { lower, relu } }
+            ConvertOp { to, from, kind: Kind::FloatsToHalves { lower, relu, bfloat } }
         }
         "FRND" => {
             let (flush, rounding) = (cx.take("FTZ"), whole_rounding(cx));
@@ -235,10 +236,11 @@ pub fn execute(op: &ConvertOp, frame: &mut Frame, mask: u32) {
             let value = half::widen((frame.word(from.slot)[lane] >> shift) as u16) as f32;
             if value.is_nan() { NAN.into() } else { signed_float(from, value.to_bits()).into() }
         }
-        Kind::FloatsToHalves { lower, relu } => {
+        Kind::FloatsToHalves { lower, relu, bfloat } => {
             let low = f64::from(f32::from_bits(signed_float(lower, frame.word(lower.slot)[lane])));
             let clamp = |bits: u16| if relu && bits >> 15 == 1 { 0 } else { bits };
-            let [high, low] = [single(false, lane), low].map(|value| u64::from(clamp(half::narrow(value))));
+            let narrow = |value: f64| if bfloat { half::narrow_bfloat(value as f32) } else { half::narrow(value) };
+            let [high, low] = [single(false, lane), low].map(|value| u64::from(clamp(narrow(value))));
             high << 16 | low
         }
         Kind::RoundToWhole { rounding, flush } => {

@@ -42,11 +42,12 @@ fn value(frame: &Frame, source: Source, lane: usize) -> f64 {
     if source.negate { -value } else { value }
 }
 
+pub fn canonical(value: f64) -> u64 {
+    if value.is_nan() { NAN } else { value.to_bits() }
+}
+
 fn write(frame: &mut Frame, to: Slot, mask: u32, value: impl Fn(usize, &Frame) -> f64) {
-    let bits = std::array::from_fn(|lane| {
-        let value = value(lane, frame);
-        if value.is_nan() { NAN } else { value.to_bits() }
-    });
+    let bits = std::array::from_fn(|lane| canonical(value(lane, frame)));
     frame.write_wide(to, mask, &bits);
 }
 

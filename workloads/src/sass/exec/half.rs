@@ -139,6 +139,16 @@ pub fn narrow(value: f64) -> u16 {
     sign | ((biased << 10) + units)
 }
 
+/// A single as a bfloat16, to nearest, ties to even.
+pub fn narrow_bfloat(value: f32) -> u16 {
+    if value.is_nan() {
+        return NAN;
+    }
+    let bits = value.to_bits();
+    // Half of the last bit that stays, less one unless that bit is odd. A carry out of the fraction is right as it is.
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
 impl HalfMode {
     fn operand(self, bits: u16) -> u16 {
         if self.flush && bits & 0x7c00 == 0 { bits & 0x8000 } else { bits }

@@ -9,7 +9,9 @@ use super::super::instruction::{Instruction, Operand, PT, PredicateOperand, RZ, 
 use super::super::kernel::Kernel;
 use super::frame::{DISCARD_PREDICATE, PredicateSource, Slot, Source, TRUE, UNIFORM_PREDICATES};
 use super::op::{MicroOp, Op};
-use super::{atomic, control, convert, copy, crosslane, double, float, half, integer, logic, memory, mufu, special};
+use super::{
+    atomic, control, convert, copy, crosslane, double, float, half, integer, logic, memory, mma, mufu, special,
+};
 
 /// A word that is the same for all lanes of all warps of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +45,7 @@ pub fn lower(kernel: &Kernel) -> Result<Program, SassError> {
         code.push(micro);
     }
     super::clock::refuse_dependence(kernel)?;
-    // An operand may reach three words behind its slot.
-    let frame_words = usize::from(layout.first_constant) + constants.len() + 4;
+    let frame_words = usize::from(layout.first_constant) + constants.len() + usize::from(layout.reach);
     Ok(Program { code, constants, first_constant: layout.first_constant, frame_words })
 }
 
@@ -78,6 +79,8 @@ type Family = for<'b, 'c, 'd> fn(&'b mut Lowering<'c>, &'d str) -> Lowered<Optio
 
 /// Where the parts of a frame begin.
 struct Layout {
+    /// Words that an operand may span from the one it names on.
+    reach: Slot,
     zero: Slot,
     discard: Slot,
     first_uniform: Slot,
@@ -108,9 +111,11 @@ impl Layout {
                 _ => {}
             }
         }
-        // An operand names the first of up to four registers.
-        let zero = vector + 4;
-        Self { zero, discard: zero + 4, first_uniform: zero + 8, first_constant: zero + 8 + uniform + 4 }
+        // Doubles of a matrix take up to 16 registers, anything else four.
+        let reach = if instructions.iter().any(|instruction| instruction.mnemonic == "DMMA") { 16 } else { 4 };
+        let (zero, discard) = (vector + reach, vector + 2 * reach);
+        let first_uniform = discard + reach;
+        Self { reach, zero, discard, first_uniform, first_constant: first_uniform + uniform + reach }
     }
 }
 
@@ -157,7 +162,7 @@ impl<'a> Lowering<'a> {
     /// The operation, and whether it is of the uniform data path (executes whatever the active mask).
     fn op(&mut self) -> Lowered<(bool, Op)> {
         let mnemonic = self.instruction.mnemonic.as_str();
-        let families: [Family; 13] = [
+        let families: [Family; 15] = [
             integer::lower,
             logic::lower,
             float::lower,
@@ -169,6 +174,8 @@ impl<'a> Lowering<'a> {
             atomic::lower,
             copy::lower,
             crosslane::lower,
+            mma::lower,
+            mma::lower_matrix,
             special::lower,
             control::lower,
         ];

@@ -12,6 +12,7 @@ use super::half::HalfOp;
 use super::integer::IntegerOp;
 use super::logic::LogicOp;
 use super::memory::MemoryOp;
+use super::mma::{MatrixOp, MmaOp};
 use super::mufu::MufuOp;
 use super::special::SpecialOp;
 
@@ -40,6 +41,8 @@ pub enum Op {
     Atomic(AtomicOp),
     Copy(CopyOp),
     CrossLane(CrossLaneOp),
+    Mma(MmaOp),
+    Matrix(MatrixOp),
     Special(SpecialOp),
     Control(ControlOp),
 }

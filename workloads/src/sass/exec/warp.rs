@@ -9,7 +9,7 @@ use super::memory::{self, Memories};
 use super::op::Op;
 use super::special::{self, Place};
 use super::storage::LocalMemory;
-use super::{atomic, convert, copy, crosslane, double, float, half, integer, logic, mufu};
+use super::{atomic, convert, copy, crosslane, double, float, half, integer, logic, mma, mufu};
 use crate::stream::{DynamicOp, NO_ACCESS};
 
 /// Instructions after which a warp that only spins gives way to the others of its block.
@@ -144,6 +144,8 @@ impl Warp {
                         crosslane::execute(op, frame, lanes);
                     }
                 }
+                Op::Mma(op) => mma::execute(op, frame, mask),
+                Op::Matrix(op) => access = mma::execute_matrix(op, frame, mask, memories)?,
                 Op::Special(op) => {
                     if lanes != 0 {
                         special::execute(op, frame, lanes, &self.place);
