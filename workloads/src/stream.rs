@@ -42,6 +42,38 @@ pub enum AccessKind {
     Reduction,
     /// From global to shared memory (`LDGSTS`): lines of the source, passes and bytes of the destination.
     Copy,
+    /// On barriers in shared memory: `first_line` and `line_count` give the range of [`CtaStream::mbarriers`].
+    Mbarrier,
+    /// `first_line` gives the index into [`CtaStream::bulk`].
+    Bulk,
+}
+
+/// What an instruction does to one barrier in shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MbarrierUse {
+    /// From now on a phase is over after so many arrivals.
+    Init { arrivals: u32 },
+    /// Arrivals, and bytes that are expected (below zero: that have come).
+    Arrive { arrivals: u32, bytes: i64 },
+    /// Goes on when so many phases are over.
+    Wait { phase: u32 },
+}
+
+/// A copy between global and shared memory that no warp carries out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BulkCopy {
+    /// To shared memory.
+    pub is_load: bool,
+    /// Address of the tensor map that describes it.
+    pub map_address: Option<u64>,
+    /// Barrier in shared memory that counts its bytes.
+    pub mbarrier: Option<u32>,
+    pub bytes: u32,
+    /// The range of [`CtaStream::lines`] that it reads or writes in global memory.
+    pub first_line: u32,
+    pub line_count: u32,
+    /// Lines of 128 bytes that it is walked in, those outside the tensor included.
+    pub line_cycles: u32,
 }
 
 /// The memory behaviour of one dynamic warp instruction.
@@ -80,10 +112,15 @@ pub struct CtaStream {
     pub warps: Vec<Vec<DynamicOp>>,
     pub accesses: Vec<Access>,
     pub lines: Vec<Line>,
+    pub mbarriers: Vec<(u32, MbarrierUse)>,
+    pub bulk: Vec<BulkCopy>,
 }
 
 impl CtaStream {
     pub fn lines_of(&self, access: &Access) -> &[Line] {
+        if matches!(access.kind, AccessKind::Mbarrier | AccessKind::Bulk) {
+            return &[];
+        }
         let first = access.first_line as usize;
         &self.lines[first..first + usize::from(access.line_count)]
     }

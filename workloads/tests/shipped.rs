@@ -44,6 +44,7 @@ macro_rules! shipped {
 }
 
 shipped! {
+    gemm_wgmma "gemm-wgmma"
     histogram "histogram"
     reduction "reduction"
     saxpy "saxpy"

@@ -76,7 +76,7 @@ proptest! {
             scalar(&mut launch, "beta", 0);
         }
         [("a", m * k), ("b", k * n), ("c", m * n)].iter().for_each(|(name, size)| count(&mut launch, name, *size));
-        run(&launch, arch)?;
+        run(&launch, &arch)?;
     }
 
     #[test]

@@ -104,6 +104,16 @@ pub enum OpClass {
     MemoryBarrier,
     /// DEPBAR: waits for dependence counters.
     CounterBarrier,
+    /// SYNCS: barriers in shared memory that count arrivals and bytes.
+    Mbarrier,
+    /// UTMALDG, UTMASTG, UBLKCP: bulk copies, and UTMAPF, UTMACCTL, which prefetch for them.
+    BulkCopy,
+    /// UTMACMDFLUSH: counts earlier bulk stores.
+    BulkFlush,
+    /// HGMMA: matrix multiply of a warpgroup. Its result is waited for by WARPGROUP.DEPBAR, so it writes no registers here.
+    WarpgroupTensor,
+    /// WARPGROUP.DEPBAR.
+    WarpgroupBarrier,
 }
 
 impl OpClass {
@@ -124,6 +134,8 @@ impl OpClass {
                 | CopyGlobalToShared
                 | LoadLocal
                 | StoreLocal
+                | Mbarrier
+                | BulkCopy
         )
     }
 }
@@ -256,6 +268,10 @@ impl Reader {
             immediate_pair = immediate && !immediate_pair;
             self.source(operand)?;
         }
+        // The accumulators are waited for by other means than registers.
+        if self.shape.class == OpClass::WarpgroupTensor {
+            self.uses.written = Span::default();
+        }
         if self.shape.reads_all_predicates {
             self.uses.predicates_read = 0x7f;
         }
@@ -330,6 +346,10 @@ impl Reader {
                 }
             }
             Operand::Memory(memory) => self.address(memory)?,
+            // Two descriptors unless a register holds A.
+            Operand::MatrixDescriptor(first) => {
+                self.uses.descriptor_read |= uniform_mask(first.number, if slot == 0 { 4 } else { 2 });
+            }
             Operand::Constant(constant) => {
                 match constant.index {
                     Some((RegisterFile::Vector, number)) => self.take_slot(Span::of(number, 1))?,

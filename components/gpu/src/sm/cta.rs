@@ -3,6 +3,7 @@
 use super::Shared;
 use super::env::CtaHandle;
 use super::event::Event;
+use super::mbarrier::Mbarriers;
 use super::occupancy::CtaResources;
 use super::spec::SUBCORES;
 use super::subcore::Mask;
@@ -45,6 +46,7 @@ pub(crate) struct Resident {
     /// Warps that still hold their slot.
     pub unfinished: u16,
     barriers: [BlockBarrier; BARRIERS],
+    pub mbarriers: Mbarriers,
 }
 
 impl Resident {
@@ -60,6 +62,7 @@ impl Resident {
             live: warps,
             unfinished: warps,
             barriers: [BlockBarrier::default(); BARRIERS],
+            mbarriers: Mbarriers::default(),
         }
     }
 

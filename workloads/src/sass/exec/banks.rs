@@ -12,6 +12,9 @@ const BANK_BYTES: u32 = 64 * 1024;
 /// Of any architecture: behind the words that the driver fills.
 const HIGHEST_PARAMETER_BASE: usize = 0x380;
 
+/// Generic address of constant bank 0: a kernel may take the address of a parameter (`__grid_constant__`).
+const PARAMETER_WINDOW: u64 = 0x6_0000_0000;
+
 /// Where timing sees an address of a bank: banks lie one behind the other.
 pub fn timing_offset(bank: u8, offset: u32) -> u32 {
     u32::from(bank) * BANK_BYTES + offset % BANK_BYTES
@@ -24,6 +27,10 @@ enum LaunchWord {
     Block(usize),
     Grid(usize),
     StackPointer,
+    /// Half of the generic address of the parameters.
+    ParameterAddress {
+        upper: bool,
+    },
     /// Of global accesses; its contents do not matter to values.
     Descriptor,
 }
@@ -43,6 +50,8 @@ fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
     match offset {
         _ if offset == stack_pointer => Some(LaunchWord::StackPointer),
         _ if offset & !4 == descriptor => Some(LaunchWord::Descriptor),
+        // sm_90: where the parameters lie, as a generic address.
+        0x198 | 0x19c if descriptor == 0x208 => Some(LaunchWord::ParameterAddress { upper: offset == 0x19c }),
         _ => None,
     }
 }
@@ -93,6 +102,10 @@ impl ConstantBanks {
                 Some(LaunchWord::Grid(axis)) => launch.grid[axis],
                 // The stack grows down from the end of the thread's local memory.
                 Some(LaunchWord::StackPointer) => stack_bytes(kernel),
+                Some(LaunchWord::ParameterAddress { upper }) => {
+                    let address = PARAMETER_WINDOW + u64::from(metadata.parameter_base);
+                    if upper { (address >> 32) as u32 } else { address as u32 }
+                }
                 Some(LaunchWord::Descriptor) | None => 0,
             };
             zero[offset as usize..offset as usize + 4].copy_from_slice(&word.to_le_bytes());
@@ -108,6 +121,12 @@ impl ConstantBanks {
 
     fn bytes(&self, bank: u8) -> Option<&[u8]> {
         self.banks.iter().find(|(own, _)| *own == bank).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// Bytes of constant bank 0 by their generic address.
+    pub fn parameters_at(&self, address: u64, count: usize) -> Option<&[u8]> {
+        let start = usize::try_from(address.checked_sub(PARAMETER_WINDOW)?).ok()?;
+        self.bytes(0)?.get(start..start.checked_add(count)?)
     }
 
     /// A word that [`check_word`] let pass.

@@ -171,6 +171,12 @@ pub fn describe_deadlock(warps: &[Warp]) -> String {
             );
         }
     }
+    for (number, warp) in warps.iter().enumerate() {
+        for Path { at, lanes } in &warp.divergence.polling {
+            text +=
+                &format!(" warp {number} waits for the phase of an mbarrier ({:#06x}) with lanes {lanes:#x};", 16 * at);
+        }
+    }
     text.pop();
     text
 }

@@ -15,6 +15,8 @@ pub enum ControlOp {
     Branch {
         target: u32,
         also: PredicateSource,
+        /// All active lanes jump if one does.
+        together: bool,
     },
     /// To the register plus a constant, lane by lane (BRX, RET).
     Indirect {
@@ -42,12 +44,17 @@ pub enum ControlOp {
         to: Slot,
         predicate: u8,
     },
+    /// The predicate holds from now on.
+    Grant {
+        granted: u8,
+    },
     Trap,
 }
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
-        "NOP" | "MEMBAR" | "ERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" => {
+        "NOP" | "MEMBAR" | "ERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" | "FENCE" | "WARPGROUP" | "UTMACMDFLUSH"
+        | "UTMACCTL" | "UTMAPF" => {
             no_effect(cx, mnemonic)?;
             return Ok(Some(Op::Nothing));
         }
@@ -65,13 +72,14 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "BRA" => {
             // The condition is the same for all lanes.
             let _ = cx.take("U");
+            let together = cx.take("ANY");
             let also = cx.optional_predicate()?.unwrap_or(PredicateSource::TRUE);
-            ControlOp::Branch { target: cx.branch_target()?, also }
+            ControlOp::Branch { target: cx.branch_target()?, also, together }
         }
         "CALL" => {
             cx.need_one_of("addressing", &[("REL", ())])?;
             cx.need_one_of("form", &[("NOINC", ())])?;
-            ControlOp::Branch { target: cx.branch_target()?, also: PredicateSource::TRUE }
+            ControlOp::Branch { target: cx.branch_target()?, also: PredicateSource::TRUE, together: false }
         }
         "RET" => {
             cx.need_one_of("addressing", &[("REL", ())])?;
@@ -101,7 +109,16 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             ControlOp::Gather { lanes }
         }
         "YIELD" => ControlOp::Yield,
+        // Registers are handed out at launch for the whole life of a warp, so there are always enough.
+        "USETMAXREG" => {
+            let allocates = cx.need_one_of("direction", &[("TRY_ALLOC", true), ("DEALLOC", false)])?;
+            cx.take("CTAPOOL");
+            let granted = if allocates { cx.predicate_target()? } else { DISCARD_PREDICATE };
+            let _ = cx.number()?;
+            ControlOp::Grant { granted }
+        }
         "NANOSLEEP" => {
+            let _ = cx.take("SYNCS");
             let _ = cx.plain_source()?;
             ControlOp::Yield
         }
@@ -133,6 +150,11 @@ fn no_effect(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<()> {
     let known: &[&str] = match mnemonic {
         "MEMBAR" => &["SC", "ALL", "CTA", "GPU", "SYS", "VC"],
         "DEPBAR" => &["LE"],
+        "FENCE" => &["VIEW", "ASYNC", "S", "G"],
+        "WARPGROUP" => &["ARRIVE", "DEPBAR", "LE"],
+        // A prefetch of a tensor map or a box of it.
+        "UTMACCTL" => &["PF"],
+        "UTMAPF" => &["L2", "1D", "2D", "3D", "4D", "5D"],
         "CCTL" => &["IVALL", "E", "C", "LDC", "IV", "PF1", "PF2"],
         _ => &[],
     };
@@ -142,7 +164,8 @@ fn no_effect(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<()> {
     while cx.remaining() > 0 {
         match cx.next()? {
             Operand::Counter(_) | Operand::CounterSet(_) | Operand::Integer(_) if mnemonic == "DEPBAR" => {}
-            Operand::Memory(_) if mnemonic == "CCTL" => {}
+            Operand::Memory(_) if matches!(mnemonic, "CCTL" | "UTMACCTL" | "UTMAPF") => {}
+            Operand::Name(_) | Operand::Integer(_) if mnemonic == "WARPGROUP" => {}
             _ => return Err(Refusal::new(format!("an operand of {mnemonic} is not understood"), "")),
         }
     }
@@ -180,8 +203,9 @@ pub fn execute(
     }
     let next = at + 1;
     match *op {
-        ControlOp::Branch { target, also } => {
-            let jump = lanes & frame.predicate(also);
+        ControlOp::Branch { target, also, together } => {
+            let holds = lanes & frame.predicate(also);
+            let jump = if together && holds != 0 { active } else { holds };
             let stay = active & !jump;
             let path = Path { at: target, lanes: jump };
             match (jump, stay) {
@@ -249,6 +273,10 @@ pub fn execute(
             Ok(Flow::Next)
         }
         ControlOp::Indirect { base, plus } => indirect(frame, divergence, base, plus, active, lanes, next, code_len),
+        ControlOp::Grant { granted } => {
+            frame.write_predicate(granted, FULL, FULL);
+            Ok(Flow::Next)
+        }
         ControlOp::Trap => Err(Box::new(Cause::Trap)),
     }
 }

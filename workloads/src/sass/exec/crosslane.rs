@@ -39,6 +39,8 @@ pub enum CrossLaneOp {
     Match { to: Slot, same: u8, from: Slot, all: bool, wide: bool },
     /// Over the active lanes, into a uniform register.
     Reduce { to: Slot, from: Slot, reduction: Reduction, signed: bool },
+    /// The lowest active lane: true there, its number in a uniform register.
+    Elect { leads: u8, number: Slot },
     /// The lowest active lane's value into a uniform register.
     ToUniform { to: Slot, from: Slot },
 }
@@ -80,6 +82,13 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let reduction = cx.take_one_of(&kinds).unwrap_or(Reduction::And);
             let signed = cx.take("S32");
             CrossLaneOp::Reduce { to: cx.target()?, from: cx.plain_source()?, reduction, signed }
+        }
+        "ELECT" => {
+            let op = CrossLaneOp::Elect { leads: cx.predicate_target()?, number: cx.target()? };
+            if cx.predicate()? != PredicateSource::TRUE {
+                return Err(Refusal::new("an election among the lanes of a predicate is not supported", "PT"));
+            }
+            op
         }
         "R2UR" => {
             if cx.optional_predicate_target()?.is_some_and(|slot| slot != DISCARD_PREDICATE) {
@@ -140,6 +149,11 @@ pub fn execute(op: &CrossLaneOp, frame: &mut Frame, lanes: u32) {
                 Reduction::Xor => a ^ b,
             });
             frame.write(to, FULL, &[result.unwrap_or(0); 32]);
+        }
+        CrossLaneOp::Elect { leads, number } => {
+            let leader = lanes.trailing_zeros();
+            frame.write_predicate(leads, lanes, 1 << (leader % 32));
+            frame.write(number, FULL, &[leader; 32]);
         }
         CrossLaneOp::ToUniform { to, from } => {
             let value = frame.word(from)[lanes.trailing_zeros() as usize % 32];

@@ -70,6 +70,8 @@ pub struct Divergence {
     gatherings: Vec<Gathering>,
     pub parked: Vec<Parked>,
     pub arrivals: Vec<Arrival>,
+    /// Paths that stopped before an instruction whose condition does not hold yet.
+    pub polling: Vec<Path>,
     /// What the last reduction of a barrier found.
     pub reduced: Reduced,
     /// Lanes that have not exited.
@@ -84,6 +86,7 @@ impl Divergence {
         self.gatherings.clear();
         self.parked.clear();
         self.arrivals.clear();
+        self.polling.clear();
         self.reduced = Reduced::default();
         self.live = lanes;
         self.ready.push(Path { at: 0, lanes });
@@ -91,6 +94,12 @@ impl Divergence {
 
     pub fn next(&mut self) -> Option<Path> {
         self.ready.pop()
+    }
+
+    /// Lets the polling paths try again, in order.
+    pub fn poll(&mut self) {
+        let polling = std::mem::take(&mut self.polling);
+        self.ready.extend(polling.into_iter().rev());
     }
 
     pub fn is_alone(&self) -> bool {

@@ -20,6 +20,7 @@
 mod atomic;
 mod banks;
 mod barrier;
+mod bulk;
 mod clock;
 mod coalesce;
 mod compare;
@@ -38,6 +39,7 @@ mod ieee;
 mod integer;
 mod logic;
 mod lower;
+mod mbarrier;
 mod memory;
 mod mma;
 mod mufu;
@@ -53,6 +55,7 @@ pub use storage::{Buffer, GlobalMemory};
 use super::error::SassError;
 use super::kernel::Kernel;
 use super::launch::{Launch, Value};
+use super::tensor_map::TensorMap;
 use crate::stream::CtaStream;
 use banks::ConstantBanks;
 use coalesce::Recorder;
@@ -102,6 +105,11 @@ impl Grid {
             .iter()
             .map(|argument| match &argument.value {
                 Value::Scalar(bytes) => bytes.clone(),
+                Value::TensorMap { map, init } => {
+                    let bytes = init.bytes(argument.element, map.elements());
+                    let address = global.allocate(&argument.name, bytes);
+                    TensorMap { address, ..*map }.encode().to_vec()
+                }
                 Value::Buffer { count, init } => {
                     global.allocate(&argument.name, init.bytes(argument.element, *count)).to_le_bytes().to_vec()
                 }
@@ -127,6 +135,7 @@ impl Grid {
         let shared = SharedMemory {
             base: kernel.metadata.shared_base_bytes,
             data: vec![0; launch.shared_bytes(kernel) as usize],
+            mbarriers: std::collections::BTreeMap::new(),
         };
         let tallies = vec![Tally::default(); program.code.len()];
         Ok(Self {
@@ -196,12 +205,16 @@ impl Grid {
         stream.warps.iter_mut().for_each(Vec::clear);
         stream.accesses.clear();
         stream.lines.clear();
+        stream.mbarriers.clear();
+        stream.bulk.clear();
         let mut recorder = Recorder::<RECORD>::default();
         let (accesses, lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
+        (recorder.mbarriers, recorder.bulk) = (std::mem::take(&mut stream.mbarriers), std::mem::take(&mut stream.bulk));
         recorder.begin(self.program.code.len(), accesses, lines);
         let outcome = self.run_warps(&mut recorder, &mut stream.warps);
         stream.accesses = recorder.accesses;
         stream.lines = recorder.lines;
+        (stream.mbarriers, stream.bulk) = (recorder.mbarriers, recorder.bulk);
         outcome.map_err(|(warp, fault)| self.error(warp, fault, index))
     }
 
@@ -210,6 +223,7 @@ impl Grid {
         let cta = self.cta_position(index);
         let constants = usize::from(self.program.first_constant);
         self.shared.data.fill(0);
+        self.shared.mbarriers.clear();
         for (number, warp) in (0u32..).zip(&mut self.warps) {
             let lanes = (threads - 32 * number).min(32);
             warp.frame.words[..constants].fill([0; 32]);
@@ -237,22 +251,26 @@ impl Grid {
         let mut memories = Memories { global, shared, banks, recorder };
         let mut waiting = vec![false; warps.len()];
         loop {
-            let mut all_wait = true;
+            let executed_before: u64 = warps.iter().map(|warp| warp.executed).sum();
+            let mut goes_on = false;
             for (number, warp) in warps.iter_mut().enumerate() {
                 if waiting[number] {
                     continue;
                 }
                 let stop = warp.run(program, tallies, &mut memories, &mut streams[number]);
-                waiting[number] = stop.map_err(|fault| (number, fault))? != Stop::Slice;
-                all_wait &= waiting[number];
+                let stop = stop.map_err(|fault| (number, fault))?;
+                waiting[number] = matches!(stop, Stop::Finished | Stop::Barrier);
+                goes_on |= stop == Stop::Slice;
             }
             let executed: u64 = warps.iter().map(|warp| warp.executed).sum();
             if executed > *watchdog {
                 let spinning = waiting.iter().position(|waits| !waits).unwrap_or(0);
                 return Err((spinning, Box::new(Cause::Watchdog { executed })));
             }
-            let released = barrier::release(warps, &mut waiting);
-            if all_wait && !released {
+            // A warp that waits for a phase may find it over when another one has run.
+            goes_on |= barrier::release(warps, &mut waiting);
+            goes_on |= executed > executed_before && waiting.contains(&false);
+            if !goes_on {
                 return match warps.iter().position(|warp| warp.divergence.live != 0) {
                     None => Ok(()),
                     Some(stuck) => Err((stuck, Box::new(Cause::BarrierDeadlock(barrier::describe_deadlock(warps))))),

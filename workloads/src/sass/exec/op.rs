@@ -1,6 +1,7 @@
 //! Micro-ops: what an instruction became after lowering.
 
 use super::atomic::AtomicOp;
+use super::bulk::BulkOp;
 use super::control::ControlOp;
 use super::convert::ConvertOp;
 use super::copy::CopyOp;
@@ -11,8 +12,9 @@ use super::frame::PredicateSource;
 use super::half::HalfOp;
 use super::integer::IntegerOp;
 use super::logic::LogicOp;
+use super::mbarrier::MbarrierOp;
 use super::memory::MemoryOp;
-use super::mma::{MatrixOp, MmaOp};
+use super::mma::{MatrixOp, MmaOp, WarpgroupOp};
 use super::mufu::MufuOp;
 use super::special::SpecialOp;
 
@@ -40,6 +42,9 @@ pub enum Op {
     Memory(MemoryOp),
     Atomic(AtomicOp),
     Copy(CopyOp),
+    Mbarrier(MbarrierOp),
+    Bulk(BulkOp),
+    Warpgroup(WarpgroupOp),
     CrossLane(CrossLaneOp),
     Mma(MmaOp),
     Matrix(MatrixOp),

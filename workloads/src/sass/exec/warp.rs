@@ -5,11 +5,12 @@ use super::divergence::{Divergence, Path};
 use super::fault::{Cause, Fault};
 use super::frame::{FULL, Frame};
 use super::lower::Program;
+use super::mbarrier::{self, Outcome};
 use super::memory::{self, Memories};
 use super::op::Op;
 use super::special::{self, Place};
 use super::storage::LocalMemory;
-use super::{atomic, convert, copy, crosslane, double, float, half, integer, logic, mma, mufu};
+use super::{atomic, bulk, convert, copy, crosslane, double, float, half, integer, logic, mma, mufu};
 use crate::stream::{DynamicOp, NO_ACCESS};
 
 /// Instructions after which a warp that only spins gives way to the others of its block.
@@ -44,6 +45,8 @@ pub enum Stop {
     Finished,
     /// Every path waits, at least one of them at a barrier of the block.
     Barrier,
+    /// Every path waits, at least one of them for the phase of a barrier in shared memory.
+    Phase,
     /// It lets the others run: after a while, or where it depends on them.
     Slice,
 }
@@ -58,10 +61,14 @@ impl Warp {
         stream: &mut Vec<DynamicOp>,
     ) -> Result<Stop, Fault> {
         let until = self.executed + SLICE;
+        self.divergence.poll();
         while let Some(path) = self.divergence.next() {
             if let Some(stop) = self.run_path(path, until, program, tallies, memories, stream)? {
                 return Ok(stop);
             }
+        }
+        if !self.divergence.polling.is_empty() {
+            return Ok(Stop::Phase);
         }
         match (self.divergence.live, self.divergence.parked.is_empty()) {
             (0, _) => Ok(Stop::Finished),
@@ -139,6 +146,23 @@ impl Warp {
                 Op::Convert(op) => convert::execute(op, frame, mask),
                 Op::Atomic(op) => access = atomic::execute(op, frame, mask, position, memories)?,
                 Op::Copy(op) => access = copy::execute(op, frame, mask, position, memories)?,
+                Op::Bulk(op) => access = bulk::execute(op, frame, lanes, memories)?,
+                Op::Mbarrier(op) => match mbarrier::execute(op, frame, lanes, memories)? {
+                    Outcome::Done(recorded) => access = recorded,
+                    Outcome::Wait => {
+                        // As if it had not been tried.
+                        self.executed -= 1;
+                        let tally = &mut tallies[position as usize];
+                        tally.warps -= 1;
+                        tally.lanes -= u64::from(lanes.count_ones());
+                        self.divergence.polling.push(Path { at: position, lanes: active });
+                        return Ok(None);
+                    }
+                },
+                Op::Warpgroup(op) => {
+                    let number = self.place.first_thread / 32 % 4;
+                    mma::execute_warpgroup(op, frame, lanes, number as usize, memories.shared)?;
+                }
                 Op::CrossLane(op) => {
                     if lanes != 0 {
                         crosslane::execute(op, frame, lanes);

@@ -105,6 +105,9 @@ impl Shared {
         let tail = u64::from(op.raw).saturating_sub(accept) + delay + conflict;
         match (op.class, access.space) {
             (OpClass::LoadConstant, _) => self.load_constant(now, now + tail, queued, to),
+            (OpClass::Mbarrier, _) => self.mbarrier(now, tail, queued, to, core),
+            (OpClass::BulkCopy, _) if queued.access != NO_ACCESS => self.bulk(now, queued, to),
+            (OpClass::BulkCopy, _) => self.settle(queued.warp, core),
             // With a false guard it copies nothing, in the same time.
             (OpClass::CopyGlobalToShared, _) => self.copy(now, tail, queued, to),
             // Also a store or atomic through a generic address that turned out to go to shared memory.
@@ -126,6 +129,30 @@ impl Shared {
             core.warps.store_done(usize::from(queued.warp));
         }
         self.settle(queued.warp, core);
+    }
+
+    fn mbarrier(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
+        let (access, _) = self.access(queued);
+        let count = if access.kind == AccessKind::Mbarrier { access.line_count } else { 0 };
+        let waits = self.use_mbarriers(now, queued.cta, access.first_line, count, tail, to);
+        if to.counter == NO_COUNTER {
+            self.settle(queued.warp, core);
+        } else if !waits {
+            self.answer(now + tail, to);
+        }
+    }
+
+    /// What a barrier in shared memory answers reaches the register file as a load's data does.
+    pub fn answer(&mut self, due: u64, to: Destination) {
+        let Destination { subcore, warp, counter, banks, .. } = to;
+        self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks });
+    }
+
+    fn bulk(&mut self, now: u64, queued: &Queued, to: Destination) {
+        let (access, _) = self.access(queued);
+        let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
+        let copy = cta.stream.bulk[access.first_line as usize];
+        self.start_bulk(now, copy, queued.cta, (to.subcore, to.warp), to.copy_group);
     }
 
     /// As a load whose data goes to shared memory.

@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     Store { subcore: u8, warp: u8, generation: u16 },
     /// An atomic with result: index of the waiting load.
     Atomic(u32),
+    /// The engine of bulk copies: place of the command, or its tensor map.
+    Bulk(u32),
 }
 
 impl Answer {
@@ -39,6 +41,7 @@ impl Answer {
                     | serial & 0xffff_ffff
             }
             Answer::Atomic(load) => 3 << 56 | u64::from(load) << 32 | serial & 0xffff_ffff,
+            Answer::Bulk(place) => 4 << 56 | u64::from(place) << 32 | serial & 0xffff_ffff,
         }
     }
 
@@ -51,7 +54,8 @@ impl Answer {
                 warp: (id >> 48 & 0xf) as u8,
                 generation: (id >> 32) as u16,
             },
-            _ => Answer::Atomic((id >> 32 & 0xff_ffff) as u32),
+            3 => Answer::Atomic((id >> 32 & 0xff_ffff) as u32),
+            _ => Answer::Bulk((id >> 32 & 0xff_ffff) as u32),
         }
     }
 }
@@ -236,7 +240,13 @@ impl L1Data {
         });
     }
 
-    fn ask(&mut self, answer: Answer, address: u64, sectors: u8, op: MemOp, at: u64) {
+    /// Whether one more request finds a place.
+    pub fn takes_requests(&self) -> bool {
+        self.requests.len() < self.most_requests
+    }
+
+    /// Puts a request into the queue, to leave in cycle `at` or later.
+    pub fn ask(&mut self, answer: Answer, address: u64, sectors: u8, op: MemOp, at: u64) {
         self.serial += 1;
         let bytes = sectors.count_ones() * SECTOR_BYTES as u32;
         let at = self.requests.back().map_or(at, |last| last.0.max(at));

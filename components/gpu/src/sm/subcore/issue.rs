@@ -156,8 +156,11 @@ impl SubCore {
                 if op.is_global_write() {
                     self.warps.stores[warp] += 1;
                 }
-                let copies = op.class == OpClass::CopyGlobalToShared;
-                let copy_group = copies.then(|| self.warps.copies[warp].add());
+                let copy_group = match op.class {
+                    OpClass::CopyGlobalToShared => Some(self.warps.copies[warp].add()),
+                    OpClass::BulkCopy => self.add_bulk(warp, dynamic.access, shared),
+                    _ => None,
+                };
                 shared.memory.push(
                     self.index,
                     Queued {
@@ -219,6 +222,27 @@ impl SubCore {
     fn take_effect(&mut self, now: u64, warp: usize, op: &OpTiming, shared: &mut Shared) {
         match op.effect {
             Effect::None => {}
+            Effect::Fence => self.let_fall(now, warp, op, shared),
+            Effect::BulkFlush => {
+                self.warps.outstanding[warp] += 1;
+                self.warps.bulk_stores[warp].close(op.read_counter);
+                while let Some(counter) = self.warps.bulk_stores[warp].take_complete() {
+                    let due = now + 2 + shared.spec.counter_increment_cycles;
+                    shared.wheel.schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter });
+                }
+            }
+            Effect::WarpgroupGroup => {
+                self.warps.warpgroup_issued(warp);
+                self.warps.outstanding[warp] += 1;
+                // The unit is in order: what has entered last is over last.
+                let done = self.units[usize::from(op.unit)].free;
+                shared.wheel.schedule(done, Event::WarpgroupDone { subcore: self.index, warp: warp as u8 });
+            }
+            Effect::WarpgroupBarrier { limit } => {
+                self.warps.outstanding[warp] += 1;
+                let event = Event::WarpgroupBarrier { subcore: self.index, warp: warp as u8, limit };
+                shared.wheel.schedule(now + shared.spec.warpgroup_depbar_cycles, event);
+            }
             Effect::CopyBarrier => {
                 self.warps.outstanding[warp] += 1;
                 self.warps.copies[warp].close(op.write_counter);
@@ -232,6 +256,7 @@ impl SubCore {
                 if self.warps.stores[warp] > 0 {
                     self.warps.block(warp, Reason::MemoryBarrier);
                 }
+                self.let_fall(now, warp, op, shared);
             }
             Effect::CounterBarrier { counter, limit, zero } => {
                 self.warps.outstanding[warp] += 1;
@@ -246,6 +271,24 @@ impl SubCore {
                 shared.arrive_at_barrier(now, self.warps.cta[warp], number, threads, place);
             }
         }
+    }
+
+    /// The counters of an instruction that is over at once fall in the cycle after they have risen.
+    fn let_fall(&mut self, now: u64, warp: usize, op: &OpTiming, shared: &mut Shared) {
+        let due = now + 2 + shared.spec.counter_increment_cycles;
+        for counter in [op.write_counter, op.read_counter] {
+            if counter != NO_COUNTER {
+                self.warps.outstanding[warp] += 1;
+                shared.wheel.schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter });
+            }
+        }
+    }
+
+    /// Group of a bulk store; loads are counted by their mbarrier.
+    fn add_bulk(&mut self, warp: usize, access: u32, shared: &Shared) -> Option<u32> {
+        let stream = &shared.ctas[usize::from(self.warps.cta[warp])].as_ref()?.stream;
+        let copy = stream.accesses.get(access as usize).map(|access| stream.bulk[access.first_line as usize])?;
+        (!copy.is_load).then(|| self.warps.bulk_stores[warp].add())
     }
 
     /// The warp has issued its last instruction.
@@ -284,6 +327,7 @@ impl SubCore {
                 WaitKind::Fp64 => Reason::WaitFp64,
                 WaitKind::Shuffle => Reason::WaitShuffle,
                 WaitKind::Special => Reason::WaitSpecial,
+                WaitKind::Mbarrier => Reason::WaitMbarrier,
                 WaitKind::Sources => Reason::WaitSources,
             };
         }
