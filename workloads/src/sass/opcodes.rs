@@ -209,7 +209,7 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "DADD" | "DMUL" | "DFMA" | "DMNMX" => Shape::new(Fp64, 2).sources([2; 3]),
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
         "HMMA" | "QMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
-        "HGMMA" => Shape::new(WarpgroupTensor, 1).sources([4, 1, 1]),
+        "HGMMA" | "QGMMA" | "IGMMA" => Shape::new(WarpgroupTensor, 1).sources([4, 1, 1]),
         "SYNCS" if has("PHASECHK") => Shape { access_bytes: 8, ..Shape::new(Mbarrier, 0).predicates(1) },
         "SYNCS" if has("CCTL") => Shape { access_bytes: 8, ..Shape::new(Mbarrier, 0) },
         "SYNCS" => {

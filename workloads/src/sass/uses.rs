@@ -110,7 +110,7 @@ pub enum OpClass {
     BulkCopy,
     /// UTMACMDFLUSH: counts earlier bulk stores.
     BulkFlush,
-    /// HGMMA: matrix multiply of a warpgroup. Its result is waited for by WARPGROUP.DEPBAR, so it writes no registers here.
+    /// HGMMA, QGMMA, IGMMA: matrix multiply of a warpgroup. Its result is waited for by WARPGROUP.DEPBAR, so it writes no registers here.
     WarpgroupTensor,
     /// WARPGROUP.DEPBAR.
     WarpgroupBarrier,
@@ -341,6 +341,8 @@ impl Reader {
                 let wide = if register.has_suffix("64") { 2 } else { 1 };
                 let count = self.shape.source_registers.get(slot).copied().unwrap_or(1).max(wide);
                 match register.file {
+                    // The fourth source of a sparse multiply: its metadata, read like the accumulators.
+                    RegisterFile::Vector if slot == SLOTS && self.shape.class == OpClass::WarpgroupTensor => {}
                     RegisterFile::Vector => self.take_slot(Span::of(register.number, count))?,
                     RegisterFile::Uniform => self.uses.uniform_read |= uniform_mask(register.number, count),
                 }

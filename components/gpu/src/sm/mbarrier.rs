@@ -104,7 +104,7 @@ impl Shared {
         let mut released = Vec::new();
         resident.mbarriers.update(address, arrivals, bytes, &mut released);
         for (tail_cycles, to) in released {
-            self.answer(now + tail_cycles, to);
+            self.answer(now + tail_cycles, cta, to);
         }
     }
 }

@@ -150,9 +150,10 @@ fn copy_box<const RECORD: bool>(
     let rows: u32 = map.box_sizes[1..map.dimensions].iter().product();
     // The part of a row that lies in the tensor.
     let inside = |coordinate: i64, size: u32| (0..i64::from(size)).contains(&coordinate);
-    let first = i64::from(corner[0]).clamp(0, map.sizes[0].into());
-    let last = (i64::from(corner[0]) + i64::from(map.box_sizes[0])).clamp(first, map.sizes[0].into());
-    let skipped = (first - i64::from(corner[0])).min(map.box_sizes[0].into()) as u32 * map.element_bytes;
+    let (begin, end) = (i64::from(corner[0]), i64::from(corner[0]) + i64::from(map.box_sizes[0]));
+    let first = begin.max(0);
+    let last = end.min(map.sizes[0].into()).max(first);
+    let skipped = (first - begin).min(map.box_sizes[0].into()) as u32 * map.element_bytes;
     let valid = (last - first) as u32 * map.element_bytes;
     let mut line_cycles = 0;
     for row in 0..rows {

@@ -138,13 +138,14 @@ impl Shared {
         if to.counter == NO_COUNTER {
             self.settle(queued.warp, core);
         } else if !waits {
-            self.answer(now + tail, to);
+            self.answer(now + tail, queued.cta, to);
         }
     }
 
     /// What a barrier in shared memory answers reaches the register file as a load's data does.
-    pub fn answer(&mut self, due: u64, to: Destination) {
+    pub fn answer(&mut self, due: u64, cta: u16, to: Destination) {
         let Destination { subcore, warp, counter, banks, .. } = to;
+        self.hazard_ready(to, cta, due);
         self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks });
     }
 
