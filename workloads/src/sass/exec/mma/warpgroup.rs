@@ -253,7 +253,7 @@ mod tests {
         for (found, outer) in [
             (descriptor(128, 256, 0, false), 64),
             (descriptor(16, 256, 3, false), 64),
-            (descriptor(128, 1024, 0, true), 64),
+            (descriptor(128, 256, 0, true), 64),
             (descriptor(2048, 1024, 1, true), 128),
         ] {
             let mut places: Vec<u32> =
