@@ -69,6 +69,23 @@ fn a_child_inherits_and_differs() {
 }
 
 #[test]
+fn a_table_of_another_kind_takes_the_place_of_the_inherited_one() {
+    let pipe = |text: &str| {
+        let mut resolve = |name: &str, _: Option<&str>| match name {
+            "base.toml" => {
+                Ok((name.to_string(), "[part.sm.pipe]\nkind = \"shared\"\nentries = 1\nraw = 9\n".to_string()))
+            }
+            _ => Ok((name.to_string(), format!("base = \"base.toml\"\n[part.sm.pipe]\n{text}"))),
+        };
+        let document = Document::load("child.toml", &mut resolve, &[]).unwrap();
+        document.root().at("part.sm.pipe").unwrap().table().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(pipe("kind = \"fixed\"\ncycles = 8\n"), ["cycles", "kind"]);
+    assert_eq!(pipe("kind = \"shared\"\nraw = 8\n"), ["entries", "kind", "raw"]);
+    assert_eq!(pipe("raw = 8\n"), ["entries", "kind", "raw"]);
+}
+
+#[test]
 fn the_resolved_file_gives_the_same_machine() {
     let file = load("base = \"base.toml\"\nseed = 4\n[part.left]\ncount = 5\n", &["clock.a.mhz=1755.5"]).unwrap();
     let again = MachineFile::parse("machine.toml", &file.to_toml()).unwrap();

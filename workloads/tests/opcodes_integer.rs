@@ -24,6 +24,10 @@ proptest! {
         check_wide(&x, &add, |a, b, _| a.wrapping_add(b));
         let subtract = ["IADD3 R20, P1, R10, -R12, RZ", "IADD3.X R21, R11, ~R13, RZ, P1, !PT"];
         check_wide(&x, &subtract, |a, b, _| a.wrapping_sub(b));
+        // sm_120 adds pairs at once.
+        check_wide(&x, &["IADD.64 R20, R10, R12"], |a, b, _| a.wrapping_add(b));
+        check_wide(&x, &["IADD.64 R20, R10, -R12"], |a, b, _| a.wrapping_sub(b));
+        check_wide(&x, &["IADD.64 R20, R10, -0x10"], |a, _, _| a.wrapping_sub(16));
         // Three addends: two carries.
         let three = ["IADD3 R20, P1, P2, R10, R12, R14", "IADD3.X R21, R11, R13, R15, P1, P2"];
         check_wide(&x, &three, |a, b, c| a.wrapping_add(b).wrapping_add(c));
@@ -103,6 +107,9 @@ proptest! {
         check(&x, &["IMNMX R20, R10, R12, !PT"], |a, b, _| (a as i32).max(b as i32) as u32);
         check(&x, &["IMNMX.U32 R20, R10, 0x2, PT"], |a, _, _| a.min(2));
         check(&x, &["VIMNMX.U32 R20, R10, R12, !PT"], |a, b, _| a.max(b));
+        // As sm_100 and sm_120 print it.
+        check(&x, &["VIMNMX R20, PT, PT, R10, R12, !PT"], |a, b, _| (a as i32).max(b as i32) as u32);
+        check(&x, &["VIMNMX.S32 R20, R10, R12, PT"], |a, b, _| (a as i32).min(b as i32) as u32);
         check(&x, &["VIADDMNMX.U32 R20, R10, R12, R14, PT"], |a, b, c| a.wrapping_add(b).min(c));
         check(&x, &["VIADDMNMX R20, R10, R12, R14, !PT"], |a, b, c| (a.wrapping_add(b) as i32).max(c as i32) as u32);
         let test = "ISETP.GT.AND P1, PT, R14, RZ, PT";

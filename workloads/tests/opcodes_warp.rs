@@ -143,7 +143,9 @@ proptest! {
         });
         check(&x, &["LOP3.LUT R24, R10, 0xf, RZ, 0xc0, !PT", "LDC.U8 R20, c[0x3][R24+0x2]"], |a, _, _| (a & 0xf) + 2);
         check(&x, &["LDC R20, c[0x0][0x188]"], |_, _, _| SCALAR);
-        check(&x, &["ULDC UR4, c[0x0][0x188]", "IADD3 R20, R10, UR4, RZ"], |a, _, _| a.wrapping_add(SCALAR));
+        for load in ["ULDC UR4, c[0x0][0x188]", "LDCU UR4, c[0x0][0x188]"] {
+            check(&x, &[load, "IADD3 R20, R10, UR4, RZ"], |a, _, _| a.wrapping_add(SCALAR));
+        }
     }
 
     #[test]

@@ -80,3 +80,15 @@ fn one_credit_more_or_less_breaks_table_1() {
         }
     }
 }
+
+#[test]
+fn sm_120_with_one_class_of_alu_operations_breaks_its_distances() {
+    let programs = broken(|spec| {
+        spec.fixed_latency.alu_compare = None;
+        spec.fixed_latency.alu.alu_compare = None;
+    });
+    // What is kept apart by 5 can then be read after 4.
+    for program in ["x_alu_to_alu_compare_4", "x_alu_compare_to_alu_4", "x_alu_compare_to_alu_compare_4"] {
+        assert!(programs.iter().any(|broken| broken == program), "{program} still holds: {programs:?}");
+    }
+}

@@ -48,6 +48,7 @@ fn row(spec: &SmSpec, producer: &str) -> Consumers {
     let latency = &spec.fixed_latency;
     match producer {
         "alu" => latency.alu,
+        "alu_compare" => *latency.from_alu_compare(),
         "fma" => latency.fma,
         "imad_wide" => latency.imad_wide,
         "half" => latency.half,
@@ -60,6 +61,7 @@ fn row(spec: &SmSpec, producer: &str) -> Consumers {
 fn column(row: &Consumers, consumer: &str) -> u8 {
     match consumer {
         "alu" => row.alu,
+        "alu_compare" => row.to_alu_compare(),
         "fma" => row.fma,
         "imad_wide" => row.imad_wide,
         "half" => row.half,

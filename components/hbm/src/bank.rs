@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Models: every pairwise rule of a [`ConstraintTable`], the open rows, the count of each command. The rules of five
-//! levels are kept as two sets of ready times: one line of times a bank (bank and bank-group rules) and one a rank
-//! (stack-ID, pseudo-channel and channel rules); a command raises the lines it touches.
+//! levels are kept as lines of ready times: one a bank (bank and bank-group rules), one a rank, one a pseudo channel and one
+//! of the channel; a command raises the lines it touches.
 //! Leaves out: who decides what to issue. The checker does not use this file.
 //! Numbers: [`ConstraintTable`].
 //! Start reading at [`Banks::issue`]; the canonical tests are `tests/effective_table.rs` and the tests below.
@@ -67,11 +67,15 @@ struct WindowRule {
 #[derive(Debug, Clone)]
 pub struct Banks {
     org: Organisation,
+    /// Banks of a rank as a power of two.
+    rank_shift: u32,
     generation: Generation,
     raises: Vec<Raises>,
     windows: Vec<WindowRule>,
     bank_ready: Vec<[Tick; BANK_CLASSES]>,
     rank_ready: Vec<[Tick; 16]>,
+    pseudo_channel_ready: [[Tick; 16]; 2],
+    channel_ready: [Tick; 16],
     open_row: Vec<u32>,
     open_banks: Vec<u32>,
     /// Commands issued so far, by [`Command::index`].
@@ -93,11 +97,14 @@ impl Banks {
         }
         Banks {
             org,
+            rank_shift: org.banks_per_rank().trailing_zeros(),
             generation,
             raises,
             windows,
             bank_ready: vec![[0; BANK_CLASSES]; org.banks() as usize],
             rank_ready: vec![[0; 16]; org.ranks() as usize],
+            pseudo_channel_ready: [[0; 16]; 2],
+            channel_ready: [0; 16],
             open_row: vec![CLOSED; org.banks() as usize],
             open_banks: vec![0; org.ranks() as usize],
             counts: [0; COMMANDS],
@@ -119,7 +126,25 @@ impl Banks {
     /// Rank of a flat bank.
     #[inline]
     pub fn rank_of(&self, bank: u32) -> usize {
-        (bank / self.org.banks_per_rank()) as usize
+        (bank >> self.rank_shift) as usize
+    }
+
+    /// The first bank of a rank.
+    #[inline]
+    pub fn first_of(&self, rank: usize) -> u32 {
+        (rank as u32) << self.rank_shift
+    }
+
+    /// The bit of a flat bank in the masks of its rank.
+    #[inline]
+    pub fn bit_of(&self, bank: u32) -> u32 {
+        1 << (bank & ((1 << self.rank_shift) - 1))
+    }
+
+    /// Pseudo channel of a flat bank; a channel has one or two.
+    #[inline]
+    pub fn pseudo_channel_of(&self, bank: u32) -> u32 {
+        u32::from(bank >> self.rank_shift >= self.org.stack_ids)
     }
 
     /// The open row of a bank, or [`CLOSED`].
@@ -156,14 +181,15 @@ impl Banks {
     /// The ready times of a command in the banks of a rank: a line a bank, and the place in each line.
     #[inline]
     pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> (&[[Tick; BANK_CLASSES]], usize) {
-        let per_rank = self.org.banks_per_rank() as usize;
+        let per_rank = 1 << self.rank_shift;
         (&self.bank_ready[rank * per_rank..(rank + 1) * per_rank], bank_class(c) & (BANK_CLASSES - 1))
     }
 
     /// The part of a command's ready time that rank, pseudo channel and channel set.
     #[inline]
     pub fn rank_ready(&self, c: Command, rank: usize) -> Tick {
-        self.rank_ready[rank][rank_class(c) & 15]
+        let (class, pc) = (rank_class(c) & 15, usize::from(rank >= self.org.stack_ids as usize));
+        self.rank_ready[rank][class].max(self.pseudo_channel_ready[pc][class]).max(self.channel_ready[class])
     }
 
     /// First tick at which a command to one bank breaks no pairwise rule.
@@ -192,13 +218,13 @@ impl Banks {
             Command::Act => {
                 self.open_row[bank as usize] = row;
                 let rank = self.rank_of(bank);
-                self.open_banks[rank] |= 1 << (bank % self.org.banks_per_rank());
+                self.open_banks[rank] |= self.bit_of(bank);
             }
             c if !c.closes() => {}
             c if c.reach() == Reach::Bank => self.close(bank),
             _ => {
                 let per_pc = self.org.banks_per_pseudo_channel();
-                let pc = bank / per_pc;
+                let pc = self.pseudo_channel_of(bank);
                 self.open_row[(pc * per_pc) as usize..((pc + 1) * per_pc) as usize].fill(CLOSED);
                 let ranks = self.ranks_of(pc);
                 self.open_banks[ranks].fill(0);
@@ -209,7 +235,7 @@ impl Banks {
     fn close(&mut self, bank: u32) {
         self.open_row[bank as usize] = CLOSED;
         let rank = self.rank_of(bank);
-        self.open_banks[rank] &= !(1 << (bank % self.org.banks_per_rank()));
+        self.open_banks[rank] &= !self.bit_of(bank);
     }
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
@@ -227,34 +253,23 @@ impl Banks {
                 }
             }
         }
-        let rank = (bank / self.org.banks_per_rank()) as usize;
-        let pc = bank / self.org.banks_per_pseudo_channel();
-        let own = (pc * self.org.stack_ids) as usize..((pc + 1) * self.org.stack_ids) as usize;
-        for (r, line) in self.rank_ready.iter_mut().enumerate() {
-            let mut apply = |list: &[(u8, u32)]| {
-                for &(command, d) in list {
-                    raise_to(&mut line[usize::from(command) & 15], tick + u64::from(d));
-                }
-            };
-            if r == rank {
-                apply(&raises.rank);
-            } else if own.contains(&r) {
-                apply(&raises.sibling_ranks);
-            }
-            if own.contains(&r) {
-                apply(&raises.pseudo_channel);
-            } else {
-                apply(&raises.channel);
+        let rank = self.rank_of(bank);
+        let pc = self.pseudo_channel_of(bank);
+        raise_line(&mut self.rank_ready[rank], &raises.rank, tick);
+        if !raises.sibling_ranks.is_empty() {
+            let first = (pc * self.org.stack_ids) as usize;
+            for r in (first..first + self.org.stack_ids as usize).filter(|r| *r != rank) {
+                raise_line(&mut self.rank_ready[r], &raises.sibling_ranks, tick);
             }
         }
+        raise_line(&mut self.pseudo_channel_ready[pc as usize & 1], &raises.pseudo_channel, tick);
+        raise_line(&mut self.channel_ready, &raises.channel, tick);
         for window in self.windows.iter_mut().filter(|w| w.before == c) {
             let (ring, at) = &mut window.rings[pc as usize];
             ring[*at] = tick + window.ticks;
             *at = (*at + 1) % ring.len();
-            let due = ring[*at];
-            for line in &mut self.rank_ready[own.clone()] {
-                raise_to(&mut line[window.after.index() & 15], due);
-            }
+            let line = &mut self.pseudo_channel_ready[pc as usize & 1];
+            raise_to(&mut line[window.after.index() & 15], ring[*at]);
         }
     }
 }
@@ -269,11 +284,7 @@ impl Raises {
             (Level::StackId, Scope::Same) => add(&mut self.rank, any, ticks),
             (Level::StackId, Scope::Siblings) => add(&mut self.sibling_ranks, any, ticks),
             (Level::PseudoChannel, _) => add(&mut self.pseudo_channel, any, ticks),
-            (Level::Channel, _) => {
-                // A rule of the channel holds in every pseudo channel: the own one and the other.
-                add(&mut self.pseudo_channel, any, ticks);
-                add(&mut self.channel, any, ticks);
-            }
+            (Level::Channel, _) => add(&mut self.channel, any, ticks),
         }
     }
 }
@@ -291,6 +302,14 @@ fn add(list: &mut Vec<(u8, u32)>, class: u8, ticks: u32) {
     match list.iter_mut().find(|(c, _)| *c == class) {
         Some((_, d)) => *d = (*d).max(ticks),
         None => list.push((class, ticks)),
+    }
+}
+
+/// Raises a line of ready times by a list of (class, ticks).
+#[inline]
+fn raise_line(line: &mut [Tick; 16], list: &[(u8, u32)], tick: Tick) {
+    for &(class, d) in list {
+        raise_to(&mut line[usize::from(class) & 15], tick + u64::from(d));
     }
 }
 

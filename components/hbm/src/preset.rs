@@ -185,10 +185,34 @@ impl Preset {
             ("n_rfc", t.n_rfc, "n_refi", t.n_refi),
             ("n_rfc_pb", t.n_rfc_pb, "n_rfc", t.n_rfc),
             ("n_rcd_rd", t.n_rcd_rd, "n_ras", t.n_ras),
+            ("n_rcd_wr", t.n_rcd_wr, "n_ras", t.n_ras),
         ] {
             if low_value > high_value {
                 let message = format!("{low} = {low_value} is more than {high} = {high_value}");
                 fail(&format!("timing.{low}"), message, &format!("at most timing.{high}"));
+            }
+        }
+        // What a request may have to wait for fits between two refreshes, or it would never be served.
+        for (key, value) in [
+            ("n_cl", t.n_cl),
+            ("n_cwl", t.n_cwl),
+            ("n_rp", t.n_rp),
+            ("n_rc", t.n_rc),
+            ("n_ccd_l", t.n_ccd_l),
+            ("n_ccd_r", t.n_ccd_r),
+            ("n_rrd_l", t.n_rrd_l),
+            ("n_faw", t.n_faw),
+            ("n_rtp", t.n_rtp),
+            ("n_wr", t.n_wr),
+            ("n_wtr_l", t.n_wtr_l),
+            ("n_rtw", t.n_rtw),
+            ("n_ppd", t.n_ppd),
+            ("n_rrefd", t.n_rrefd),
+            ("n_update", t.n_update),
+        ] {
+            if value > t.n_refi {
+                let message = format!("{key} = {value} is more than n_refi = {}", t.n_refi);
+                fail(&format!("timing.{key}"), message, "less than the refresh interval");
             }
         }
         if t.n_bl > t.n_ccd_l {

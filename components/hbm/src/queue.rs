@@ -53,7 +53,8 @@ struct Slot {
 pub struct RequestQueue {
     capacity: usize,
     length: usize,
-    banks_per_rank: u32,
+    /// Banks of a rank as a power of two.
+    rank_shift: u32,
     slots: Vec<Slot>,
     free: Vec<u16>,
     head: Vec<u16>,
@@ -67,14 +68,14 @@ pub struct RequestQueue {
 }
 
 impl RequestQueue {
-    /// An empty queue. `capacity` is at most 255, `banks_per_rank` at most 32.
+    /// An empty queue. `capacity` is at most 255, `banks_per_rank` a power of two, at most 32.
     pub fn new(capacity: usize, ranks: u32, banks_per_rank: u32) -> Self {
         debug_assert!(capacity <= MAX_CAPACITY);
         let banks = (ranks * banks_per_rank) as usize;
         RequestQueue {
             capacity,
             length: 0,
-            banks_per_rank,
+            rank_shift: banks_per_rank.trailing_zeros(),
             slots: Vec::with_capacity(capacity),
             free: Vec::with_capacity(capacity),
             head: vec![NO_SLOT; banks],
@@ -120,15 +121,13 @@ impl RequestQueue {
     /// Keys of the oldest hit of each bank of a rank.
     #[inline]
     pub fn hits_of(&self, rank: usize) -> &[u64] {
-        let per_rank = self.banks_per_rank as usize;
-        &self.hit[rank * per_rank..(rank + 1) * per_rank]
+        &self.hit[rank << self.rank_shift..(rank + 1) << self.rank_shift]
     }
 
     /// Keys of the oldest miss of each bank of a rank.
     #[inline]
     pub fn misses_of(&self, rank: usize) -> &[u64] {
-        let per_rank = self.banks_per_rank as usize;
-        &self.miss[rank * per_rank..(rank + 1) * per_rank]
+        &self.miss[rank << self.rank_shift..(rank + 1) << self.rank_shift]
     }
 
     /// Key of the oldest request for the open row of a bank.
@@ -173,8 +172,9 @@ impl RequestQueue {
     }
 
     /// Appends a request; the queue must have room. `sequence` grows from request to request, over all queues whose keys
-    /// are compared. `open_row` is the open row of its bank. Returns the request's key.
-    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> u64 {
+    /// are compared. `open_row` is the open row of its bank. Returns the request's key, and whether it is the first of its
+    /// bank that wants this command.
+    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> (u64, bool) {
         let bank = request.bank as usize;
         let slot = Slot { request, sequence, next: NO_SLOT, previous: self.tail[bank] };
         let at = match self.free.pop() {
@@ -195,14 +195,14 @@ impl RequestQueue {
         let key = key_of(sequence, at);
         self.length += 1;
         self.filter[filter_of(request.address)] += 1;
-        if request.row == open_row {
-            if self.hit[bank] == NO_KEY {
-                self.set_hit(request.bank, key);
-            }
-        } else if self.miss[bank] == NO_KEY {
-            self.set_miss(request.bank, key);
+        let hits = request.row == open_row;
+        let first = if hits { self.hit[bank] } else { self.miss[bank] } == NO_KEY;
+        match (first, hits) {
+            (false, _) => {}
+            (true, true) => self.set_hit(request.bank, key),
+            (true, false) => self.set_miss(request.bank, key),
         }
-        key
+        (key, first)
     }
 
     /// Whether the request of a key still waits.
@@ -290,7 +290,7 @@ impl RequestQueue {
 
     #[inline]
     fn bit(&self, bank: u32) -> (usize, u32) {
-        ((bank / self.banks_per_rank) as usize, bank % self.banks_per_rank)
+        ((bank >> self.rank_shift) as usize, bank & ((1 << self.rank_shift) - 1))
     }
 }
 

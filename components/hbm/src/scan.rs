@@ -23,12 +23,14 @@ pub struct Pick {
     pub bank: u32,
     /// Earliest tick at which a candidate that is not ready may become so.
     pub next: Tick,
+    /// Candidates that are ready.
+    pub ready: u32,
 }
 
 impl Pick {
     /// Nothing chosen.
     pub fn none() -> Self {
-        Pick { key: NO_KEY, command: Command::Act, bank: 0, next: NEVER }
+        Pick { key: NO_KEY, command: Command::Act, bank: 0, next: NEVER, ready: 0 }
     }
 
     /// Whether something was chosen.
@@ -65,7 +67,7 @@ impl Pick {
             self.next = self.next.min(gate);
             return;
         }
-        let first = rank as u32 * banks.organisation().banks_per_rank();
+        let first = banks.first_of(rank);
         let (lines, class) = banks.ready_lines(command, rank);
         let (mut best, mut at, mut next) = (self.key, usize::MAX, self.next);
         while candidates != 0 {
@@ -74,8 +76,11 @@ impl Pick {
             let (ready, key) = (lines[i][class], keys[i]);
             if ready > clk {
                 next = next.min(ready);
-            } else if key < best && allows(first + i as u32) {
-                (best, at) = (key, i);
+            } else if allows(first + i as u32) {
+                self.ready += 1;
+                if key < best {
+                    (best, at) = (key, i);
+                }
             }
         }
         self.next = next;

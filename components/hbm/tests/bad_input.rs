@@ -52,7 +52,6 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    #[ignore = "some presets that pass the checks take longer than 20 s for 200 requests; which ones is not known yet"]
     fn a_changed_preset_is_refused_or_runs(
         changes in prop::collection::vec((0usize..60, values()), 1..4),
         stream in prop::sample::select(vec!["rand_rw21", "row_conflict", "triad", "hot_rows", "wr_then_rd", "stride0"]),

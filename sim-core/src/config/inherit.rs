@@ -18,8 +18,14 @@ pub(crate) fn overlay(base: &mut Node, child: Node, path: &str) {
         *base = Node { value: Value::Table(child), place, soft };
         return;
     }
-    if path.strip_prefix("part.").is_some_and(|name| !name.contains('.')) {
-        soften_if_exchanged(base, &child);
+    if let Some(name) = path.strip_prefix("part.").filter(|_| exchanges_kind(base, &child)) {
+        if name.contains('.') {
+            // A table inside a part: nothing of another kind's is meant.
+            *base = Node { value: Value::Table(child), place, soft };
+            return;
+        }
+        // A part keeps those inherited parameters that the new kind knows and loses the others.
+        soften(base);
     }
     base.place = place;
     let table = base.table_mut().expect("just seen");
@@ -41,12 +47,10 @@ pub(crate) fn overlay(base: &mut Node, child: Node, path: &str) {
     }
 }
 
-/// A part of another kind keeps those inherited parameters that the new kind knows and loses the others.
-fn soften_if_exchanged(base: &mut Node, child: &BTreeMap<String, Entry>) {
+/// Whether the child names another kind than the base.
+fn exchanges_kind(base: &Node, child: &BTreeMap<String, Entry>) -> bool {
     let new = child.get("kind").and_then(|e| e.node.as_str());
-    if new.is_some() && new != base.get("kind").and_then(Node::as_str) {
-        soften(base);
-    }
+    new.is_some() && new != base.get("kind").and_then(Node::as_str)
 }
 
 pub(crate) fn soften(part: &mut Node) {

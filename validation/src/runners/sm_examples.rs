@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use gpu::sm::SmSpec;
 use gpu::sm::bench::{Metrics, ProgramFile, ProgramSpec};
 use include_dir::{Dir, include_dir};
+use sim_core::config::Document;
 
 use crate::runner::{CaseRunner, Measured, Request, RunError};
 use crate::suite::{Suite, Value};
@@ -37,8 +38,9 @@ impl CaseRunner for SmExamples {
             change(&mut spec);
         }
         let program = program(request)?;
-        if program.parameters != request.machine {
-            let message = format!("the program is for `{}`, the case names `{}`", program.parameters, request.machine);
+        if !program.parameters.iter().any(|set| set == request.machine) {
+            let sets = program.parameters.join("`, `");
+            let message = format!("the program is for `{sets}`, the case names `{}`", request.machine);
             return Err(RunError(message));
         }
         if let Some((key, _)) = request.overrides.first() {
@@ -51,25 +53,17 @@ impl CaseRunner for SmExamples {
     }
 }
 
-/// The `[part.sm]` table of a parameter set, less what every part has.
+/// The `[part.sm]` table of a parameter set and of those that it inherits from, less what every part has.
 fn parameter_set(name: &str) -> Result<SmSpec, RunError> {
     let wrong = |why: String| RunError(format!("parameter set `{name}`: {why}"));
-    let file = PARAMETER_SETS.get_file(format!("{name}-sm.toml")).and_then(|file| file.contents_utf8());
-    let text = file.ok_or_else(|| wrong("configs/gpu/base has no such file".to_string()))?;
-    let mut table: toml::Table = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
-    let part = table.get_mut("part").and_then(|part| part.get_mut("sm")).and_then(toml::Value::as_table_mut);
-    let mut part = std::mem::take(part.ok_or_else(|| wrong("there is no [part.sm]".to_string()))?);
-    for key in ["kind", "clock", "count"] {
-        part.remove(key);
-    }
-    remove_origins(&mut part);
-    part.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_string()))
-}
-
-/// Where a value comes from is not a parameter.
-fn remove_origins(table: &mut toml::Table) {
-    table.remove("origin");
-    table.iter_mut().filter_map(|(_, value)| value.as_table_mut()).for_each(remove_origins);
+    let mut resolve = |asked: &str, _: Option<&str>| {
+        let file = PARAMETER_SETS.get_file(asked).and_then(|file| file.contents_utf8());
+        let text = file.ok_or_else(|| "configs/gpu/base has no such file".to_string())?;
+        Ok((asked.to_string(), text.to_string()))
+    };
+    let document = Document::load(&format!("{name}-sm.toml"), &mut resolve, &[]);
+    let spec = document.and_then(|document| SmSpec::of_parameter_set(&document));
+    spec.map_err(|errors| wrong(errors.iter().map(|error| error.to_string()).collect::<Vec<_>>().join("; ")))
 }
 
 fn program(request: &Request<'_>) -> Result<ProgramSpec, RunError> {

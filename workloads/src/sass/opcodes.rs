@@ -182,17 +182,20 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "EXIT" => Shape::new(Exit, 0),
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
-        "IADD" if has("64") => Shape::new(Alu, 2).sources([2; 3]),
+        "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
+        "SEL" | "FSEL" | "FMNMX" | "IMNMX" => Shape::new(AluCompare, 1),
         // sm_100 prints two predicates behind the destination.
-        "VIMNMX" => Shape::new(Alu, 1).predicates(2),
+        "VIMNMX" => Shape::new(AluCompare, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
-        "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "SEL" | "FSEL" | "FMNMX" | "IMNMX"
-        | "VIADDMNMX" | "VIMNMX3" | "IABS" | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET"
-        | "FSWZADD" | "LEPC" | "UMOV2R" => Shape::new(Alu, 1),
+        "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "VIADDMNMX" | "VIMNMX3" | "IABS"
+        | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => {
+            Shape::new(Alu, 1)
+        }
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
-        "ISETP" | "FSETP" | "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
+        "ISETP" | "FSETP" => Shape::new(AluCompare, 0).predicates(2),
+        "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
         "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
         "FADD" | "FMUL" | "FFMA" => Shape::new(Fp32, 1),
         "IMAD" if wide_product => Shape::new(ImadWide, 2).predicates(1).sources([1, 1, 2]),

@@ -50,8 +50,12 @@ pub enum OpClass {
     /// BRA, CALL, RET, BRX, JMP.
     Branch,
     Exit,
-    /// Integer, logic, shift, compare, move, select, minimum; CS2R.
+    /// Integer, logic, shift, move; CS2R.
     Alu,
+    /// Compare, select, minimum: on sm_120 apart from the other ALU operations.
+    AluCompare,
+    /// Additions of pairs (IADD.64).
+    AluWide,
     /// FADD, FMUL, FFMA.
     Fp32,
     /// IMAD with a 32-bit result, IDP, VIADD.
@@ -273,7 +277,11 @@ impl Reader {
             self.uses.written = Span::default();
         }
         if self.shape.reads_all_predicates {
-            self.uses.predicates_read = 0x7f;
+            // P2R R0, PR, RZ, 0x8: those of the mask.
+            self.uses.predicates_read = match instruction.operands.last() {
+                Some(Operand::Integer(mask @ 1..=0x7f)) => *mask as u8,
+                _ => 0x7f,
+            };
         }
         Ok(self.uses)
     }

@@ -14,6 +14,7 @@ use workloads::sass::{Instruction, OpClass, Span, Uses};
 #[repr(u8)]
 enum Column {
     Alu,
+    AluCompare,
     Fma,
     ImadWide,
     Half,
@@ -28,7 +29,7 @@ enum Column {
     Other,
 }
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 
 /// When the registers of a result may be read, by the reader's column.
 type Distances = [u8; COLUMNS];
@@ -57,6 +58,8 @@ pub(crate) struct HazardUse {
     uniform_reader: bool,
     votes: bool,
     vote_distance: u8,
+    /// By how much earlier the lower half of a pair can be read.
+    lower_half_earlier: u8,
     /// IMAD.WIDE: distance from another to its addend, and by how much later the addend's upper half is read.
     addend: Option<[u8; 2]>,
 }
@@ -69,20 +72,19 @@ impl HazardUse {
         let variable = uses.class.is_memory()
             || matches!(uses.class, Xu | SpecialRegister | WarpReduce)
             || uses.class == Fp64 && counted_fp64;
-        let uniform_to = |to_uniform: u8| {
-            Some([
-                to_uniform,
-                distance.uniform_to_vector_cycles.max(to_uniform),
-                distance.uniform_to_descriptor_cycles.max(to_uniform),
-            ])
-        };
         Ok(Self {
             column: column(uses.class),
             slots: uses.slots,
             written: uses.written,
             distances: if variable { None } else { distances(uses, spec)? },
-            predicate_distance: (!variable)
-                .then_some([distance.predicate_to_guard_cycles, distance.predicate_to_operand_cycles]),
+            predicate_distance: (!variable).then_some([
+                distance.predicate_to_guard_cycles,
+                match uses.class {
+                    AluCompare => distance.compare_to_operand_cycles,
+                    _ => None,
+                }
+                .unwrap_or(distance.predicate_to_operand_cycles),
+            ]),
             guard: uses.guard,
             predicates_read: uses.predicates_read,
             predicates_written: uses.predicates_written,
@@ -99,16 +101,28 @@ impl HazardUse {
                     distance.uniform_to_vector_cycles,
                     distance.to_uniform_register_cycles,
                 ]),
-                Vote => uniform_to(distance.vote_to_uniform_cycles),
+                Vote => Some([
+                    distance.vote_to_uniform_cycles,
+                    distance.vote_to_vector_cycles,
+                    distance.uniform_to_descriptor_cycles,
+                ]),
                 UniformLoad => {
                     let cycles = distance.uniform_load_to_reader_cycles;
                     Some([cycles, cycles, distance.uniform_to_descriptor_cycles])
                 }
-                _ => uniform_to(distance.uniform_to_uniform_cycles),
+                _ => Some([
+                    distance.uniform_to_uniform_cycles,
+                    distance.uniform_to_vector_cycles,
+                    distance.uniform_to_descriptor_cycles,
+                ]),
             },
             uniform_reader: matches!(uses.class, Uniform | UniformLoad),
             votes: uses.class == Vote,
             vote_distance: distance.predicate_to_vote_cycles,
+            lower_half_earlier: match uses.class {
+                ImadWide if uses.written.count == 2 => distance.imad_wide_lower_half_earlier_cycles,
+                _ => 0,
+            },
             addend: (uses.class == ImadWide)
                 .then_some([distance.imad_wide_to_addend_cycles, distance.addend_upper_half_later_cycles]),
         })
@@ -116,9 +130,13 @@ impl HazardUse {
 }
 
 impl HazardUse {
-    /// Distance of a vector result to the `half`-th register of operand `slot` of `reader`; `None`: a counter protects it.
-    fn distance_to(&self, reader: &Self, slot: usize, half: usize) -> Option<u8> {
-        let general = self.distances?[reader.column as usize];
+    /// Distance of vector result `register` to the `half`-th register of operand `slot` of `reader`; `None`: a counter
+    /// protects it.
+    fn distance_to(&self, reader: &Self, slot: usize, half: usize, register: u8) -> Option<u8> {
+        let mut general = self.distances?[reader.column as usize];
+        if register == self.written.first {
+            general = general.saturating_sub(self.lower_half_earlier);
+        }
         let Some([to_addend, later]) = reader.addend.filter(|_| slot == 2) else { return Some(general) };
         if self.column == Column::ImadWide {
             return Some(to_addend);
@@ -130,7 +148,8 @@ impl HazardUse {
 fn column(class: OpClass) -> Column {
     use OpClass::*;
     match class {
-        Alu => Column::Alu,
+        Alu | AluWide => Column::Alu,
+        AluCompare => Column::AluCompare,
         // The listing of gemm_wgmma (ptxas 13.0): SHF 4 cycles before R2UR and before SYNCS.PHASECHK.
         ToUniform | Mbarrier => Column::Alu,
         Fp32 | Imad => Column::Fma,
@@ -155,6 +174,7 @@ fn distances(uses: &Uses, spec: &SmSpec) -> Result<Option<Distances>, String> {
         let slowest = [row.alu, row.fma, row.imad_wide, row.half, row.memory].into_iter().max().unwrap_or(0);
         [
             row.alu,
+            row.to_alu_compare(),
             row.fma,
             row.imad_wide,
             row.half,
@@ -165,14 +185,16 @@ fn distances(uses: &Uses, spec: &SmSpec) -> Result<Option<Distances>, String> {
             // Readers that nobody measured: as a reader of another pipe.
             slowest,
             slowest,
-            // RET and BRX: 4 from IMAD.MOV in the shipped listings.
-            row.alu.min(row.fma),
+            // RET and BRX: 4 from IMAD.MOV and from HFMA2 in the shipped listings.
+            row.alu.min(row.fma).min(row.half),
             slowest,
         ]
     };
     let same = |cycles: u8| [cycles; COLUMNS];
     Ok(match uses.class {
         Alu | Vote => Some(row(&latency.alu)),
+        AluCompare => Some(row(latency.from_alu_compare())),
+        AluWide => Some(row(latency.from_alu_wide())),
         Fp32 | Imad => Some(row(&latency.fma)),
         ImadWide => Some(row(&latency.imad_wide)),
         Half => Some(row(&latency.half)),
@@ -372,7 +394,7 @@ impl HazardCheck {
             for (slot, span) in reader.slots.iter().enumerate() {
                 for (half, number) in span.registers().enumerate() {
                     let writer = &writers.vector[usize::from(number)];
-                    let needed = uses[writer.op as usize].distance_to(reader, slot, half);
+                    let needed = uses[writer.op as usize].distance_to(reader, slot, half, number);
                     check(writer, needed, HazardRegister::Vector(number));
                 }
             }

@@ -5,12 +5,13 @@
 //! studies; the shipped files hold the paper's.
 
 use serde::Deserialize;
+use sim_core::config::{ConfigError, Document, Value, read_node};
 
 /// One SM: the table `[part.sm]` of a machine, without the keys that every part has.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmSpec {
-    /// Instruction set whose listings it executes: `sm_80`, `sm_86`, `sm_90`.
+    /// Instruction set whose listings it executes: `sm_80`, `sm_90`.
     pub arch: String,
     pub limits: Limits,
     pub front_end: FrontEnd,
@@ -224,6 +225,8 @@ pub struct Execution {
 #[serde(deny_unknown_fields)]
 pub struct Consumers {
     pub alu: u8,
+    /// Compare, select, minimum; absent where they are as the rest of the ALU.
+    pub alu_compare: Option<u8>,
     pub fma: u8,
     pub imad_wide: u8,
     pub half: u8,
@@ -239,6 +242,10 @@ pub struct Consumers {
 #[serde(deny_unknown_fields)]
 pub struct FixedLatency {
     pub alu: Consumers,
+    /// Absent where it is as `alu`.
+    pub alu_compare: Option<Consumers>,
+    /// Absent where it is as `alu`, or where the chip cannot.
+    pub alu_wide: Option<Consumers>,
     pub fma: Consumers,
     pub imad_wide: Consumers,
     pub half: Consumers,
@@ -254,14 +261,21 @@ pub struct Distance {
     pub predicate_to_vote_cycles: u8,
     /// Predicate as an operand of SEL, PLOP3, IADD3.X and the like.
     pub predicate_to_operand_cycles: u8,
+    /// The same from ISETP and FSETP; absent where it makes no difference.
+    pub compare_to_operand_cycles: Option<u8>,
     pub uniform_to_uniform_cycles: u8,
     pub uniform_to_vector_cycles: u8,
     /// Uniform register as memory descriptor.
     pub uniform_to_descriptor_cycles: u8,
     /// VOTEU to a uniform reader.
     pub vote_to_uniform_cycles: u8,
+    /// VOTEU to a vector reader.
+    pub vote_to_vector_cycles: u8,
     /// ULDC and UMOV to a uniform or vector reader.
     pub uniform_load_to_reader_cycles: u8,
+    /// By how much earlier than its row says the lower half of an IMAD.WIDE can be read.
+    #[serde(default)]
+    pub imad_wide_lower_half_earlier_cycles: u8,
     /// IMAD.WIDE and IMAD.HI to the addend of another.
     pub imad_wide_to_addend_cycles: u8,
     /// By how much later the upper half of that addend may be written.
@@ -395,7 +409,39 @@ pub const MAX_WARPS: usize = 16;
 /// Sub-cores of an SM, on every chip since Maxwell.
 pub const SUBCORES: usize = 4;
 
+impl Consumers {
+    /// Distance to compare, select and minimum.
+    pub fn to_alu_compare(&self) -> u8 {
+        self.alu_compare.unwrap_or(self.alu)
+    }
+}
+
+impl FixedLatency {
+    /// Distances from compare, select and minimum.
+    pub fn from_alu_compare(&self) -> &Consumers {
+        self.alu_compare.as_ref().unwrap_or(&self.alu)
+    }
+
+    /// Distances from additions of pairs.
+    pub fn from_alu_wide(&self) -> &Consumers {
+        self.alu_wide.as_ref().unwrap_or(&self.alu)
+    }
+}
+
 impl SmSpec {
+    /// The SM of a parameter set, which is a part of a machine without the rest of it.
+    ///
+    /// # Errors
+    /// Whatever is wrong with its values, each with its place.
+    pub fn of_parameter_set(document: &Document) -> Result<Self, Vec<ConfigError>> {
+        const PATH: &str = "part.sm";
+        let Some(mut part) = document.root().at(PATH).cloned() else { return document.read_at(PATH) };
+        if let Value::Table(table) = &mut part.value {
+            table.retain(|key, _| !matches!(key.as_str(), "kind" | "clock" | "count"));
+        }
+        read_node(&part, PATH)
+    }
+
     /// All that is wrong with the values, a sentence each.
     pub fn validate(&self) -> Vec<String> {
         let mut wrong = Vec::new();

@@ -346,7 +346,7 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
     use OpClass::*;
     let execution = &spec.execution;
     let own = |row: &super::spec::Consumers| {
-        [row.alu, row.fma, row.imad_wide, row.half, row.half_min_max].into_iter().min().unwrap_or(row.alu)
+        [row.to_alu_compare(), row.fma, row.imad_wide, row.half, row.half_min_max].into_iter().fold(row.alu, u8::min)
     };
     let latency = &spec.fixed_latency;
     match uses.class {
@@ -354,6 +354,8 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
         | WarpgroupTensor => {}
         Branch => fixed(op, execution.branch, 0),
         Alu | Vote => fixed(op, execution.alu, own(&latency.alu)),
+        AluWide => fixed(op, execution.alu, own(latency.from_alu_wide())),
+        AluCompare => fixed(op, execution.alu, own(latency.from_alu_compare())),
         Fp32 => fixed(op, execution.fp32, own(&latency.fma)),
         Imad => fixed(op, execution.imad, own(&latency.fma)),
         ImadWide => fixed(op, execution.imad, own(&latency.imad_wide)),

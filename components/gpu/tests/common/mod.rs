@@ -3,6 +3,8 @@
 
 use gpu::sm::SmSpec;
 use gpu::sm::bench::{Metrics, ProgramFile};
+use sim_core::config::Document;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub fn root() -> PathBuf {
@@ -12,11 +14,9 @@ pub fn root() -> PathBuf {
 /// The shipped parameter set `name`.
 pub fn parameters(name: &str) -> SmSpec {
     let path = root().join(format!("configs/gpu/base/{name}-sm.toml"));
-    let text = std::fs::read_to_string(&path).unwrap();
-    let mut file: toml::Table = toml::from_str(&text).unwrap();
-    let mut sm = file["part"].as_table_mut().unwrap().remove("sm").unwrap();
-    assert_eq!(sm.as_table_mut().unwrap().remove("kind").unwrap().as_str(), Some("gpu.sm"));
-    let spec: SmSpec = sm.try_into().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let document = Document::load(path.to_str().unwrap(), &mut Document::from_disk, &[]);
+    let document = document.unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
+    let spec = SmSpec::of_parameter_set(&document).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
     assert_eq!(spec.validate(), Vec::<String>::new(), "{}", path.display());
     spec
 }
@@ -27,6 +27,7 @@ pub fn suite(file: &str) -> String {
 
 /// One expectation.
 pub struct Case {
+    pub parameters: String,
     pub program: String,
     pub metric: String,
     pub value: f64,
@@ -39,6 +40,7 @@ pub fn cases() -> Vec<Case> {
     let records = reader.records().map(|record| {
         let record = record.unwrap();
         Case {
+            parameters: record[1].to_owned(),
             program: record[2].strip_prefix("program:").unwrap().to_owned(),
             metric: record[4].to_owned(),
             value: record[5].parse().unwrap(),
@@ -54,12 +56,16 @@ pub fn misses(change: impl Fn(&mut SmSpec)) -> (Vec<String>, usize) {
     let programs: ProgramFile = toml::from_str(&suite("programs.toml")).unwrap();
     let cases = cases();
     let mut outside = Vec::new();
-    for program in &programs.program {
-        let mut spec = parameters(&program.parameters);
-        change(&mut spec);
-        let (text, outcome) = program.run(&spec).unwrap_or_else(|error| panic!("{}: {error}", program.id));
+    let mut sets: BTreeMap<&str, SmSpec> = BTreeMap::new();
+    for (program, set) in programs.program.iter().flat_map(|one| one.parameters.iter().map(move |set| (one, set))) {
+        let spec = sets.entry(set).or_insert_with(|| {
+            let mut spec = parameters(set);
+            change(&mut spec);
+            spec
+        });
+        let (text, outcome) = program.run(spec).unwrap_or_else(|error| panic!("{}: {error}", program.id));
         let metrics = Metrics { program: &text, outcome: &outcome };
-        let own = cases.iter().filter(|case| case.program == program.id);
+        let own = cases.iter().filter(|case| case.program == program.id && case.parameters == *set);
         let mut count = 0;
         for case in own {
             count += 1;
@@ -68,7 +74,7 @@ pub fn misses(change: impl Fn(&mut SmSpec)) -> (Vec<String>, usize) {
                 outside.push(format!("{} {}: {value:?}, expected {}", case.program, case.metric, case.value));
             }
         }
-        assert!(count > 0, "{} has no case", program.id);
+        assert!(count > 0, "{} has no case for {set}", program.id);
     }
     (outside, cases.len())
 }

@@ -65,6 +65,41 @@ struct Digit {
     size: u32,
     /// Value of one step of this digit inside its field.
     weight: u32,
+    /// Size and weight as powers of two, if they are.
+    shifts: Option<(u32, u32)>,
+}
+
+impl Digit {
+    fn new(field: Field, size: u32, weight: u32) -> Self {
+        let both = size.is_power_of_two() && weight.is_power_of_two();
+        Digit { field, size, weight, shifts: both.then(|| (size.trailing_zeros(), weight.trailing_zeros())) }
+    }
+
+    /// Takes this digit off a mixed-radix number; its contribution to the field.
+    #[inline]
+    fn take(&self, rest: &mut u64) -> u32 {
+        match self.shifts {
+            Some((size, weight)) => {
+                let digit = *rest as u32 & (self.size - 1);
+                *rest >>= size;
+                digit << weight
+            }
+            None => {
+                let digit = (*rest % u64::from(self.size)) as u32;
+                *rest /= u64::from(self.size);
+                digit * self.weight
+            }
+        }
+    }
+
+    /// This digit of a field's value.
+    #[inline]
+    fn of(&self, value: u32) -> u32 {
+        match self.shifts {
+            Some((_, weight)) => value >> weight & (self.size - 1),
+            None => value / self.weight % self.size,
+        }
+    }
 }
 
 /// A map ready to use.
@@ -124,7 +159,7 @@ impl FieldOrder {
         for &(field, size) in fields {
             let weight = digits.iter().filter(|d| d.field == field).map(|d| d.size).product();
             if size > 1 {
-                digits.push(Digit { field, size, weight });
+                digits.push(Digit::new(field, size, weight));
             }
         }
         FieldOrder { org: *org, digits, offset_bits: org.access_bytes.trailing_zeros(), hash }
@@ -169,16 +204,7 @@ impl FieldOrder {
         let mut rest = address >> self.offset_bits;
         let mut a = DramAddress::default();
         for d in &self.digits {
-            let digit = if d.size.is_power_of_two() {
-                let digit = rest as u32 & (d.size - 1);
-                rest >>= d.size.trailing_zeros();
-                digit
-            } else {
-                let digit = (rest % u64::from(d.size)) as u32;
-                rest /= u64::from(d.size);
-                digit
-            };
-            *part(&mut a, d.field) += digit * d.weight;
+            *part(&mut a, d.field) += d.take(&mut rest);
         }
         match self.hash {
             Hash::None => {}
@@ -193,8 +219,7 @@ impl FieldOrder {
         let mut a = *a;
         let (mut block, mut step) = (0u64, 1u64);
         for d in &self.digits {
-            let digit = *part(&mut a, d.field) / d.weight % d.size;
-            block += u64::from(digit) * step;
+            block += u64::from(d.of(*part(&mut a, d.field))) * step;
             step *= u64::from(d.size);
         }
         block << self.offset_bits

@@ -15,6 +15,8 @@
 //! Start reading at `Native::step`; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
 
 mod breakdown;
+#[cfg(test)]
+mod dense;
 mod edge;
 mod policy;
 mod power;
@@ -138,6 +140,11 @@ impl<O: CommandObserver> Native<O> {
         if self.row_not_before <= clk {
             self.row_slot(clk);
         }
+        for i in 0..self.pseudo_channels.len() {
+            if self.choose_refresh(i) {
+                self.row_not_before = self.row_not_before.min(clk);
+            }
+        }
     }
 
     /// Brings refresh and direction of a pseudo channel up to `clk`. Returns whether a slot must look again.
@@ -147,19 +154,25 @@ impl<O: CommandObserver> Native<O> {
         let mut changed = !self_refresh && pc.refresh.accrue(clk);
         pc.look_at_refresh |= changed;
         changed |= pc.decide(&self.policy, clk);
+        changed | self.choose_refresh(i)
+    }
+
+    /// Chooses what to refresh, if something changed that matters. Returns whether the choice is another one.
+    fn choose_refresh(&mut self, i: usize) -> bool {
+        let pc = &mut self.pseudo_channels[i];
         let managed = self.policy.refresh_management_activates > 0;
-        if pc.look_at_refresh && (pc.refresh.debt > 0 || managed) {
-            pc.look_at_refresh = false;
-            let (target, idle) = (pc.refresh.target, pc.is_idle());
-            let PseudoChannel { refresh, reads, writes, .. } = pc;
-            let wanted = |rank: usize| {
-                let hits = reads.hit_banks(rank) | writes.hit_banks(rank);
-                (reads.wanted_banks(rank) | writes.wanted_banks(rank), hits)
-            };
-            refresh.choose(&self.banks, wanted, &self.last_use, idle);
-            changed |= refresh.target != target;
+        if !pc.look_at_refresh || pc.refresh.debt == 0 && !managed {
+            return false;
         }
-        changed
+        pc.look_at_refresh = false;
+        let (target, idle) = (pc.refresh.target, pc.is_idle());
+        let PseudoChannel { refresh, reads, writes, .. } = pc;
+        let wanted = |rank: usize| {
+            let hits = reads.hit_banks(rank) | writes.hit_banks(rank);
+            (reads.wanted_banks(rank) | writes.wanted_banks(rank), hits)
+        };
+        refresh.choose(&self.banks, wanted, &self.last_use, idle);
+        refresh.target != target
     }
 
     fn next_action(&self) -> Tick {
@@ -227,14 +240,18 @@ impl<O: CommandObserver> Controller for Native<O> {
         }
         let (row, column) = (place.row, place.column);
         let queued = Queued { id, address, arrive: self.clk, started: NEVER, row, column, bank, op };
-        let key = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
+        let (key, first) = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
         pc.entered(op, key, self.clk);
-        pc.look_at_refresh |= pc.refresh.target.is_some();
-        if pc.power.asleep.is_some() {
+        let targeted = pc.refresh.target.is_some();
+        pc.look_at_refresh |= targeted;
+        if targeted || pc.power.asleep.is_some() {
             self.row_not_before = 0;
         }
-        // It may let a slot issue earlier than was thought.
+        // The first of its kind may let a slot issue earlier than was thought; the others wait for what it waits for.
+        if !first {
+            return Admission::Accepted;
+        }
         let command = match (self.banks.open_row(bank), op) {
             (CLOSED, _) => Command::Act,
             (open, _) if open != row => Command::PrePb,

@@ -127,12 +127,7 @@ impl Policy {
             let message = format!("a factor of {}", self.refresh_interval_scale);
             fail("refresh_interval_scale", message, "0.25 to 4 (Intel HBM2 IP guide 683189, table 29)");
         }
-        let interval = f64::from(preset.timing.n_refi) * self.refresh_interval_scale
-            / f64::from(preset.organisation.banks_per_pseudo_channel());
-        if self.refresh == RefreshPolicy::PerBank && interval < f64::from(preset.timing.n_rc) {
-            let message = format!("a bank to refresh every {interval:.0} clocks, in less than a row cycle");
-            fail("refresh_interval_scale", message, "a larger factor, or refresh = \"all_bank\"");
-        }
+        self.check_refresh(preset, &mut fail);
         if self.refresh_management_activates > 0 && preset.timing.n_rfm_pb == 0 {
             let message = format!("{} has no refresh management", preset.name);
             fail("refresh_management_activates", message, "0 before HBM3");
@@ -146,5 +141,30 @@ impl Policy {
             fail("map", format!("{} stack IDs are not a power of two", preset.organisation.stack_ids), help);
         }
         problems
+    }
+
+    /// Refreshes that are due must leave time for requests.
+    fn check_refresh(&self, preset: &Preset, fail: &mut dyn FnMut(&str, String, &str)) {
+        let t = &preset.timing;
+        let all_banks = f64::from(t.n_refi) * self.refresh_interval_scale;
+        let one_bank = all_banks / f64::from(preset.organisation.banks_per_pseudo_channel());
+        let help = "a larger factor or a longer timing.n_refi";
+        match self.refresh {
+            RefreshPolicy::None => {}
+            RefreshPolicy::PerBank if one_bank < f64::from(t.n_rc.max(t.n_rrefd)) => {
+                let message =
+                    format!("a bank to refresh every {one_bank:.0} clocks, in less than a row cycle or n_rrefd");
+                fail("refresh_interval_scale", message, "a larger factor, or refresh = \"all_bank\"");
+            }
+            RefreshPolicy::PerBank if all_banks < f64::from(t.n_rfc_pb + t.n_rc) => {
+                let message = format!("a bank refreshed for {} clocks in every {all_banks:.0}", t.n_rfc_pb);
+                fail("refresh_interval_scale", message, help);
+            }
+            RefreshPolicy::AllBank if all_banks < f64::from(t.n_rfc + t.n_rc) => {
+                let message = format!("all banks refreshed for {} clocks in every {all_banks:.0}", t.n_rfc);
+                fail("refresh_interval_scale", message, help);
+            }
+            RefreshPolicy::PerBank | RefreshPolicy::AllBank => {}
+        }
     }
 }

@@ -104,9 +104,7 @@ impl PseudoChannel {
     pub fn held(&self, rank: usize, banks: &Banks) -> u32 {
         match self.refresh.target {
             Some(t) if t.forced && t.command == Command::RefAb => u32::MAX,
-            Some(t) if t.forced && banks.rank_of(t.bank) == rank => {
-                1 << (t.bank % banks.organisation().banks_per_rank())
-            }
+            Some(t) if t.forced && banks.rank_of(t.bank) == rank => banks.bit_of(t.bank),
             _ => 0,
         }
     }

@@ -136,10 +136,9 @@ impl Refresh {
             if target.forced {
                 return;
             }
-            let per_rank = banks.organisation().banks_per_rank();
             let still = match target.command {
                 Command::RefAb => idle,
-                _ => wanted(banks.rank_of(target.bank)).0 >> (target.bank % per_rank) & 1 == 0,
+                _ => wanted(banks.rank_of(target.bank)).0 & banks.bit_of(target.bank) == 0,
             };
             if still {
                 return;

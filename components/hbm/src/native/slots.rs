@@ -21,6 +21,7 @@ use super::{Native, PagePolicy};
 use crate::bank::{CLOSED, NEVER, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
+use crate::queue::NO_KEY;
 use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
@@ -32,7 +33,7 @@ impl<O: CommandObserver> Native<O> {
             let mut barred = (usize::MAX, 0);
             if let Some(overdue) = pc.overdue {
                 let rank = self.banks.rank_of(overdue.bank);
-                let bit = 1 << (overdue.bank % self.banks.organisation().banks_per_rank());
+                let bit = self.banks.bit_of(overdue.bank);
                 if self.banks.open_row(overdue.bank) != overdue.row {
                     // Its row must open first: no more hits to the row in its way.
                     barred = (rank, bit);
@@ -49,8 +50,16 @@ impl<O: CommandObserver> Native<O> {
             }
         }
         if pick.found() {
-            let pc = pick.bank / self.banks.organisation().banks_per_pseudo_channel();
+            let pc = self.banks.pseudo_channel_of(pick.bank);
             self.issue_column(pc as usize, pick.key, pick.command, clk);
+            // Nobody else was ready: the next is who was not, or the next hit of the bank.
+            if pick.ready == 1 {
+                let pc = &self.pseudo_channels[pc as usize];
+                let again = pc.queue().0.oldest_hit(pick.bank) != NO_KEY;
+                let again = if again { self.banks.earliest(pick.command, pick.bank) } else { NEVER };
+                let next = self.banks.on_edge(pick.command, pick.next.min(again));
+                self.column_not_before = self.column_not_before.max(next);
+            }
         } else {
             self.column_not_before = pick.next;
         }
@@ -64,7 +73,7 @@ impl<O: CommandObserver> Native<O> {
         let op = request.op;
         pc.left(op, key, clk);
         self.last_use[bank as usize] = clk;
-        let (rank, bit) = (self.banks.rank_of(bank), 1 << (bank % self.banks.organisation().banks_per_rank()));
+        let (rank, bit) = (self.banks.rank_of(bank), self.banks.bit_of(bank));
         let (wanted, hits) = pc.wanted(rank);
         let target = pc.refresh.target.is_some_and(|t| t.bank == bank && t.command != Command::RefAb);
         let close = hits & bit == 0
@@ -103,12 +112,16 @@ impl<O: CommandObserver> Native<O> {
             }
         }
         self.issue(i, command, bank, request.row, request.column, clk);
+        let (pc, banks) = (&mut self.pseudo_channels[i], &self.banks);
+        // The row slot has something new to do only if the row is done with: with the bank, when it may be; with
+        // refresh and sleep at once, if nobody wants the bank.
         if wanted & bit == 0 {
-            self.pseudo_channels[i].look_at_refresh = true;
-        }
-        // The row slot has something new to do only if the row is done with.
-        if hits & bit == 0 {
+            pc.look_at_refresh = true;
             self.row_not_before = self.row_not_before.min(clk);
+        } else if pc.queue_of(direction).oldest_hit(bank) == NO_KEY {
+            let command = if banks.open_row(bank) == CLOSED { Command::Act } else { Command::PrePb };
+            let ready = banks.on_edge(command, banks.earliest(command, bank));
+            self.row_not_before = self.row_not_before.min(ready.max(clk));
         }
     }
 
@@ -238,7 +251,7 @@ impl<O: CommandObserver> Native<O> {
             let pc = &self.pseudo_channels[i];
             let Some(Overdue { op, key, bank, row }) = pc.overdue else { continue };
             let rank = self.banks.rank_of(bank);
-            let held = pc.held(rank, &self.banks) >> (bank % self.banks.organisation().banks_per_rank()) & 1 == 1;
+            let held = pc.held(rank, &self.banks) & self.banks.bit_of(bank) != 0;
             let open = self.banks.open_row(bank);
             if pc.power.asleep.is_some() || held || open == row {
                 continue;
@@ -252,23 +265,53 @@ impl<O: CommandObserver> Native<O> {
         Err(next)
     }
 
+    /// The rows of the direction that is served now.
     fn oldest_row(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.row_of_direction(clk, |pc| pc.write_mode, |_, _| u32::MAX)
+        let pick = self.pick_row(clk, |pc| pc.write_mode, |_, _| u32::MAX);
+        let plain = |pc: &PseudoChannel| pc.overdue.is_none() && pc.power.asleep.is_none() && !pc.is_idle();
+        let alone = pick.ready == 1 && self.pseudo_channels.iter().all(plain);
+        let ahead = if alone { self.pick_ahead(clk) } else { Pick::none() };
+        self.serve_pick(&pick, |pc| pc.write_mode, clk)?;
+        // Nobody else was ready: the next is who was not, the row after this precharge, or a refresh.
+        if alone && !ahead.found() {
+            let act = if pick.command == Command::PrePb { self.banks.earliest(Command::Act, pick.bank) } else { NEVER };
+            let next = pick.next.min(ahead.next).min(act).min(self.next_refresh());
+            self.row_not_before = self.row_not_before.max(next);
+        }
+        Ok(())
     }
 
     /// Rows for the direction that is not served now, in banks that the served one does not want: the turn of the data bus
     /// then finds them open.
     fn row_ahead(&mut self, clk: Tick) -> Result<(), Tick> {
-        self.row_of_direction(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
+        let pick = self.pick_ahead(clk);
+        self.serve_pick(&pick, |pc| !pc.write_mode, clk)
+    }
+
+    fn pick_ahead(&self, clk: Tick) -> Pick {
+        self.pick_row(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
+    }
+
+    /// When the targets of refresh may be touched.
+    fn next_refresh(&self) -> Tick {
+        let command = |pc: &PseudoChannel| {
+            let target = pc.refresh.target?;
+            let command = pc.refresh.command(&target, &self.banks, pc.index);
+            Some(match command.reach() {
+                Reach::Bank => self.banks.earliest(command, target.bank),
+                Reach::PseudoChannel => self.banks.earliest_all(command, pc.index),
+            })
+        };
+        self.pseudo_channels.iter().filter_map(command).min().unwrap_or(NEVER)
     }
 
     /// The oldest ready ACT or PRE of one direction of each pseudo channel, in the banks that `allowed` gives.
-    fn row_of_direction(
-        &mut self,
+    fn pick_row(
+        &self,
         clk: Tick,
         writes: impl Fn(&PseudoChannel) -> bool,
         allowed: impl Fn(&PseudoChannel, usize) -> u32,
-    ) -> Result<(), Tick> {
+    ) -> Pick {
         let mut pick = Pick::none();
         let barred = Cell::new(false);
         let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
@@ -293,10 +336,18 @@ impl<O: CommandObserver> Native<O> {
                 });
             }
         }
-        if !pick.found() {
-            return Err(if barred.get() { pick.next.min(clk + 1) } else { pick.next });
+        if barred.get() {
+            pick.next = pick.next.min(clk + 1);
         }
-        let i = (pick.bank / self.banks.organisation().banks_per_pseudo_channel()) as usize;
+        pick
+    }
+
+    /// Issues what was picked.
+    fn serve_pick(&mut self, pick: &Pick, writes: impl Fn(&PseudoChannel) -> bool, clk: Tick) -> Result<(), Tick> {
+        if !pick.found() {
+            return Err(pick.next);
+        }
+        let i = self.banks.pseudo_channel_of(pick.bank) as usize;
         let op = if writes(&self.pseudo_channels[i]) { Op::Write } else { Op::Read };
         self.serve_row(i, op, pick.key, pick.command, clk)
     }
@@ -321,7 +372,12 @@ impl<O: CommandObserver> Native<O> {
             let pc = &self.pseudo_channels[i];
             let self_refresh = due(pc, self.policy.self_refresh_after_ticks);
             let owes = pc.refresh.target.is_some_and(|t| t.forced) || pc.refresh.debt > 0 && self_refresh > clk;
-            if pc.power.asleep.is_some() || !pc.is_idle() || owes {
+            if pc.power.asleep.is_some() || !pc.is_idle() {
+                continue;
+            }
+            if owes {
+                // In self refresh the device pays what is owed itself.
+                next = next.min(if self_refresh > clk { self_refresh } else { NEVER });
                 continue;
             }
             let power_down = due(pc, self.policy.power_down_after_ticks);

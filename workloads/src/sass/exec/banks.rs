@@ -36,16 +36,17 @@ enum LaunchWord {
 }
 
 fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
-    // Where block sizes, then grid sizes begin; the stack pointer; the descriptor.
-    let (geometry, stack_pointer, descriptor) = match arch::number_of(arch::hardware_of(arch)) {
-        Some(100..) => (0x360, 0x37c, 0x358),
-        Some(90..) => (0x0, 0x28, 0x208),
-        _ => (0x0, 0x28, 0x118),
+    let (block, grid, stack_pointer, descriptor) = match arch::number_of(arch::hardware_of(arch)) {
+        Some(100..) => (0x360, 0x370, 0x37c, 0x358),
+        Some(90..) => (0x0, 0xc, 0x28, 0x208),
+        _ => (0x0, 0xc, 0x28, 0x118),
     };
-    match offset.wrapping_sub(geometry) {
-        at @ (0x0 | 0x4 | 0x8) => return Some(LaunchWord::Block(at as usize / 4)),
-        at @ (0xc | 0x10 | 0x14) => return Some(LaunchWord::Grid(at as usize / 4 - 3)),
-        _ => {}
+    let axis = |first: u32| Some(offset.checked_sub(first)? as usize / 4).filter(|&axis| axis < 3 && offset % 4 == 0);
+    if let Some(axis) = axis(block) {
+        return Some(LaunchWord::Block(axis));
+    }
+    if let Some(axis) = axis(grid) {
+        return Some(LaunchWord::Grid(axis));
     }
     match offset {
         _ if offset == stack_pointer => Some(LaunchWord::StackPointer),

@@ -2,7 +2,7 @@
 
 use super::{Bench, Caches, Outcome, Program, ProgramError};
 use crate::sm::SmSpec;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A file of test programs.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,8 +16,9 @@ pub struct ProgramFile {
 #[serde(deny_unknown_fields)]
 pub struct ProgramSpec {
     pub id: String,
-    /// Name of the SM parameter set: `ga100`, `ga102`, `gh100`.
-    pub parameters: String,
+    /// Names of the SM parameter sets that it runs with (`ga100`): one, or a list.
+    #[serde(deserialize_with = "one_or_many")]
+    pub parameters: Vec<String>,
     /// Where program and expectations come from.
     pub source: String,
     #[serde(default)]
@@ -43,6 +44,19 @@ pub enum CachesSpec {
     Cold,
 }
 
+fn one_or_many<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(value)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
+}
+
 fn once() -> u32 {
     1
 }
@@ -52,7 +66,7 @@ fn first_slot() -> Vec<u16> {
 }
 
 impl ProgramSpec {
-    /// Runs the program on one SM of the parameter set, which the caller has found by [`ProgramSpec::parameters`].
+    /// Runs the program on one SM of a parameter set, which the caller has found by one of [`ProgramSpec::parameters`].
     ///
     /// # Errors
     /// [`ProgramError`] names the line that is not understood or cannot be timed.
