@@ -44,7 +44,7 @@ fn opcodes_that_are_not_understood() {
     };
     let text: String = [
         "FROBNICATE R20, R10",
-        "HMMA.16816.F32 R20, R10, R12, R14",
+        "HMMA.16816.F32.TF32 R20, R10, R12, R14",
         "FADD.WEIRD R20, R10, R12",
         "IADD3 R20, R10, R12, R14, R16",
         "IADD3 R20, R10",

@@ -44,8 +44,11 @@ macro_rules! shipped {
 }
 
 shipped! {
+    attention_bf16 "attention-bf16"
+    dmma_gemm "dmma-gemm"
     gemm_wgmma "gemm-wgmma"
     histogram "histogram"
+    int8_gemm "int8-gemm"
     reduction "reduction"
     saxpy "saxpy"
     sgemm_naive "sgemm-naive"
@@ -53,7 +56,9 @@ shipped! {
     sgemm_tiled "sgemm"
     softmax "softmax"
     stencil2d "stencil2d"
+    tf32_gemm "tf32-gemm"
     transpose_padded "transpose-padded"
     transpose_plain "transpose"
     vectoradd "vectoradd"
+    wmma_gemm "wmma-gemm"
 }

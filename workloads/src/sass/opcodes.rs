@@ -157,6 +157,7 @@ fn tensor(instruction: &Instruction) -> Result<Shape, String> {
         tensor: Some(TensorShape {
             mnemonic: instruction.mnemonic.clone(),
             shape: name.to_owned(),
+            multiply_adds: 8 * rows * k,
             element: element.cloned(),
             accumulator: named(&["F32", "F16"]).map(str::to_owned),
         }),
@@ -253,8 +254,13 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "ATOMG" | "ATOM" => atomic(instruction, AtomicGlobal, true),
         "RED" | "REDG" => atomic(instruction, ReductionGlobal, false),
         "ATOMS" => atomic(instruction, AtomicShared, true),
-        "LDSM" => Shape { access_bytes: 4, ..Shape::new(LoadShared, matrices(instruction)) },
-        "STSM" => Shape::new(StoreShared, 0).sources([1, matrices(instruction), 1]),
+        "LDSM" => Shape { access_bytes: 4 * matrices(instruction), ..Shape::new(LoadMatrix, matrices(instruction)) },
+        "STSM" => Shape {
+            access_bytes: 4 * matrices(instruction),
+            ..Shape::new(StoreMatrix, 0).sources([1, matrices(instruction), 1])
+        },
+        // Between lanes, with a counter and at the pace of memory instructions: as a shuffle.
+        "MOVM" => Shape::new(Shuffle, 1),
         "LDGSTS" => memory(instruction, CopyGlobalToShared, false, 3),
         "LDGDEPBAR" => Shape::new(CopyBarrier, 0),
         "BAR" => Shape::new(Barrier, 0),

@@ -95,6 +95,10 @@ pub enum OpClass {
     ReductionGlobal,
     LoadShared,
     StoreShared,
+    /// LDSM: 8×8 matrices from shared memory; `access_bytes` is 4 for each.
+    LoadMatrix,
+    /// STSM.
+    StoreMatrix,
     AtomicShared,
     /// LDGSTS.
     CopyGlobalToShared,
@@ -134,6 +138,8 @@ impl OpClass {
                 | ReductionGlobal
                 | LoadShared
                 | StoreShared
+                | LoadMatrix
+                | StoreMatrix
                 | AtomicShared
                 | CopyGlobalToShared
                 | LoadLocal
@@ -158,6 +164,8 @@ pub struct ConstantUse {
 pub struct TensorShape {
     pub mnemonic: String,
     pub shape: String,
+    /// Of the warp: m × 8 × k.
+    pub multiply_adds: u32,
     /// Element type of A, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
     pub element: Option<String>,
     /// Type of C and D, where the mnemonic names one (`F32`, `F16`).

@@ -71,7 +71,8 @@ impl HazardUse {
         let counted_fp64 = !matches!(spec.fp64, self::Fp64::Fixed { .. });
         let variable = uses.class.is_memory()
             || matches!(uses.class, Xu | SpecialRegister | WarpReduce)
-            || uses.class == Fp64 && counted_fp64;
+            || uses.class == Fp64 && counted_fp64
+            || uses.class == Tensor && tensor_row(uses, spec)?.war_cycles.is_some();
         Ok(Self {
             column: column(uses.class),
             slots: uses.slots,

@@ -31,6 +31,8 @@ pub enum Reason {
     WaitXu,
     /// … double precision.
     WaitFp64,
+    /// … a matrix multiply: DMMA, and all on sm_75.
+    WaitTensor,
     /// … a shuffle.
     WaitShuffle,
     /// … S2R, REDUX, MATCH.
@@ -56,7 +58,7 @@ pub enum Reason {
 }
 
 /// Number of reasons.
-pub const REASONS: usize = 23;
+pub const REASONS: usize = 24;
 
 impl Reason {
     pub const ALL: [Reason; REASONS] = [
@@ -72,6 +74,7 @@ impl Reason {
         Reason::WaitConstant,
         Reason::WaitXu,
         Reason::WaitFp64,
+        Reason::WaitTensor,
         Reason::WaitShuffle,
         Reason::WaitSpecial,
         Reason::WaitMbarrier,
@@ -100,6 +103,7 @@ impl Reason {
             Reason::WaitConstant => "wait.constant",
             Reason::WaitXu => "wait.xu",
             Reason::WaitFp64 => "wait.fp64",
+            Reason::WaitTensor => "wait.tensor",
             Reason::WaitShuffle => "wait.shuffle",
             Reason::WaitSpecial => "wait.special",
             Reason::WaitMbarrier => "wait.mbarrier",

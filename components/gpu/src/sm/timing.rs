@@ -25,6 +25,7 @@ pub enum WaitKind {
     Constant,
     Xu,
     Fp64,
+    Tensor,
     Shuffle,
     Special,
     Mbarrier,
@@ -79,8 +80,10 @@ pub(crate) const XU: u8 = 0;
 pub(crate) const SPECIAL_REGISTER: u8 = 1;
 pub(crate) const WARP_REDUCE: u8 = 2;
 pub(crate) const FP64: u8 = 3;
-pub(crate) const WARPGROUP_TENSOR: u8 = 4;
-pub(crate) const VARIABLE_UNITS: usize = 5;
+/// Matrix multiplies whose results are protected by counters.
+pub(crate) const TENSOR: u8 = 4;
+pub(crate) const WARPGROUP_TENSOR: u8 = 5;
+pub(crate) const VARIABLE_UNITS: usize = 6;
 
 /// One static instruction. All that issue, Control and Allocate look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,12 +371,7 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
         Uniform | UniformLoad | ToUniform => {
             fixed(op, execution.uniform, spec.distance.uniform_to_uniform_cycles);
         }
-        Tensor => {
-            let row = tensor_row(uses, spec)?;
-            let interval = row.initiation_interval_cycles;
-            let unit = Unit { pipe: Pipe::Tensor, initiation_interval_cycles: interval };
-            fixed(op, unit, row.to_other_cycles);
-        }
+        Tensor => tensor(op, uses, spec)?,
         Fp64 => match spec.fp64 {
             self::Fp64::Fixed { initiation_interval_cycles, to_fp64_cycles, .. } => {
                 fixed(op, Unit { pipe: Pipe::Fp64, initiation_interval_cycles }, to_fp64_cycles);
@@ -405,6 +403,8 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
         | ReductionGlobal
         | LoadShared
         | StoreShared
+        | LoadMatrix
+        | StoreMatrix
         | AtomicShared
         | CopyGlobalToShared
         | LoadLocal
@@ -452,6 +452,8 @@ fn memory(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) {
         LoadConstant => (load(&m.load_constant), WaitKind::Constant),
         LoadShared => (load(&m.load_shared), WaitKind::Shared),
         StoreShared => ((store(&m.store_shared), 0), WaitKind::Shared),
+        LoadMatrix => (load(&m.load_matrix), WaitKind::Shared),
+        StoreMatrix => ((store(&m.store_matrix), 0), WaitKind::Shared),
         // Atomics were not measured by anyone: sources free as those of a store, result as that of a load.
         OpClass::Mbarrier => ((store(&m.store_shared), load(&m.load_shared).1), WaitKind::Mbarrier),
         // Nothing is returned; sources free as those of a store.
@@ -466,11 +468,31 @@ fn memory(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) {
     };
 }
 
+/// A matrix multiply: a pipe of fixed latency, or a unit behind counters.
+fn tensor(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
+    let row = tensor_row(uses, spec)?;
+    let shape = uses.tensor.as_ref();
+    let single = shape.is_some_and(|shape| shape.accumulator.as_deref() == Some("F32"));
+    let factor = if single { spec.execution.tensor_single_sum_factor } else { 1 };
+    let interval = row.initiation_interval_cycles * factor;
+    let Some(war) = row.war_cycles else {
+        fixed(op, Unit { pipe: Pipe::Tensor, initiation_interval_cycles: interval }, row.to_other_cycles);
+        return Ok(());
+    };
+    // Doubles go where the SM has its one double-precision pipe.
+    let shared = matches!(spec.fp64, Fp64::Shared { .. }) && row.mnemonic == "DMMA";
+    let unit = if shared { FP64 } else { TENSOR };
+    variable(op, unit, WaitKind::Tensor, interval, war, row.to_other_cycles);
+    Ok(())
+}
+
 /// The row of the parameter set for a matrix multiply: one for its element type, else one for any.
 pub(crate) fn tensor_row<'a>(uses: &Uses, spec: &'a SmSpec) -> Result<&'a Tensor, String> {
     let shape = uses.tensor.as_ref().ok_or_else(|| "a matrix shape is missing".to_owned())?;
     let fits = |row: &&Tensor| row.mnemonic == shape.mnemonic && row.shape == shape.shape;
-    let exact = spec.tensor.iter().filter(fits).find(|row| row.element.is_some() && row.element == shape.element);
+    // Signed or not makes no difference.
+    let element = shape.element.as_ref().map(|element| element.replace('U', "S"));
+    let exact = spec.tensor.iter().filter(fits).find(|row| row.element.is_some() && row.element == element);
     let row = exact.or_else(|| spec.tensor.iter().filter(fits).find(|row| row.element.is_none()));
     row.ok_or_else(|| format!("the parameters of {} have no {}.{}", spec.arch, shape.mnemonic, shape.shape))
 }

@@ -378,6 +378,24 @@ mod tests {
     }
 
     #[test]
+    fn a_matrix_takes_as_many_passes_as_its_rows_share_banks() {
+        let passes = |matrices: u32, row: fn(u32) -> u32| {
+            let mut recorder = recorder();
+            let addresses = std::array::from_fn(|lane| row(lane as u32));
+            recorder.matrices(AccessKind::Load, &addresses, matrices);
+            let access = recorder.accesses[0];
+            assert_eq!((access.bytes, access.width_bytes), (128 * matrices as u16, 4 * matrices as u8));
+            access.passes
+        };
+        assert_eq!(passes(1, |lane| 16 * lane), 1, "side by side");
+        assert_eq!(passes(4, |lane| 16 * lane), 4);
+        assert_eq!(passes(4, |lane| 144 * lane), 4, "rows of 128 bytes, padded by 16");
+        assert_eq!(passes(1, |lane| 128 * lane), 8, "rows of 128 bytes");
+        assert_eq!(passes(2, |lane| 32 * (lane % 8) + 16 * (lane / 8)), 4, "rows of 32 bytes: two on the same banks");
+        assert_eq!(passes(1, |lane| 16 * (lane % 2)), 1, "the same rows again");
+    }
+
+    #[test]
     fn lines_and_sectors_of_plain_accesses() {
         let lines = |first: u64, bytes: u32| {
             let addresses = std::array::from_fn(|lane| first + u64::from(bytes) * lane as u64);

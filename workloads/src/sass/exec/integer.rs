@@ -51,6 +51,14 @@ pub enum IntegerOp {
         negate: [bool; 2],
         signed: bool,
     },
+    /// Low half of a·b + c, c maybe complemented, and a carry: the upper half of a longer sum.
+    MultiplyAddCarry {
+        to: Slot,
+        from: [Slot; 3],
+        negate: bool,
+        invert: bool,
+        carry_in: PredicateSource,
+    },
     /// (a << shift) + b.
     ShiftAddPlain {
         to: Slot,
@@ -208,13 +216,13 @@ fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     let _ = cx.take("MOV") || cx.take("SHL") || cx.take("IADD");
     let (wide, high) = (cx.take("WIDE"), cx.take("HI"));
     let signed = !cx.take("U32");
-    let extended = wide && cx.take("X");
+    let extended = !high && cx.take("X");
     let to = cx.target()?;
     let carry_out = if wide { cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) } else { DISCARD_PREDICATE };
     let (a, b) = (cx.source()?, cx.source()?);
     let c = if wide || high { cx.wide_source()? } else { cx.source()? };
     no_absolute(&[a, b, c])?;
-    if a.invert || b.invert || c.invert {
+    if a.invert || b.invert || c.invert && !(extended && !wide) {
         return Err(Refusal::new("a complement is not supported in IMAD", ""));
     }
     let none = PredicateSource { negate: true, ..PredicateSource::TRUE };
@@ -225,6 +233,11 @@ fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
         IntegerOp::MultiplyWide { to, from, negate, signed, carry_out, carry_in }
     } else if high {
         IntegerOp::MultiplyHigh { to, from, negate, signed }
+    } else if extended {
+        if c.negate {
+            return Err(Refusal::new("a sign at the addend of IMAD.X is not supported", "a complement is"));
+        }
+        IntegerOp::MultiplyAddCarry { to, from, negate: negate[0], invert: c.invert, carry_in }
     } else if negate == [false, false] {
         IntegerOp::MultiplyAdd { to, from }
     } else {
@@ -416,6 +429,16 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
                 let product = sign(product(a[lane], b[lane], signed), negate[0]);
                 let sum = product.wrapping_add(sign(frame.wide(from[2], lane), negate[1]));
                 out[lane] = (sum >> 32) as u32;
+            }
+            frame.write(to, mask, &out);
+        }
+        IntegerOp::MultiplyAddCarry { to, from, negate, invert, carry_in } => {
+            let carry_in = frame.predicate(carry_in);
+            let [a, b, c] = from.map(|slot| frame.word(slot));
+            for lane in 0..32 {
+                let product = sign(a[lane].wrapping_mul(b[lane]).into(), negate) as u32;
+                let addend = if invert { !c[lane] } else { c[lane] };
+                out[lane] = product.wrapping_add(addend).wrapping_add(carry_in >> lane & 1);
             }
             frame.write(to, mask, &out);
         }

@@ -325,6 +325,7 @@ impl SubCore {
                 WaitKind::Constant => Reason::WaitConstant,
                 WaitKind::Xu => Reason::WaitXu,
                 WaitKind::Fp64 => Reason::WaitFp64,
+                WaitKind::Tensor => Reason::WaitTensor,
                 WaitKind::Shuffle => Reason::WaitShuffle,
                 WaitKind::Special => Reason::WaitSpecial,
                 WaitKind::Mbarrier => Reason::WaitMbarrier,

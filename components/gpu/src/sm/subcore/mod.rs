@@ -110,6 +110,7 @@ impl SubCore {
                 queue(variable.special_register.queue_entries),
                 queue(variable.warp_reduce.queue_entries),
                 queue(fp64_entries),
+                queue(1),
                 queue(spec.warpgroup_tensor.map_or(1, |unit| unit.queue_entries)),
             ],
             credits: spec.memory.queue_credits,
