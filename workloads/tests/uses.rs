@@ -151,8 +151,8 @@ fn widths_and_places() {
 
 #[test]
 fn an_unknown_opcode_is_named_with_its_line() {
-    let mut unknown = parse_instruction("UTMALDG.2D [UR8], [UR4]").unwrap();
+    let mut unknown = parse_instruction("UTMAREDG.2D.ADD [UR8], [UR4]").unwrap();
     (unknown.line, unknown.pc) = (12, 0x40);
     let message = Uses::of(&unknown).unwrap_err().to_string();
-    assert_eq!(message, "line 12, address 0x0040: `UTMALDG.2D [UR8], [UR4]`: opcode UTMALDG is not known");
+    assert_eq!(message, "line 12, address 0x0040: `UTMAREDG.2D.ADD [UR8], [UR4]`: opcode UTMAREDG is not known");
 }
