@@ -28,6 +28,12 @@ proptest! {
         check_wide(&x, &["IADD.64 R20, R10, R12"], |a, b, _| a.wrapping_add(b));
         check_wide(&x, &["IADD.64 R20, R10, -R12"], |a, b, _| a.wrapping_sub(b));
         check_wide(&x, &["IADD.64 R20, R10, -0x10"], |a, _, _| a.wrapping_sub(16));
+        let uniform = ["ULDC UR4, c[0x0][0x188]", "UMOV UR5, 0x1", "UIADD3.64 UR6, UPT, UPT, UR4, -0x3, URZ"];
+        let uniform = [&uniform[..], &["IADD.64 R20, R10, UR6"]].concat();
+        check_wide(&x, &uniform, |a, _, _| a.wrapping_add((1 << 32 | u64::from(SCALAR)) - 3));
+        check_wide(&x, &["ISETP.LT.AND P1, PT, R10, R12, PT", "SEL.64 R20, R12, R14, P1"], |a, b, c| {
+            if (a as i32) < b as i32 { b } else { c }
+        });
         // Three addends: two carries.
         let three = ["IADD3 R20, P1, P2, R10, R12, R14", "IADD3.X R21, R11, R13, R15, P1, P2"];
         check_wide(&x, &three, |a, b, c| a.wrapping_add(b).wrapping_add(c));

@@ -221,3 +221,19 @@ fn double_products_are_fused() {
     assert_eq!(got, 3.0f64.mul_add(third, -1.0));
     assert_ne!(got, 3.0 * third - 1.0);
 }
+
+/// Beside the products of attention on sm_100: the largest of three, a number where another is NaN.
+#[test]
+fn the_largest_of_three() {
+    let mut fragments = Fragments::default();
+    for lane in 0..32 {
+        let values = [lane as f32, 15.0, if lane % 3 == 0 { f32::NAN } else { 30.0 - lane as f32 }];
+        fragments.a[lane][..3].copy_from_slice(&values.map(f32::to_bits));
+    }
+    let out = run("sm_100", &["FMNMX3 R48, R16, R17, R18, !PT", "FMNMX3 R49, R16, -R17, R18, PT"], &fragments);
+    for (lane, registers) in out.iter().enumerate() {
+        let [a, b, c] = [0, 1, 2].map(|at| f32::from_bits(fragments.a[lane][at]));
+        assert_eq!(f32::from_bits(registers[0]), a.max(b).max(c), "lane {lane}");
+        assert_eq!(f32::from_bits(registers[1]), a.min(-b).min(c), "lane {lane}");
+    }
+}

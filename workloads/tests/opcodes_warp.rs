@@ -143,6 +143,9 @@ proptest! {
         });
         check(&x, &["LOP3.LUT R24, R10, 0xf, RZ, 0xc0, !PT", "LDC.U8 R20, c[0x3][R24+0x2]"], |a, _, _| (a & 0xf) + 2);
         check(&x, &["LDC R20, c[0x0][0x188]"], |_, _, _| SCALAR);
+        let float = ["UI2FP.F32.U32 UR4, 0x3", "UFFMA UR4, UR4, 2.5, 0.5", "UFADD UR4, UR4, 1", "MOV R20, UR4"];
+        check(&x, &float, |_, _, _| 9f32.to_bits());
+        check(&x, &["UVIMNMX.S32 UR4, URZ, 0x20, !UPT", "MOV R20, UR4"], |_, _, _| 32);
         for load in ["ULDC UR4, c[0x0][0x188]", "LDCU UR4, c[0x0][0x188]"] {
             check(&x, &[load, "IADD3 R20, R10, UR4, RZ"], |a, _, _| a.wrapping_add(SCALAR));
         }

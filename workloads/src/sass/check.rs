@@ -3,6 +3,8 @@
 //! References are written from the description of each kernel (`workloads/kernels/*.cu`), not from its code, and compute
 //! floating point in double precision. A launch file names its reference, the buffers to compare and the tolerance.
 
+mod features;
+
 use super::error::SassError;
 use super::exec::GlobalMemory;
 use super::launch::{Argument, Check, ElementType, Launch, Value};
@@ -38,8 +40,10 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 12] = [
+pub const REFERENCES: [&str; 19] = [
     "attention",
+    "bf16_rmsnorm",
+    "double_division",
     "gemm",
     "gemm_nt",
     "gemm_tf32",
@@ -47,10 +51,15 @@ pub const REFERENCES: [&str; 12] = [
     "reduction",
     "saxpy",
     "sgemm",
+    "smith_waterman",
     "softmax",
+    "spill",
     "stencil2d",
     "transpose",
     "vectoradd",
+    "virtual_calls",
+    "warp_aggregate",
+    "wide_atomics",
 ];
 
 /// Compares memory after the run with the reference that the launch names; `None` when it names none.
@@ -187,6 +196,13 @@ impl Arguments<'_> {
             "histogram" => self.histogram(),
             "stencil2d" => self.stencil2d(),
             "softmax" => self.softmax(),
+            "bf16_rmsnorm" => self.bf16_rmsnorm(),
+            "double_division" => self.double_division(),
+            "smith_waterman" => self.smith_waterman(),
+            "spill" => self.spill(),
+            "virtual_calls" => self.virtual_calls(),
+            "warp_aggregate" => self.warp_aggregate(),
+            "wide_atomics" => self.wide_atomics(),
             unknown => {
                 let help = match nearest(unknown, REFERENCES) {
                     Some(meant) => format!("did you mean `{meant}`?"),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{SassError, line_of, read_toml};
-use super::exec::half;
+use super::exec::narrow::{BFLOAT16, BINARY16, Rounding};
 use super::kernel::Kernel;
 use super::listing::text_of;
 use super::tensor_map::{self, Swizzle, TensorMap};
@@ -84,8 +84,8 @@ impl ElementType {
     /// Rounded to nearest.
     fn encode_float(self, value: f64) -> Vec<u8> {
         match self {
-            Self::F16 => half::narrow(value).to_le_bytes().to_vec(),
-            Self::Bf16 => half::narrow_bfloat(value as f32).to_le_bytes().to_vec(),
+            Self::F16 => BINARY16.narrow(value, Rounding::Nearest).to_le_bytes().to_vec(),
+            Self::Bf16 => BFLOAT16.narrow(value, Rounding::Nearest).to_le_bytes().to_vec(),
             Self::F32 => (value as f32).to_le_bytes().to_vec(),
             _ => value.to_le_bytes().to_vec(),
         }
@@ -95,8 +95,8 @@ impl ElementType {
     pub fn decode(self, bytes: &[u8]) -> f64 {
         let bits = bytes.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
         match self {
-            Self::F16 => half::widen(bits as u16),
-            Self::Bf16 => f64::from(f32::from_bits((bits as u32) << 16)),
+            Self::F16 => BINARY16.widen(bits as u16),
+            Self::Bf16 => BFLOAT16.widen(bits as u16),
             Self::F32 => f64::from(f32::from_bits(bits as u32)),
             Self::F64 => f64::from_bits(bits),
             Self::I8 => f64::from(bits as i8),

@@ -20,6 +20,7 @@ use std::path::Path;
 use super::control::Control;
 use super::error::SassError;
 use super::instruction::{Instruction, Operand, RegisterFile};
+use super::opcodes::adds_in_slot_2;
 use super::parse::{parse_instruction, parse_with_control};
 
 /// Bytes of an instruction.
@@ -248,7 +249,8 @@ fn is_decoration(text: &str) -> bool {
         || HEADERS.iter().any(|header| text.starts_with(header))
 }
 
-/// Reuse marks of the text as operand-slot bits: slot k is the k-th source that is neither a predicate nor a barrier.
+/// Reuse marks of the text as operand-slot bits: slot k is the k-th source that is neither a predicate nor a barrier
+/// (of sums, see [`adds_in_slot_2`]).
 fn reuse_marks(instruction: &Instruction) -> u8 {
     let mut marks = 0;
     let mut slot = 0u32;
@@ -263,6 +265,9 @@ fn reuse_marks(instruction: &Instruction) -> u8 {
             marks |= 1 << slot;
         }
         slot += u32::from(is_slot);
+        if slot == 1 && adds_in_slot_2(&instruction.mnemonic) {
+            slot = 2;
+        }
     }
     // Opcodes with one source encode it in the second slot.
     let one_source = ["MOV", "MUFU", "I2F", "F2I", "F2F", "POPC", "FLO", "BREV", "FRND", "I2FP", "R2UR"];

@@ -1,5 +1,6 @@
 //! The opcode table behind [`super::uses`]: class, destinations and operand widths of every opcode that is known.
 
+use super::control::NO_COUNTER;
 use super::instruction::Instruction;
 use super::uses::{OpClass, TensorShape};
 
@@ -49,6 +50,12 @@ impl Shape {
     }
 }
 
+/// Sums of two read their second source where a fused multiply-add has its addend: their reuse flags say so (ptxas 13.0,
+/// sm_75 to sm_120), also where the register stands in the field of slot 1.
+pub(super) fn adds_in_slot_2(mnemonic: &str) -> bool {
+    ["FADD", "DADD", "HADD2", "DSETP"].contains(&mnemonic)
+}
+
 /// Bytes a lane that the modifiers of a memory instruction name; 4 without any.
 fn access_bytes(instruction: &Instruction) -> u8 {
     for modifier in &instruction.modifiers {
@@ -83,6 +90,15 @@ fn atomic(instruction: &Instruction, class: OpClass, returns: bool) -> Shape {
     // Compare-and-swap has a second datum.
     shape.source_registers[2] = registers_of(shape.access_bytes);
     shape.predicate_destinations = u8::from(returns);
+    // sm_120 gives the outcome of CAST as a predicate only.
+    if instruction.has_modifier("CAST") {
+        shape.predicate_destinations = 1;
+        if matches!(instruction.operands.get(1), Some(super::Operand::Memory(_)))
+            && matches!(instruction.operands.first(), Some(super::Operand::Predicate(_)))
+        {
+            shape.written_registers = 0;
+        }
+    }
     shape
 }
 
@@ -174,29 +190,34 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
     let has = |modifier: &str| instruction.has_modifier(modifier);
     let wide_product = has("WIDE");
     let shape = match instruction.mnemonic.as_str() {
-        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "BMOV" | "PREEXIT"
-        | "ACQBULK" => Shape::new(Nop, 0),
+        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "PREEXIT" | "ACQBULK"
+        | "ENDCOLLECTIVE" => Shape::new(Nop, 0),
         "WARPGROUP" if has("DEPBAR") => Shape::new(WarpgroupBarrier, 0),
         "WARPGROUP" => Shape::new(Nop, 0),
         "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
         "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
         "EXIT" => Shape::new(Exit, 0),
+        "MOV" if has("64") => Shape { first_slot: 1, ..Shape::new(Alu, 2).sources([2; 3]) },
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
-        "SEL" | "FSEL" | "FMNMX" | "IMNMX" => Shape::new(AluCompare, 1),
-        // sm_100 prints two predicates behind the destination.
+        "SEL" if has("64") => Shape::new(AluCompare, 2).sources([2; 3]),
+        "SEL" | "FSEL" | "FMNMX" | "FMNMX3" | "IMNMX" => Shape::new(AluCompare, 1),
+        // By halves: whether the first operand was taken. sm_100 prints both predicates always.
         "VIMNMX" => Shape::new(AluCompare, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "VIADDMNMX" | "VIMNMX3" | "IABS"
-        | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => {
+        | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "UMOV2R" => {
             Shape::new(Alu, 1)
         }
+        "LEPC" => Shape::new(Alu, 2),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
+        "ISETP" if has("U64") || has("S64") => Shape::new(AluCompare, 0).predicates(2).sources([2; 3]),
         "ISETP" | "FSETP" => Shape::new(AluCompare, 0).predicates(2),
         "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
+        "HSET2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
         "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
         "FADD" | "FMUL" | "FFMA" => Shape::new(Fp32, 1),
         "IMAD" if wide_product => Shape::new(ImadWide, 2).predicates(1).sources([1, 1, 2]),
@@ -206,9 +227,9 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "IMAD" | "IDP" | "IDP4A" => Shape::new(Imad, 1).predicates(1),
         "HFMA2" if has("MMA") => Shape { packed_immediates: true, ..Shape::new(HalfMma, 1) },
         "HADD2" | "HMUL2" | "HFMA2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
-        "HMNMX2" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
+        "HMNMX2" | "VHMNMX" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
         "MUFU" | "POPC" | "BREV" | "FLO" => Shape::new(Xu, 1),
-        "F2I" | "I2F" | "F2F" | "FRND" | "I2I" => conversion(instruction),
+        "F2I" | "I2F" | "F2F" | "FRND" => conversion(instruction),
         "FCHK" => Shape::new(Xu, 0).predicates(1),
         "DADD" | "DMUL" | "DFMA" | "DMNMX" => Shape::new(Fp64, 2).sources([2; 3]),
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
@@ -227,19 +248,31 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "ELECT" => Shape::new(Vote, 1).predicates(1),
         "USETMAXREG" => Shape::new(SpecialRegister, 0).predicates(1),
         "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
-        "UIADD3" => Shape::new(Uniform, 1).predicates(2),
+        "UIADD3" if has("64") => Shape::new(Uniform, 2).predicates(2).sources([2; 3]),
+        "USEL" if has("64") => Shape::new(Uniform, 2).sources([2; 3]),
+        "UIADD3" | "UVIMNMX" => Shape::new(Uniform, 1).predicates(2),
+        "UFADD" | "UFMUL" | "UFFMA" | "UFMNMX" | "UFSEL" | "UI2F" | "UI2FP" => Shape::new(Uniform, 1),
         "ULOP3" | "ULEA" | "UIMAD" => Shape::new(Uniform, 1).predicates(1),
         "USHF" | "USEL" | "UPOPC" | "UFLO" | "UBREV" | "UPRMT" | "UBMSK" | "USGXT" | "UIABS" => Shape::new(Uniform, 1),
         "UISETP" | "UFSETP" | "UPLOP3" | "UPSETP" => Shape::new(Uniform, 0).predicates(2),
         "UP2UR" => Shape::new(Uniform, 1),
-        "UMOV" => Shape::new(UniformLoad, 1),
+        "UMOV" => Shape::new(UniformLoad, if has("64") { 2 } else { 1 }),
         "ULDC" => {
             let bytes = access_bytes(instruction);
             Shape { access_bytes: bytes, ..Shape::new(UniformLoad, registers_of(bytes)) }
         }
         "VOTE" | "VOTEU" => vote(instruction),
-        "R2UR" => Shape::new(ToUniform, 1),
+        // Protected by a counter up to sm_86, of fixed latency later.
+        "R2UR" if instruction.control.write_counter != NO_COUNTER => Shape::new(SpecialRegister, 1).predicates(1),
+        // CREDUX holds no counter, unlike REDUX; its result is kept 13 from its reader, like that of R2UR.
+        "R2UR" | "CREDUX" => Shape::new(ToUniform, 1).predicates(u8::from(instruction.mnemonic == "R2UR")),
+        // Between the control unit and registers, protected by counters like special registers.
+        "BMOV" => {
+            let to_register = matches!(instruction.operands.first(), Some(super::Operand::Register(_)));
+            Shape::new(SpecialRegister, u8::from(to_register))
+        }
         "B2R" => Shape::new(SpecialRegister, 1).predicates(1),
+        "QSPC" => Shape { wide_address: true, ..Shape::new(SpecialRegister, 1).predicates(1) },
         "S2R" | "S2UR" => Shape::new(SpecialRegister, if has("64") { 2 } else { 1 }),
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
@@ -264,7 +297,8 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "LDGSTS" => memory(instruction, CopyGlobalToShared, false, 3),
         "LDGDEPBAR" => Shape::new(CopyBarrier, 0),
         "BAR" => Shape::new(Barrier, 0),
-        "MEMBAR" | "ERRBAR" | "CCTL" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
+        "CCTL" => Shape { wide_address: has("E"), ..Shape::new(MemoryBarrier, 0) },
+        "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
         "DEPBAR" => Shape::new(CounterBarrier, 0),
         other => return Err(format!("opcode {other} is not known")),
     };

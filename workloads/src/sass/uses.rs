@@ -7,13 +7,13 @@
 //!
 //! An *operand slot* is the place among the source operands, predicates left out; the reuse flags of the control field
 //! count the same way (`tests/uses.rs` checks this over every shipped listing). A single source that the encoding puts
-//! into the second operand field (`MOV`) is slot 1.
+//! into the second operand field (`MOV`) is slot 1; the second source of a sum of two (`FADD`) is slot 2.
 //!
 //! Sources: operand order and widths from the CUDA binary utilities' listings; which results are protected by dependence
 //! counters from the control fields in those listings.
 
 use super::instruction::{Instruction, MemoryOperand, Operand, PT, RZ, RegisterFile, URZ};
-use super::opcodes::{Shape, shape_of};
+use super::opcodes::{Shape, adds_in_slot_2, shape_of};
 
 /// Operand slots with a register-file-cache entry.
 pub const SLOTS: usize = 3;
@@ -224,7 +224,7 @@ impl Uses {
             problem,
         };
         let shape = shape_of(instruction).map_err(error)?;
-        Reader::new(shape).read(instruction).map_err(error)
+        Reader::new(shape, &instruction.mnemonic).read(instruction).map_err(error)
     }
 }
 
@@ -233,10 +233,11 @@ struct Reader {
     shape: Shape,
     uses: Uses,
     slot: usize,
+    adds_in_slot_2: bool,
 }
 
 impl Reader {
-    fn new(shape: Shape) -> Self {
+    fn new(shape: Shape, mnemonic: &str) -> Self {
         let uses = Uses {
             class: shape.class,
             slots: [Span::default(); SLOTS],
@@ -255,7 +256,7 @@ impl Reader {
             uniform_address: false,
             tensor: shape.tensor.clone(),
         };
-        Self { slot: shape.first_slot, shape, uses }
+        Self { slot: shape.first_slot, adds_in_slot_2: adds_in_slot_2(mnemonic), shape, uses }
     }
 
     fn read(mut self, instruction: &Instruction) -> Result<Uses, String> {
@@ -386,7 +387,7 @@ impl Reader {
             | Operand::CounterSet(_)
             | Operand::Name(_) => {}
         }
-        self.slot += 1;
+        self.slot += if self.slot == 0 && self.adds_in_slot_2 { 2 } else { 1 };
         Ok(())
     }
 
@@ -409,9 +410,9 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                // Of a 64-bit address, sm_75 does not say that its base is a pair.
-                let pair = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
-                let count = if pair { 2 } else { 1 };
+                // A 64-bit address without descriptor (always on sm_75) is printed as the first register of its pair.
+                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
             None => self.uses.uniform_address = true,

@@ -29,6 +29,7 @@ fn probe_sm_80() -> Metadata {
             (2, words_to_bytes(&[0x5b0, 0x570, 0x980, 0x890, 0x840, 0x980, 0x770, 0x680, 0x980])),
             (3, words_to_bytes(&[1.0f32.to_bits(), 2.0f32.to_bits(), 3.0f32.to_bits(), 4.0f32.to_bits()])),
         ],
+        globals: vec![],
         indirect_branches: vec![
             IndirectBranch { at: 0x560, targets: vec![0x5b0, 0x570, 0x980] },
             IndirectBranch { at: 0x670, targets: vec![0x770, 0x680, 0x980] },

@@ -158,7 +158,8 @@ fn column(class: OpClass) -> Column {
         Half => Column::Half,
         HalfMinMax => Column::HalfMinMax,
         HalfMma => Column::HalfMma,
-        Xu => Column::Xu,
+        // Units behind queues read their operands alike (ptxas 13.0: 4 before I2F, MATCH, REDUX and LDC; 6 on sm_75).
+        Xu | WarpReduce | LoadConstant => Column::Xu,
         OpClass::Fp64 => Column::Fp64,
         Tensor => Column::Tensor,
         Branch => Column::Branch,
@@ -172,7 +173,7 @@ fn distances(uses: &Uses, spec: &SmSpec) -> Result<Option<Distances>, String> {
     let latency = &spec.fixed_latency;
     let row = |row: &Consumers| {
         let half_mma = row.half_mma.unwrap_or(row.half);
-        let slowest = [row.alu, row.fma, row.imad_wide, row.half, row.memory].into_iter().max().unwrap_or(0);
+        let slowest = [row.alu, row.fma, row.imad_wide, row.half].into_iter().max().unwrap_or(0);
         [
             row.alu,
             row.to_alu_compare(),
@@ -186,8 +187,8 @@ fn distances(uses: &Uses, spec: &SmSpec) -> Result<Option<Distances>, String> {
             // Readers that nobody measured: as a reader of another pipe.
             slowest,
             slowest,
-            // RET and BRX: 4 from IMAD.MOV and from HFMA2 in the shipped listings.
-            row.alu.min(row.fma).min(row.half),
+            // RET and BRX: 4 from IMAD.MOV and from HFMA2, 6 from HFMA2.MMA in the output of ptxas 13.0.
+            row.alu.min(row.fma).min(row.half).min(6),
             slowest,
         ]
     };

@@ -68,6 +68,10 @@ fn successors(kernel: &Kernel, instruction: &Instruction, index: usize) -> Vec<u
     let always = instruction.guard.is_none();
     let mut next = match instruction.mnemonic.as_str() {
         "BRA" => target.into_iter().collect(),
+        // Through a pointer, anything may be called.
+        "CALL" if matches!(instruction.operands.first(), Some(Operand::Register(_))) => {
+            return (0..kernel.instructions.len()).collect();
+        }
         // What follows a call may be reached by its return.
         "CALL" => return target.into_iter().chain([index + 1]).collect(),
         // Anything may follow a computed jump.

@@ -11,6 +11,12 @@ pub enum LogicOp {
         to: Slot,
         from: Slot,
     },
+    /// Of two pairs.
+    SelectWide {
+        to: Slot,
+        from: [Slot; 2],
+        which: PredicateSource,
+    },
     Select {
         to: Slot,
         from: [Source; 2],
@@ -23,10 +29,10 @@ pub enum LogicOp {
         table: u8,
         test: Option<(u8, PredicateSource)>,
     },
-    /// Any two functions of three predicates.
+    /// Any two functions of three predicates, or signs of registers.
     PredicateLop3 {
         to: [u8; 2],
-        from: [PredicateSource; 3],
+        from: [Condition; 3],
         tables: [u8; 2],
     },
     Funnel {
@@ -79,6 +85,14 @@ pub enum LogicOp {
     },
 }
 
+/// An operand of PLOP3.
+#[derive(Clone, Copy, Debug)]
+pub enum Condition {
+    Predicate(PredicateSource),
+    /// The register's highest bit (`R5.SIGN`).
+    Sign(Slot),
+}
+
 /// A shift of the 64-bit value {c, a} by b.
 #[derive(Clone, Copy, Debug)]
 pub struct Funnel {
@@ -106,6 +120,13 @@ pub enum PermuteMode {
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
+        "MOV" if cx.take("64") => {
+            let (to, from) = (cx.target()?, cx.wide_source()?);
+            if !from.is_plain() {
+                return Err(Refusal::new("a sign at the operand of MOV is not supported", ""));
+            }
+            return Ok(Some(Op::Integer(super::integer::IntegerOp::Pair { to, from: [from.slot, from.slot + 1] })));
+        }
         "MOV" => {
             let (to, from) = (cx.target()?, cx.plain_source()?);
             // The fourth operand of some encodings is a byte mask; all ones is a plain move.
@@ -113,6 +134,13 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
                 return Err(Refusal::new("a MOV with a byte mask is not supported", ""));
             }
             LogicOp::Move { to, from }
+        }
+        "SEL" if cx.take("64") => {
+            let (to, from) = (cx.target()?, [cx.wide_source()?, cx.wide_source()?]);
+            if !from.iter().all(|source| source.is_plain()) {
+                return Err(Refusal::new("a sign at an operand of SEL is not supported", ""));
+            }
+            LogicOp::SelectWide { to, from: from.map(|source| source.slot), which: cx.predicate()? }
         }
         "SEL" => LogicOp::Select { to: cx.target()?, from: [cx.source()?, cx.source()?], which: cx.predicate()? },
         "FSEL" => {
@@ -124,7 +152,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "PLOP3" => {
             cx.need_one_of("operation", &[("LUT", ())])?;
             let to = [cx.predicate_target()?, cx.predicate_target()?];
-            let from = [cx.predicate()?, cx.predicate()?, cx.predicate()?];
+            let from = [condition(cx)?, condition(cx)?, condition(cx)?];
             LogicOp::PredicateLop3 { to, from, tables: [table(cx)?, table(cx)?] }
         }
         "SHF" => funnel(cx)?,
@@ -180,6 +208,17 @@ fn whole_predicate_file(cx: &mut Lowering<'_>) -> Lowered<bool> {
     }
 }
 
+fn condition(cx: &mut Lowering<'_>) -> Lowered<Condition> {
+    if let Some(Operand::Register(register)) = cx.peek()
+        && register.suffixes.iter().eq(["SIGN"])
+        && !(register.negate || register.absolute || register.invert)
+    {
+        cx.next()?;
+        return Ok(Condition::Sign(cx.register_slot(register)));
+    }
+    cx.predicate().map(Condition::Predicate)
+}
+
 fn table(cx: &mut Lowering<'_>) -> Lowered<u8> {
     u8::try_from(cx.number()?).map_err(|_| Refusal::new("a truth table has eight bits", ""))
 }
@@ -232,10 +271,19 @@ pub fn execute(op: &LogicOp, frame: &mut Frame, mask: u32) {
             }
         }
         LogicOp::PredicateLop3 { to, from, tables } => {
-            let [a, b, c] = from.map(|source| frame.predicate(source));
+            let [a, b, c] = from.map(|source| match source {
+                Condition::Predicate(predicate) => frame.predicate(predicate),
+                Condition::Sign(slot) => frame.test2([slot, slot], |word, _| word >> 31 == 1),
+            });
             for (to, table) in to.into_iter().zip(tables) {
                 frame.write_predicate(to, mask, lookup(table, a, b, c));
             }
+        }
+        LogicOp::SelectWide { to, from: [a, b], which } => {
+            let which = frame.predicate(which);
+            let value = |lane: usize| frame.wide(if which >> lane & 1 == 1 { a } else { b }, lane);
+            let out: [u64; 32] = std::array::from_fn(value);
+            frame.write_wide(to, mask, &out);
         }
         LogicOp::Select { to, from: [a, b], which } => {
             let which = frame.predicate(which);

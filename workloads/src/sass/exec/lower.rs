@@ -11,7 +11,7 @@ use super::frame::{DISCARD_PREDICATE, PredicateSource, Slot, Source, TRUE, UNIFO
 use super::op::{MicroOp, Op};
 use super::{
     atomic, bulk, control, convert, copy, crosslane, double, float, half, integer, logic, mbarrier, memory, mma, mufu,
-    special,
+    simd, special,
 };
 
 /// A word that is the same for all lanes of all warps of a launch.
@@ -170,11 +170,12 @@ impl<'a> Lowering<'a> {
     /// The operation, and whether it is of the uniform data path (executes whatever the active mask).
     fn op(&mut self) -> Lowered<(bool, Op)> {
         let mnemonic = self.instruction.mnemonic.as_str();
-        let families: [Family; 18] = [
+        let families: [Family; 19] = [
             integer::lower,
             logic::lower,
             float::lower,
             half::lower,
+            simd::lower,
             double::lower,
             mufu::lower,
             convert::lower,
@@ -197,7 +198,7 @@ impl<'a> Lowering<'a> {
         }
         // Uniform opcodes mean what their vector namesakes mean, on UR and UP operands.
         if let Some(vector) = uniform_namesake(mnemonic) {
-            let families: [Family; 3] = [integer::lower, logic::lower, float::lower];
+            let families: [Family; 4] = [integer::lower, logic::lower, float::lower, convert::lower];
             for family in families {
                 if let Some(op) = family(self, vector)? {
                     return Ok((true, op));
@@ -386,7 +387,8 @@ impl<'a> Lowering<'a> {
                 Ok(Source { slot, negate: constant.negate, absolute: constant.absolute, invert: constant.invert })
             }
             Operand::Integer(value) => {
-                if i64::from(*value as u32) != *value && i64::from(*value as i32) != *value {
+                let fits = i64::from(*value as u32) == *value || i64::from(*value as i32) == *value;
+                if words == 1 && !fits {
                     return Err(Refusal::new(format!("immediate {value:#x} has more than 32 bits"), ""));
                 }
                 let low = ConstantWord::Immediate(*value as u32);
@@ -424,6 +426,24 @@ impl<'a> Lowering<'a> {
             return Ok(Source::plain(self.immediate(bits)));
         }
         self.source()
+    }
+
+    /// A 32-bit source of which a byte or a half may be selected (`R3.H1`, `R3.B2`), and the bits below that part.
+    pub fn part_source(&mut self) -> Lowered<(Source, u8)> {
+        let Some(Operand::Register(register)) = self.peek() else { return Ok((self.float_source()?, 0)) };
+        let shift = match register.suffixes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] | ["H0" | "B0" | "H0_H0"] => 0,
+            ["B1"] => 8,
+            ["H1" | "B2" | "H1_H1"] => 16,
+            ["B3"] => 24,
+            _ => {
+                let suffix = register.suffixes.join(".");
+                return Err(Refusal::new(format!("register suffix `.{suffix}` is not supported"), ""));
+            }
+        };
+        self.next += 1;
+        let RegisterOperand { negate, absolute, invert, .. } = *register;
+        Ok((Source { slot: self.register(register.file, register.number), negate, absolute, invert }, shift))
     }
 
     /// A 64-bit floating-point source; an immediate gives the upper word.
@@ -468,7 +488,7 @@ fn predicate_source(predicate: PredicateOperand) -> PredicateSource {
 
 /// The vector opcode that a uniform one corresponds to.
 fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
-    const NAMESAKES: [(&str, &str); 16] = [
+    const NAMESAKES: [(&str, &str); 24] = [
         ("UMOV", "MOV"),
         ("UIADD3", "IADD3"),
         ("UIMAD", "IMAD"),
@@ -477,7 +497,15 @@ fn uniform_namesake(mnemonic: &str) -> Option<&'static str> {
         ("UPLOP3", "PLOP3"),
         ("USHF", "SHF"),
         ("UISETP", "ISETP"),
+        ("UVIMNMX", "VIMNMX"),
+        ("UFADD", "FADD"),
+        ("UFMUL", "FMUL"),
+        ("UFFMA", "FFMA"),
+        ("UFMNMX", "FMNMX"),
+        ("UFSEL", "FSEL"),
         ("UFSETP", "FSETP"),
+        ("UI2F", "I2F"),
+        ("UI2FP", "I2FP"),
         ("USEL", "SEL"),
         ("UPOPC", "POPC"),
         ("UFLO", "FLO"),

@@ -19,7 +19,6 @@
 
 mod atomic;
 mod banks;
-mod barrier;
 mod bulk;
 mod clock;
 mod coalesce;
@@ -34,7 +33,7 @@ mod double;
 mod fault;
 mod float;
 mod frame;
-pub(super) mod half;
+mod half;
 mod ieee;
 mod integer;
 mod logic;
@@ -43,10 +42,13 @@ mod mbarrier;
 mod memory;
 mod mma;
 mod mufu;
+pub(super) mod narrow;
 mod op;
+mod simd;
 mod special;
 mod storage;
 mod warp;
+mod windows;
 
 pub use counters::Counters;
 pub use fault::{Cause, ExecError};
@@ -59,7 +61,7 @@ use super::tensor_map::TensorMap;
 use crate::stream::CtaStream;
 use banks::ConstantBanks;
 use coalesce::Recorder;
-use divergence::Divergence;
+use divergence::{BarrierReduction, Divergence};
 use fault::Fault;
 use frame::{FULL, Frame};
 use lower::Program;
@@ -115,7 +117,11 @@ impl Grid {
                 }
             })
             .collect();
-        let banks = ConstantBanks::new(kernel, launch, &arguments);
+        let mut banks = ConstantBanks::new(kernel, launch, &arguments);
+        for variable in &kernel.metadata.globals {
+            let address = global.allocate(&variable.name, variable.contents.clone());
+            variable.addresses.iter().for_each(|place| banks.set_address(*place, address));
+        }
         let mut frame = Frame::new(program.frame_words);
         for (index, word) in program.constants.iter().enumerate() {
             frame.words[usize::from(program.first_constant) + index] = [banks.word(*word); 32];
@@ -268,12 +274,12 @@ impl Grid {
                 return Err((spinning, Box::new(Cause::Watchdog { executed })));
             }
             // A warp that waits for a phase may find it over when another one has run.
-            goes_on |= barrier::release(warps, &mut waiting);
+            goes_on |= release_barriers(warps, &mut waiting);
             goes_on |= executed > executed_before && waiting.contains(&false);
             if !goes_on {
                 return match warps.iter().position(|warp| warp.divergence.live != 0) {
                     None => Ok(()),
-                    Some(stuck) => Err((stuck, Box::new(Cause::BarrierDeadlock(barrier::describe_deadlock(warps))))),
+                    Some(stuck) => Err((stuck, Box::new(Cause::BarrierDeadlock(describe_deadlock(warps))))),
                 };
             }
         }
@@ -293,4 +299,72 @@ impl Grid {
             cause,
         }
     }
+}
+
+/// Lets the warps of complete barriers go on; whether there was one.
+fn release_barriers(warps: &mut [Warp], waiting: &mut [bool]) -> bool {
+    let mut released = false;
+    for barrier in 0..16 {
+        let parked = |warp: &Warp| -> (u32, u32) {
+            let mine = warp.divergence.parked.iter().filter(|parked| parked.barrier == barrier);
+            mine.fold((0, 0), |(lanes, threads), parked| (lanes | parked.path.lanes, threads.max(parked.threads)))
+        };
+        let arrived = warps.iter().filter(|warp| parked(warp).0 != 0).count() as u32;
+        if arrived == 0 {
+            continue;
+        }
+        let wanted = warps.iter().map(|warp| parked(warp).1).max().unwrap_or(0);
+        let is_whole = |warp: &Warp| warp.divergence.live & !parked(warp).0 == 0;
+        // All threads of the block that have not exited, or as many warps as were asked for.
+        let complete = match wanted {
+            0 => warps.iter().all(is_whole),
+            threads => warps.iter().all(|warp| parked(warp).0 == 0 || is_whole(warp)) && 32 * arrived >= threads,
+        };
+        if complete {
+            released = true;
+            let result = reduce(warps, barrier);
+            for (warp, waiting) in warps.iter_mut().zip(waiting.iter_mut()) {
+                if parked(warp).0 != 0 {
+                    warp.divergence.unpark(barrier, result);
+                    *waiting = false;
+                }
+            }
+        }
+    }
+    released
+}
+
+/// What a complete barrier computes from the predicates that came to it; nothing if none was asked for.
+fn reduce(warps: &[Warp], barrier: u8) -> Option<(u32, bool)> {
+    let parked = || warps.iter().flat_map(|warp| &warp.divergence.parked).filter(|parked| parked.barrier == barrier);
+    let (reduction, _) = parked().find_map(|parked| parked.reduction)?;
+    let votes = parked().filter_map(|parked| parked.reduction).map(|(_, votes)| votes.count_ones()).sum();
+    let threads: u32 = parked().map(|parked| parked.path.lanes.count_ones()).sum();
+    let holds = match reduction {
+        BarrierReduction::Count | BarrierReduction::Any => votes > 0,
+        BarrierReduction::All => votes == threads,
+    };
+    Some((if reduction == BarrierReduction::Count { votes } else { holds.into() }, holds))
+}
+
+fn describe_deadlock(warps: &[Warp]) -> String {
+    let mut text = "the block is deadlocked at its barriers:".to_owned();
+    for (number, warp) in warps.iter().enumerate().filter(|(_, warp)| warp.divergence.live != 0) {
+        let live = warp.divergence.live;
+        for parked in &warp.divergence.parked {
+            let (at, lanes) = (16 * (parked.path.at - 1), parked.path.lanes);
+            text += &format!(
+                " warp {number} waits at barrier {} ({at:#06x}) with lanes {lanes:#x} of {live:#x};",
+                parked.barrier
+            );
+        }
+    }
+    for (number, warp) in warps.iter().enumerate() {
+        for divergence::Path { at, lanes } in &warp.divergence.polling {
+            text +=
+                &format!(" warp {number} waits for the phase of an mbarrier ({:#06x}) with lanes {lanes:#x};", 16 * at);
+        }
+    }
+    text.pop();
+    text
 }

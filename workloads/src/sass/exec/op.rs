@@ -16,6 +16,7 @@ use super::mbarrier::MbarrierOp;
 use super::memory::MemoryOp;
 use super::mma::{MatrixOp, MmaOp, WarpgroupOp};
 use super::mufu::MufuOp;
+use super::simd::SimdOp;
 use super::special::SpecialOp;
 
 /// One instruction, ready to execute.
@@ -36,6 +37,7 @@ pub enum Op {
     Logic(LogicOp),
     Float(FloatOp),
     Half(HalfOp),
+    Simd(SimdOp),
     Double(DoubleOp),
     Mufu(MufuOp),
     Convert(ConvertOp),

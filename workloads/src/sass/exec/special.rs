@@ -12,6 +12,8 @@ pub enum Register {
     Lane,
     /// Zero: SRZ, and the rank of a block in a cluster of one.
     Zero,
+    /// Upper word of the window of shared memory in generic addresses.
+    SharedWindow,
     /// A clock. Its value comes from timing; lowering makes sure that nothing depends on it, so it reads as zero here.
     Clock,
     LanesBelow,
@@ -53,6 +55,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "SR_CTAID.Z" => Register::Block(2),
         "SR_LANEID" => Register::Lane,
         "SRZ" | "SR_CgaCtaId" => Register::Zero,
+        "SR_SWINHI" => Register::SharedWindow,
         "SR_LTMASK" => Register::LanesBelow,
         "SR_LEMASK" => Register::LanesUpTo,
         "SR_GTMASK" => Register::LanesAbove,
@@ -83,6 +86,7 @@ pub fn execute(op: &SpecialOp, frame: &mut Frame, lanes: u32, place: &Place) {
         Register::Block(axis) => [place.cta[usize::from(axis)]; 32],
         Register::Lane => each(&|lane| lane),
         Register::Zero | Register::Clock => [0; 32],
+        Register::SharedWindow => [(super::windows::SHARED >> 32) as u32; 32],
         Register::LanesBelow => each(&|lane| (1 << lane) - 1),
         Register::LanesUpTo => each(&|lane| FULL >> (31 - lane)),
         Register::LanesAbove => each(&|lane| !(FULL >> (31 - lane))),

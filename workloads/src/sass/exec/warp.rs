@@ -10,7 +10,7 @@ use super::memory::{self, Memories};
 use super::op::Op;
 use super::special::{self, Place};
 use super::storage::LocalMemory;
-use super::{atomic, bulk, convert, copy, crosslane, double, float, half, integer, logic, mma, mufu};
+use super::{atomic, bulk, convert, copy, crosslane, double, float, half, integer, logic, mma, mufu, simd};
 use crate::stream::{DynamicOp, NO_ACCESS};
 
 /// Instructions after which a warp that only spins gives way to the others of its block.
@@ -141,6 +141,7 @@ impl Warp {
                 }
                 Op::Nothing => {}
                 Op::Half(op) => half::execute(op, frame, mask),
+                Op::Simd(op) => simd::execute(op, frame, mask),
                 Op::Double(op) => double::execute(op, frame, mask),
                 Op::Mufu(op) => mufu::execute(op, frame, mask),
                 Op::Convert(op) => convert::execute(op, frame, mask),

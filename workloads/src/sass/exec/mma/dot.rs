@@ -12,8 +12,8 @@
 //! north-numerical-computing/MATLAB-tensor-core) agree bit by bit with A100, L40S, H100, H200, B200 and RTX PRO 6000. The
 //! measured results that they publish are the test (`tests/mma_hardware.rs`). Not known: sm_75, taken as V100.
 
-use super::super::half;
-use super::super::ieee::NAN;
+use super::super::ieee::{NAN, Rounding};
+use super::super::narrow::BINARY16;
 
 /// A floating-point number format of the factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,9 @@ impl Adder {
         match accumulator {
             Accumulator::Single => self.single(sum, exponent),
             // At most 31 bits and exponents in the middle: exact in double precision.
-            Accumulator::Half => half::narrow(sum as f64 * 2f64.powi(exponent - self.kept_bits as i32)).into(),
+            Accumulator::Half => {
+                BINARY16.narrow(sum as f64 * 2f64.powi(exponent - self.kept_bits as i32), Rounding::Nearest).into()
+            }
         }
     }
 
@@ -205,7 +207,7 @@ fn special_sum(accumulator: Accumulator, a: &[Number], b: &[Number], addend: Num
     match accumulator {
         Accumulator::Single if sum.is_nan() => NAN,
         Accumulator::Single => (sum as f32).to_bits(),
-        Accumulator::Half => half::narrow(sum).into(),
+        Accumulator::Half => BINARY16.narrow(sum, Rounding::Nearest).into(),
     }
 }
 
