@@ -411,7 +411,9 @@ impl Reader {
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
                 // A 64-bit address without descriptor (always on sm_75) is printed as the first register of its pair.
-                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                // The first address of LDGSTS is in shared memory.
+                let in_shared = self.shape.class == OpClass::CopyGlobalToShared && self.slot == 0;
+                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty() && !in_shared;
                 let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
