@@ -96,6 +96,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("wait.constant", "indexed constants are on the way"),
     ("wait.xu", "transcendental functions or conversions are on the way"),
     ("wait.fp64", "double precision is on the way"),
+    ("wait.tensor", "matrix multiplies behind a counter are on the way"),
     ("wait.shuffle", "shuffles are on the way"),
     ("wait.special", "special registers or warp-wide operations are on the way"),
     ("wait.mbarrier", "warps wait for copies or for others at a barrier in shared memory"),

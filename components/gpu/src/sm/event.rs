@@ -43,6 +43,7 @@ pub(crate) enum Event {
         warp: u8,
         counter: u8,
         group: u32,
+        position: u32,
     },
     /// Bytes of a bulk copy are all there.
     BulkDone {

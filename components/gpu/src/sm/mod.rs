@@ -408,8 +408,12 @@ impl Sm {
                     self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter, position });
                 }
             }
-            Event::CopyDone { subcore, warp, counter, group } => {
+            Event::CopyDone { subcore, warp, counter, group, position } => {
                 let core = &mut self.subcores[usize::from(subcore)];
+                if env.listening() {
+                    let instruction = core.dynamic(warp, position);
+                    env.state(SmFact::Stage { instruction, stage: Stage::Done, cycle: now });
+                }
                 let w = usize::from(warp);
                 if counter != workloads::sass::control::NO_COUNTER {
                     core.warps.decrement(w, counter);

@@ -543,8 +543,9 @@ impl SmSpec {
             self.bulk_copy.is_none_or(|engine| engine.tensor_maps > 0),
             "bulk_copy.tensor_maps should be at least 1".to_owned(),
         );
-        let factor = self.execution.tensor_single_sum_factor;
         for row in &self.tensor {
+            // Only products of floating-point numbers below double precision may have sums in single precision.
+            let factor = if row.mnemonic == "DMMA" { 1 } else { self.execution.tensor_single_sum_factor };
             let interval = row.initiation_interval_cycles;
             let name = format!("tensor: {}.{}", row.mnemonic, row.shape);
             require(

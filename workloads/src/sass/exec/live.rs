@@ -18,12 +18,15 @@
 //!
 //! Everything here is plain data. Start reading at [`LiveCta::step`]; the canonical tests are `tests/live.rs`.
 
+use super::super::error::SassError;
 use super::super::instruction::Instruction;
+use super::super::kernel::Kernel;
 use super::super::uses::Uses;
 use super::control::{self, ControlOp, Flow};
 use super::divergence::{Divergence, Path};
 use super::fault::{Cause, ExecError, Fault};
 use super::frame::{PredicateSource, UNIFORM_PREDICATES};
+use super::lower::Program;
 use super::memory::Memories;
 use super::op::Op;
 use super::special::Clocks;
@@ -135,6 +138,16 @@ fn behind_barrier(paths: &mut Divergence) -> Option<Path> {
     }
     paths.unpark(barrier, None);
     paths.next()
+}
+
+/// Refuses a kernel with instructions that no warp carries out: when those take effect, timing has not told yet.
+pub(super) fn refuse_asynchronous(kernel: &Kernel, program: &Program) -> Result<(), SassError> {
+    let is_asynchronous = |op: &Op| matches!(op, Op::Mbarrier(_) | Op::Bulk(_) | Op::Warpgroup(_));
+    let Some(at) = program.code.iter().position(|micro| is_asynchronous(&micro.op)) else { return Ok(()) };
+    let instruction = &kernel.instructions[at];
+    let message = format!("`{}` is not supported with values at issue", instruction.text.trim());
+    let help = "barriers in shared memory, bulk copies and multiplies of warpgroups run without --coupled";
+    Err(SassError::new(&kernel.file, instruction.line, message, help))
 }
 
 fn depends_on_time(op: &Op) -> bool {

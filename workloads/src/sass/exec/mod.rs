@@ -148,8 +148,9 @@ impl Grid {
     pub fn with_values(kernel: &Kernel, launch: &Launch, values: Values) -> Result<Self, SassError> {
         launch.fit(kernel)?;
         let program = lower::lower(kernel)?;
-        if values == Values::Ahead {
-            clock::refuse_dependence(kernel)?;
+        match values {
+            Values::Ahead => clock::refuse_dependence(kernel)?,
+            Values::AtIssue => live::refuse_asynchronous(kernel, &program)?,
         }
         let mut global = GlobalMemory::default();
         let arguments: Vec<Vec<u8>> = launch

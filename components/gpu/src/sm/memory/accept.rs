@@ -122,7 +122,8 @@ impl Shared {
         }
         if let Some(before) = stated {
             self.state_access(now, queued, to, before, env);
-            if op.raw == 0 {
+            // Nothing comes back.
+            if op.raw == 0 || op.class == OpClass::Mbarrier && to.counter == NO_COUNTER {
                 let over = (reads + conflict).max(now + occupied).max(now + self.spec.address_unit_cycles);
                 env.state(SmFact::Stage { instruction: to.dynamic(), stage: Stage::Done, cycle: over });
             }
@@ -212,9 +213,9 @@ impl Shared {
     fn release_copy(&mut self, due: u64, write_cycles: u64, to: Destination) {
         let due = due.max(self.memory.copies_written + write_cycles);
         self.memory.copies_written = due;
-        let Destination { subcore, warp, counter, copy_group, .. } = to;
+        let Destination { subcore, warp, counter, copy_group, position, .. } = to;
         let group = copy_group.unwrap_or(0);
-        self.wheel.schedule(due, Event::CopyDone { subcore, warp, counter, group });
+        self.wheel.schedule(due, Event::CopyDone { subcore, warp, counter, group, position });
     }
 
     fn passes(&self, bytes: u32) -> u64 {
