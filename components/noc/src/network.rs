@@ -138,7 +138,13 @@ impl<P: Payload + Copy> Network<P> {
         // The word of the first output comes twice: its upper bits at the start, its lower ones at the end.
         for step in 0..=words {
             let word = (start_word + step) % words;
-            let mask = if step == 0 { above } else if step == words { !above } else { u64::MAX };
+            let mask = if step == 0 {
+                above
+            } else if step == words {
+                !above
+            } else {
+                u64::MAX
+            };
             let mut bits = self.occupied[word] & mask;
             while bits != 0 {
                 let output = word * 64 + bits.trailing_zeros() as usize;

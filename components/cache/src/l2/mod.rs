@@ -129,7 +129,9 @@ struct Counters {
     read_hits: u64,
     read_merged: u64,
     read_misses: u64,
+    /// Of those, asked of the home in the other partition.
     copies_asked: u64,
+    for_mirror: u64,
     written: u64,
     atomic: u64,
     forwarded: u64,
@@ -167,7 +169,8 @@ impl Sent {
 
 impl Component for Slice {
     const KIND: &'static str = "cache.l2";
-    const DESCRIPTION: &'static str = "slice of a second-level cache: sectored, write-back, with atomics, in partitions";
+    const DESCRIPTION: &'static str =
+        "slice of a second-level cache: sectored, write-back, with atomics, in partitions";
     const CHEAP_IDLE_TICK: bool = false;
     type Spec = SliceSpec;
 
@@ -245,6 +248,7 @@ impl Component for Slice {
             ("read_merged", c.read_merged),
             ("read_miss_memory", c.read_misses - c.copies_asked),
             ("read_miss_other_partition", c.copies_asked),
+            ("read_for_other_partition", c.for_mirror),
             ("written", c.written),
             ("atomic", c.atomic),
         ];
@@ -324,17 +328,23 @@ impl Slice {
         let mut activity = Activity::input();
         let (response, mirror) = (self.ports.response, self.ports.partition.as_ref().map(|p| p.mirror_response));
         for queue in &mut self.answers {
-            activity = send_due(queue, now, activity, |answer| answer.0, |(_, side, answer)| {
-                let to = match (side, mirror) {
-                    (Side::Mirror, Some(mirror)) => mirror,
-                    _ => response,
-                };
-                let can_send = cx.can_send(to);
-                if can_send {
-                    cx.send(to, answer);
-                }
-                can_send
-            });
+            activity = send_due(
+                queue,
+                now,
+                activity,
+                |answer| answer.0,
+                |(_, side, answer)| {
+                    let to = match (side, mirror) {
+                        (Side::Mirror, Some(mirror)) => mirror,
+                        _ => response,
+                    };
+                    let can_send = cx.can_send(to);
+                    if can_send {
+                        cx.send(to, answer);
+                    }
+                    can_send
+                },
+            );
         }
         activity
     }
@@ -344,14 +354,20 @@ impl Slice {
         let home = self.ports.partition.as_ref().map(|p| p.home_request);
         let ways = [(&mut self.to_memory, Some(self.ports.memory_request)), (&mut self.to_home, home)];
         ways.into_iter().fold(activity, |activity, (queue, to)| {
-            send_due(queue, now, activity, |request| request.0, |(_, request)| {
-                let to = to.filter(|&to| cx.can_send(to));
-                if let Some(to) = to {
-                    let issued = cx.time();
-                    cx.send(to, MemRequest { issued, ..request });
-                }
-                to.is_some()
-            })
+            send_due(
+                queue,
+                now,
+                activity,
+                |request| request.0,
+                |(_, request)| {
+                    let to = to.filter(|&to| cx.can_send(to));
+                    if let Some(to) = to {
+                        let issued = cx.time();
+                        cx.send(to, MemRequest { issued, ..request });
+                    }
+                    to.is_some()
+                },
+            )
         })
     }
 
@@ -398,7 +414,8 @@ impl Slice {
 
     fn reply(&mut self, queue: usize, due: u64, waiter: &Waiter, stations: Stations) {
         let response = MemResponse::to(&waiter.request, stations);
-        if matches!(response.op, MemOp::Read | MemOp::Prefetch | MemOp::Atomic) {
+        let has_data = matches!(response.op, MemOp::Read | MemOp::Prefetch | MemOp::Atomic);
+        if has_data && waiter.side == Side::Requester {
             self.counters.bytes_answered += u64::from(response.sectors.count_ones() * SECTOR_BYTES);
         }
         self.answers[queue].push_back((due, waiter.side, response));
@@ -509,7 +526,7 @@ impl Slice {
                 let Some(asked) = self.misses.wait(line, foreign, missing, waiter) else { return Err(Held::Memory) };
                 self.tags.touch(line, local);
                 self.miss(line, foreign, asked, now);
-                if is_read {
+                if is_read && waiter.side == Side::Requester {
                     let new = u64::from(asked.sectors.count_ones());
                     self.counters.read_misses += new;
                     self.counters.copies_asked += if foreign { new } else { 0 };
@@ -518,7 +535,7 @@ impl Slice {
                 }
             } else if is_read {
                 self.tags.touch(line, local);
-                self.counters.read_hits += u64::from(wanted);
+                self.counters.read_hits += if waiter.side == Side::Requester { u64::from(wanted) } else { 0 };
                 self.reply(0, now + self.latency.hit, &waiter, at_network(network));
             } else {
                 self.put(line, sectors, true, now);
@@ -530,10 +547,12 @@ impl Slice {
             }
         }
         self.data.spend(wanted * SECTOR_BYTES);
-        match waiter.side {
-            Side::Requester => self.counters.requests += 1,
-            Side::Mirror => self.counters.mirror_requests += 1,
+        if waiter.side == Side::Mirror {
+            self.counters.mirror_requests += 1;
+            self.counters.for_mirror += if is_read { u64::from(wanted) } else { 0 };
+            return Ok(());
         }
+        self.counters.requests += 1;
         if op.carries_data() {
             self.counters.bytes_taken += u64::from(wanted * SECTOR_BYTES);
         }

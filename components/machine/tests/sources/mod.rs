@@ -4,8 +4,8 @@ use protocol::{MemOp, MemRequest, MemResponse, SmCommand, SmReply};
 use serde::Deserialize;
 use sim_core::config::Document;
 use sim_core::{
-    Activity, BuildError, Component, Cx, Cycle, Detail, In, Machine, MachineFile, Out, Plan, Registry,
-    Resources, Site, StatsNode, StopAt,
+    Activity, BuildError, Component, Cx, Cycle, Detail, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
+    StatsNode, StopAt,
 };
 use std::sync::Arc;
 
@@ -80,15 +80,18 @@ impl Component for Source {
             } else {
                 let (op, address, sectors) = requests[self.sent];
                 self.sent_at[self.sent] = now;
-                cx.send(self.request, MemRequest {
-                    id: self.sent as u64,
-                    source: self.index as u32,
-                    address,
-                    bytes: sectors.count_ones() * 32,
-                    sectors,
-                    op,
-                    issued: cx.time(),
-                });
+                cx.send(
+                    self.request,
+                    MemRequest {
+                        id: self.sent as u64,
+                        source: self.index as u32,
+                        address,
+                        bytes: sectors.count_ones() * 32,
+                        sectors,
+                        op,
+                        issued: cx.time(),
+                    },
+                );
                 self.sent += 1;
             }
         }
@@ -101,6 +104,12 @@ impl Component for Source {
     }
 
     fn report(&self, _at: Cycle, _out: &mut StatsNode) {}
+}
+
+impl Source {
+    pub fn answered_at(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sent_at.iter().zip(&self.cycles).map(|(sent, cycles)| sent + cycles)
+    }
 }
 
 /// In the place of the command processor: silent.
@@ -165,12 +174,22 @@ impl Ran {
         self.machine.component::<Source>("sm", sm).unwrap()
     }
 
-    pub fn last_answer(&self) -> u64 {
-        (0..self.sms).map(|sm| self.source(sm).last_answer).max().unwrap()
+    /// Answers of `bytes` a second from half of the time on until the first source is done.
+    pub fn steady_gb_per_s(&self, bytes: u64) -> f64 {
+        let done = (0..self.sms).map(|sm| self.source(sm).last_answer).min().unwrap();
+        let window = done / 2..done;
+        let answers = (0..self.sms).flat_map(|sm| self.source(sm).answered_at());
+        let count = answers.filter(|at| window.contains(at)).count() as u64;
+        (count * bytes) as f64 * self.core_hz as f64 / (window.end - window.start) as f64 / 1e9
+    }
+
+    /// A part of the breakdown of the sectors that L2 looked up.
+    pub fn sectors(&self, part: &str) -> u64 {
+        let sectors = self.stats.breakdown_at("l2.sectors").unwrap();
+        sectors.parts.iter().find(|leaf| leaf.name == part).unwrap().total
     }
 
     pub fn value(&self, path: &str) -> u64 {
         self.stats.value(path).unwrap_or_else(|| panic!("{path}"))
     }
 }
-
