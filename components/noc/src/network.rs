@@ -201,40 +201,48 @@ impl<P: Payload + Copy> Network<P> {
     }
 
     fn enter(&mut self, cx: &mut Cx<'_>, inputs: &[In<P>], traffic: &impl Traffic<P>, next: &mut Next) {
-        let now = cx.now().0;
-        let mut first_served = None;
-        for step in 0..inputs.len() {
-            let input = if self.first_input + step < inputs.len() {
-                self.first_input + step
-            } else {
-                self.first_input + step - inputs.len()
-            };
-            while let Some(&packet) = cx.peek(inputs[input]) {
-                let open = opens_at(&mut self.input_gates, input, now);
-                if open > now {
-                    next.cycle = next.cycle.min(open);
-                    break;
+        let mut last_served = None;
+        // One packet each in turn, until a round moves none that has another behind it.
+        let mut again = true;
+        while again {
+            again = false;
+            let first = self.first_input;
+            for input in (first..inputs.len()).chain(0..first) {
+                if self.take(cx, input, inputs[input], traffic, next) {
+                    last_served = Some(input);
+                    again |= !cx.is_empty(inputs[input]);
                 }
-                let output = traffic.output(&packet);
-                // A full queue is looked at again when it has sent something, which it does by itself.
-                if self.queues[output].len() >= self.queue_entries {
-                    break;
-                }
-                cx.take(inputs[input]);
-                let bytes = traffic.bytes(&packet);
-                self.input_gates.iter_mut().for_each(|gate| gate.spend(input, bytes));
-                self.moved.packets_in += 1;
-                self.moved.bytes_in += u64::from(bytes);
-                let due = now + self.latency_cycles;
-                self.queues[output].push_back((due, packet));
-                self.occupied[output / 64] |= 1 << (output % 64);
-                self.in_flight += 1;
-                next.cycle = next.cycle.min(due);
-                first_served.get_or_insert(input);
             }
         }
-        if let Some(served) = first_served {
+        if let Some(served) = last_served {
             self.first_input = (served + 1) % inputs.len();
         }
+    }
+
+    /// Takes a packet from an input if it may come in; whether it did.
+    fn take(&mut self, cx: &mut Cx<'_>, input: usize, port: In<P>, traffic: &impl Traffic<P>, next: &mut Next) -> bool {
+        let now = cx.now().0;
+        let Some(&packet) = cx.peek(port) else { return false };
+        let open = opens_at(&mut self.input_gates, input, now);
+        if open > now {
+            next.cycle = next.cycle.min(open);
+            return false;
+        }
+        let output = traffic.output(&packet);
+        // A full queue is looked at again when it has sent something, which it does by itself.
+        if self.queues[output].len() >= self.queue_entries {
+            return false;
+        }
+        cx.take(port);
+        let bytes = traffic.bytes(&packet);
+        self.input_gates.iter_mut().for_each(|gate| gate.spend(input, bytes));
+        self.moved.packets_in += 1;
+        self.moved.bytes_in += u64::from(bytes);
+        let due = now + self.latency_cycles;
+        self.queues[output].push_back((due, packet));
+        self.occupied[output / 64] |= 1 << (output % 64);
+        self.in_flight += 1;
+        next.cycle = next.cycle.min(due);
+        true
     }
 }
