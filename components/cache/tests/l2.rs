@@ -57,6 +57,8 @@ impl Component for Source {
     fn report(&self, _at: Cycle, _out: &mut StatsNode) {}
 }
 
+sim_core::saved!(Source { state: sent, answered; rebuilt: request, response, script });
+
 const LINKS: u64 = 2;
 const HIT: u64 = 30;
 /// Miss and fill in the slice, links and latency of the memory.

@@ -65,6 +65,11 @@ pub struct Crossbar {
     slice_responses: Vec<In<MemResponse>>,
 }
 
+sim_core::saved!(Crossbar {
+    parts: requests, responses;
+    rebuilt: to_slices, to_sms, sm_requests, sm_responses, slice_requests, slice_responses;
+});
+
 /// Requests: routed by address.
 struct ToSlices {
     interleave: ChannelInterleave,

@@ -11,6 +11,7 @@
 //! Start reading at [`Network::tick`].
 
 use protocol::Bandwidth;
+use serde::{Deserialize, Serialize};
 use sim_core::{Cx, In, Out, Payload};
 use std::collections::VecDeque;
 
@@ -48,7 +49,7 @@ fn opens_at(gates: &mut [Gates], port: usize, now: u64) -> u64 {
 }
 
 /// What a network has moved.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Moved {
     /// That entered.
     pub packets_in: u64,
@@ -86,6 +87,14 @@ pub struct Network<P> {
     first_output: usize,
     pub moved: Moved,
 }
+
+sim_core::saved!(Gates { parts: rates; rebuilt: of_port });
+sim_core::saved!(Network<P: Payload> {
+    sized: queues, occupied;
+    state: in_flight, first_input, first_output, moved;
+    parts: input_gates, output_gates;
+    rebuilt: latency_cycles, queue_entries;
+});
 
 /// How a network treats its packets.
 pub trait Traffic<P> {

@@ -67,6 +67,9 @@ impl Component for Source {
     fn report(&self, _at: Cycle, _out: &mut StatsNode) {}
 }
 
+sim_core::saved!(Source { state: sent, answered; rebuilt: request, response, spec, index });
+sim_core::saved!(Echo { state: taken; rebuilt: request, response });
+
 /// Answers in the same cycle, while there is room.
 struct Echo {
     request: In<MemRequest>,

@@ -10,6 +10,8 @@ pub struct Bandwidth {
 
 const FRACTION: u64 = 1024;
 
+sim_core::saved!(Bandwidth { state: left, at; rebuilt: per_cycle });
+
 impl Bandwidth {
     /// A rate given in GB/s, at a clock.
     pub fn of_gb_per_s(gb_per_s: f64, clock_hz: u64) -> Self {

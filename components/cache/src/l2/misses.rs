@@ -2,10 +2,11 @@
 
 use protocol::MemRequest;
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use sim_core::Femtos;
 
 /// Where a request came in, and where its answer leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
     /// The crossbar.
     Requester,
@@ -14,14 +15,14 @@ pub enum Side {
 }
 
 /// A request that is not answered yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Waiter {
     pub request: MemRequest,
     pub side: Side,
     pub accepted: Femtos,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Entry {
     line: u64,
     /// Asked for and not yet here.
@@ -38,6 +39,31 @@ pub struct Misses {
     by_line: FxHashMap<u64, u32>,
     merges: usize,
     foreign: usize,
+}
+
+sim_core::saved!(Misses {
+    sized: entries;
+    state: free, foreign;
+    by in_order: by_line;
+    rebuilt: merges;
+});
+
+/// A snapshot has the lines in their order, not in the table's, which depends on what has been in it before.
+mod in_order {
+    use super::FxHashMap;
+    use sim_core::snapshot::{LoadError, Reader, Writer};
+
+    pub fn save(by_line: &FxHashMap<u64, u32>, out: &mut Writer) {
+        let mut lines: Vec<(u64, u32)> = by_line.iter().map(|(line, entry)| (*line, *entry)).collect();
+        lines.sort_unstable();
+        out.put(&lines);
+    }
+
+    pub fn load(by_line: &mut FxHashMap<u64, u32>, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        let lines: Vec<(u64, u32)> = from.get()?;
+        by_line.extend(lines);
+        Ok(())
+    }
 }
 
 /// How a miss goes on.

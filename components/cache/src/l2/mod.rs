@@ -27,7 +27,7 @@ mod tags;
 
 use misses::{Asked, Misses, Side, Waiter};
 use protocol::{Bandwidth, ChannelInterleave, MemOp, MemRequest, MemResponse, Station, Stations};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sim_core::stats::Breakdown;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Femtos, In, Out, Site, StatsNode};
 use std::collections::VecDeque;
@@ -122,7 +122,7 @@ struct PartitionPorts {
     mirror_response: Out<MemResponse>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Counters {
     requests: u64,
     mirror_requests: u64,
@@ -140,6 +140,13 @@ struct Counters {
     memory_read_bytes: u64,
     memory_written_bytes: u64,
 }
+
+// `done` is empty between two ticks.
+sim_core::saved!(Slice {
+    parts: tags, misses, data, atomics;
+    state: answers, to_memory, to_home, forwarded, free_forwarded, mirror_first, counters;
+    rebuilt: latency, index, partitions, slices_per_channel, granule_bits, interleave, ports, done;
+});
 
 /// What an answer from memory or the home is for; the top bits of its id.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 //! dirty.
 
 use protocol::ChannelInterleave;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a line.
 pub const LINE_BYTES: u64 = 128;
@@ -10,7 +11,7 @@ pub const SECTOR_BYTES: u32 = 32;
 
 const EMPTY: u64 = u64::MAX;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct State {
     used: u64,
     valid: u8,
@@ -34,6 +35,8 @@ pub struct Tags {
     clock: u64,
     dirty_sectors: u64,
 }
+
+sim_core::saved!(Tags { sized: lines, states; state: clock, dirty_sectors; rebuilt: sets, ways });
 
 impl Tags {
     /// Any number of sets; lines are spread over them by the same balanced hash as over slices.

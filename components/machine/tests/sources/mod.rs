@@ -112,6 +112,19 @@ impl Source {
     }
 }
 
+sim_core::saved!(Source {
+    state: sent, sent_at, cycles, last_answer, answered;
+    rebuilt: request, response, index, traffic;
+});
+
+impl sim_core::Saved for Nobody {
+    fn save(&self, _out: &mut sim_core::Writer) {}
+
+    fn load(&mut self, _from: &mut sim_core::Reader<'_>) -> Result<(), sim_core::LoadError> {
+        Ok(())
+    }
+}
+
 /// In the place of the command processor: silent.
 pub struct Nobody;
 
