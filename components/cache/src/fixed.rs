@@ -9,9 +9,9 @@
 //! Numbers: from the machine file, each with its origin.
 //! Start reading at `tick`; the canonical tests are below.
 
-use protocol::{Bandwidth, MemRequest, MemResponse, Station, Stations};
+use protocol::{Bandwidth, MemRequest, MemResponse, MemoryLoad, Station, Stations};
 use serde::{Deserialize, Serialize};
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
 use std::collections::VecDeque;
 
 /// Requests that wait at one port; more than the round trip of the links that lead here.
@@ -26,20 +26,6 @@ pub struct FixedMemorySpec {
     /// All requests together; reads count when they are accepted.
     pub bandwidth_gb_per_s: f64,
 }
-
-/// How loaded the memory is after a cycle in which it did something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryLoad {
-    /// Accepted requests that are not answered yet.
-    pub in_flight: u32,
-    /// Requests that wait at the ports for bandwidth.
-    pub waiting: u32,
-    /// Accepted since the start.
-    pub read_bytes: u64,
-    pub written_bytes: u64,
-}
-
-impl Fact for MemoryLoad {}
 
 /// The component `memory.fixed`.
 pub struct FixedMemory {

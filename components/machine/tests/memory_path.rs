@@ -3,10 +3,10 @@
 
 mod sources;
 
-use sources::{Ran, Traffic, file, run, sms};
 use proptest::prelude::*;
 use protocol::MemOp;
 use sim_core::Plan;
+use sources::{Ran, Traffic, file, run, sms};
 
 const LINE: u64 = 128;
 

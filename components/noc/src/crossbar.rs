@@ -16,7 +16,7 @@
 //! Numbers: from the machine file, each with its origin. Canonical tests: `tests/crossbar.rs`.
 
 use crate::network::{Gates, Moved, Network, Traffic};
-use protocol::{ChannelInterleave, MemOp, MemRequest, MemResponse, Station};
+use protocol::{ChannelInterleave, MemOp, MemRequest, MemResponse, MemoryLoad, Station};
 use serde::Deserialize;
 use sim_core::stats::Breakdown;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
@@ -167,6 +167,9 @@ impl Component for Crossbar {
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         let back = self.responses.tick(cx, &self.slice_responses, &self.sm_responses, &self.to_sms);
         let forth = self.requests.tick(cx, &self.sm_requests, &self.slice_requests, &self.to_slices);
+        if cx.is_heard::<MemoryLoad>() {
+            cx.emit(self.load());
+        }
         let mut activity = Activity::input();
         let next = back.cycle.min(forth.cycle);
         if next != u64::MAX {
@@ -201,6 +204,19 @@ fn report_network(moved: Moved, out: &mut StatsNode) {
     let parts = [("delivered", moved.bytes_out), ("in_flight", moved.bytes_in - moved.bytes_out)];
     let leaves = parts.map(|(name, bytes)| Breakdown::leaf(name, bytes, "bytes"));
     out.breakdown(Breakdown::of("bytes_entered", "bytes", leaves.to_vec()));
+}
+
+impl Crossbar {
+    /// What the SMs have outstanding behind the crossbar.
+    fn load(&self) -> MemoryLoad {
+        let (requests, responses) = (self.requests.moved, self.responses.moved);
+        MemoryLoad {
+            in_flight: (requests.packets_in - responses.packets_out) as u32,
+            waiting: (requests.packets_in - requests.packets_out) as u32,
+            read_bytes: responses.bytes_out,
+            written_bytes: requests.bytes_in,
+        }
+    }
 }
 
 impl CrossbarSpec {

@@ -16,4 +16,4 @@ pub mod memory;
 pub use bandwidth::Bandwidth;
 pub use interleave::ChannelInterleave;
 pub use launch::{SmCommand, SmReply};
-pub use memory::{MemOp, MemRequest, MemResponse, Station, Stations};
+pub use memory::{MemOp, MemRequest, MemResponse, MemoryLoad, Station, Stations};
