@@ -188,8 +188,10 @@ fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight
     }
     let l2 = |name: &str| run.stats.value(&format!("l2.{name}")).unwrap_or(0);
     if l2("read_sectors") > 0 {
-        let rate = 100.0 * l2("read_hit_sectors") as f64 / l2("read_sectors") as f64;
-        add("L2 hit rate", format!("{rate:.1} % of {} sectors", thousands(l2("read_sectors"))));
+        let share = |name: &str| 100.0 * l2(name) as f64 / l2("read_sectors") as f64;
+        let (hits, merged) = (share("read_hit_sectors"), share("read_merged_sectors"));
+        let sectors = thousands(l2("read_sectors"));
+        add("L2 hit rate", format!("{hits:.1} % of {sectors} sectors, {merged:.1} % on their way already"));
         let (read, written) = (l2("memory_read_bytes"), l2("memory_written_bytes"));
         add("DRAM", format!("{} bytes read, {} written", thousands(read), thousands(written)));
     }

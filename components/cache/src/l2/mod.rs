@@ -249,6 +249,7 @@ impl Component for Slice {
         out.counter("forwarded", c.forwarded, "requests");
         out.counter("read_sectors", c.read_hits + c.read_merged + c.read_misses, "sectors");
         out.counter("read_hit_sectors", c.read_hits, "sectors");
+        out.counter("read_merged_sectors", c.read_merged, "sectors");
         out.ratio("hit_rate", "read_hit_sectors", "read_sectors", 100.0, "%");
         let parts = [
             ("read_hit", c.read_hits),
