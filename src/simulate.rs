@@ -132,15 +132,10 @@ fn breakdown(stats: &StatsNode) -> Breakdown {
     stats.breakdown_at("sm.subcore_cycles").cloned().unwrap_or_else(empty)
 }
 
-/// Single precision over the traffic between the SMs and the memory behind them.
+/// Single precision over the traffic between the SMs and the cache or memory behind them.
 fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
-    let bandwidth = file.document().root().at("part.memory.bandwidth_gb_per_s")?;
-    let peak_gb_per_s = match bandwidth.value {
-        sim_core::config::Value::Float(value) => value,
-        sim_core::config::Value::Integer(value) => value as f64,
-        _ => return None,
-    };
-    let bytes = run.stats.value("memory.read_bytes")? + run.stats.value("memory.written_bytes")?;
+    let peak_gb_per_s = l2_peak_gb_per_s(file, run)?;
+    let bytes = run.stats.value("sm.bytes_read")? + run.stats.value("sm.bytes_written")?;
     let (sms, ghz) = (run.shape.sms, run.shape.clock_hz as f64 / 1e9);
     let lanes = run.shape.peak_f32_flop_per_s() / 2.0 / sms as f64 / run.shape.clock_hz as f64;
     Some(Roofline {
@@ -152,6 +147,22 @@ fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
         peak_formula: format!("{sms} SMs × {} FP32 lanes × 2 × {} GHz", significant(lanes), significant(ghz)),
         time_ns: run.time.as_ns(),
     })
+}
+
+/// What the crossbar lets through to the SMs at most; without one, the rate of the memory that stands for L2.
+fn l2_peak_gb_per_s(file: &MachineFile, run: &GpuResult) -> Option<f64> {
+    let number = |path: &str| match file.document().root().at(path)?.value {
+        sim_core::config::Value::Float(value) => Some(value),
+        sim_core::config::Value::Integer(value) => Some(value as f64),
+        _ => None,
+    };
+    let Some(gpc_bytes) = number("part.noc.gpc_response_bytes_per_cycle") else {
+        return number("part.memory.bandwidth_gb_per_s");
+    };
+    let gpcs = gpc_bytes * number("part.noc.gpcs")?;
+    let sms = number("part.noc.sm_response_bytes_per_cycle")? * run.shape.sms as f64;
+    let slices = number("part.noc.slice_bytes_per_cycle")? * number("part.l2.count")?;
+    Some(gpcs.min(sms).min(slices) * run.shape.clock_hz as f64 / 1e9)
 }
 
 fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight> {
@@ -174,6 +185,15 @@ fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight
     if hits + misses > 0 {
         let rate = 100.0 * hits as f64 / (hits + misses) as f64;
         add("L1 hit rate", format!("{rate:.1} % of {} sectors", thousands(hits + misses)));
+    }
+    let l2 = |name: &str| run.stats.value(&format!("l2.{name}")).unwrap_or(0);
+    if l2("read_sectors") > 0 {
+        let share = |name: &str| 100.0 * l2(name) as f64 / l2("read_sectors") as f64;
+        let (hits, merged) = (share("read_hit_sectors"), share("read_merged_sectors"));
+        let sectors = thousands(l2("read_sectors"));
+        add("L2 hit rate", format!("{hits:.1} % of {sectors} sectors, {merged:.1} % on their way already"));
+        let (read, written) = (l2("memory_read_bytes"), l2("memory_written_bytes"));
+        add("DRAM", format!("{} bytes read, {} written", thousands(read), thousands(written)));
     }
     if let Some(check) = &run.check {
         let verdict = if check.passed() { "right" } else { "WRONG" };

@@ -74,7 +74,7 @@ fn help_of_run() {
 message!(
     unknown_key_in_a_machine_file,
     with_files(
-        &[("mine.toml", "base = \"h100-pcie\"\nname = \"mine\"\n\n[part.memory]\nlatency_cycle = 3\n".into())],
+        &[("mine.toml", "base = \"h100-pcie-ideal\"\nname = \"mine\"\n\n[part.memory]\nlatency_cycle = 3\n".into())],
         &["run", "mine.toml", "sgemm", "--out", "none"]
     )
 );

@@ -158,7 +158,7 @@ fn ctrl_c_reports_what_there_is_and_saves_it() {
     let folder = TempDir::new().unwrap();
     let long = [
         &["hbm3", "rand_rw21 requests=90000000 outstanding=1"][..],
-        &["h100-pcie", "sgemm", "--threads", "1", "--set", "part.memory.bandwidth_gb_per_s=1"],
+        &["h100-pcie-ideal", "sgemm", "--threads", "1", "--set", "part.memory.bandwidth_gb_per_s=1"],
     ];
     for (arguments, name) in long.into_iter().zip(["memory", "gpu"]) {
         let seen = interrupted(folder.path(), &[arguments, &["--out", name, "--save", "state"]].concat());

@@ -94,8 +94,8 @@ fn a_timeline_of_the_whole_run_sums_to_its_counters() {
     let ghz = document["simulated"]["clock_ghz"].as_f64().unwrap();
     close(sum("/read from memory") / ghz, counter(&document, "bytes_read"));
     close(sum("/written to memory") / ghz, counter(&document, "bytes_written"));
-    close(sum("memory/read") / ghz, document["stats"]["memory"]["read_bytes"]["value"].as_u64().unwrap());
-    for name in ["SM 1/outstanding requests", "SM 0/L1 sector hits", "memory/requests in flight"] {
+    close(sum("noc/read") / ghz, document["stats"]["noc"]["responses"]["bytes"]["value"].as_u64().unwrap());
+    for name in ["SM 1/outstanding requests", "SM 0/L1 sector hits", "noc/requests in flight"] {
         assert!(!tracks[name].samples.is_empty(), "{name}");
     }
     // Every instruction that issued was the head of its warp: innermost its waits, outermost the block.
@@ -309,7 +309,7 @@ fn a_memory_has_a_timeline_of_its_commands() {
 #[test]
 fn a_memory_of_another_clock_stands_at_the_cycles_of_the_sms() {
     let folder = TempDir::new().unwrap();
-    let machine = "base = \"h100-pcie\"\nname = \"slow\"\n\n[clock.slow]\nmhz = 100\norigin = \"assumed: a test\"\n\n\
+    let machine = "base = \"h100-pcie-ideal\"\nname = \"slow\"\n\n[clock.slow]\nmhz = 100\norigin = \"assumed: a test\"\n\n\
                    [part.memory]\nclock = \"slow\"\n";
     std::fs::write(folder.path().join("slow.toml"), machine).unwrap();
     let arguments = ["run", "slow.toml", "vectoradd", "--json", "--set", "part.sm.count=2", "--out", "views"];

@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use cache::fixed::MemoryLoad;
 use gpu::sm::{Dynamic, Origin, Reason, SmFact};
+use protocol::MemoryLoad;
 use workloads::sass::Kernel;
 
 use super::focus::Focus;

@@ -16,9 +16,11 @@ pub use memory_timeline::memory_timeline;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cache::fixed::{FixedMemory, MemoryLoad};
+use cache::fixed::FixedMemory;
 use gpu::SmComponent;
 use gpu::sm::SmFact;
+use noc::crossbar::Crossbar;
+use protocol::MemoryLoad;
 use sim_core::{Component, Femtos, Machine, Scope};
 use workloads::sass::Kernel;
 
@@ -177,7 +179,7 @@ impl Parts {
             if kind == SmComponent::KIND && parts.sms == 0 {
                 (parts.first_sm, parts.sms) = (first, count);
             }
-            if kind == FixedMemory::KIND {
+            if [FixedMemory::KIND, Crossbar::KIND].contains(&kind) {
                 let components = first..first + count;
                 parts.memories.extend(components.map(|id| (machine.path(sim_core::ComponentId(id)), id)));
             }

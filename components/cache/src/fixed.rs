@@ -9,9 +9,9 @@
 //! Numbers: from the machine file, each with its origin.
 //! Start reading at `tick`; the canonical tests are below.
 
-use protocol::{MemRequest, MemResponse, Station, Stations};
+use protocol::{Bandwidth, MemRequest, MemResponse, MemoryLoad, Station, Stations};
 use serde::{Deserialize, Serialize};
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
 use std::collections::VecDeque;
 
 /// Requests that wait at one port; more than the round trip of the links that lead here.
@@ -26,20 +26,6 @@ pub struct FixedMemorySpec {
     /// All requests together; reads count when they are accepted.
     pub bandwidth_gb_per_s: f64,
 }
-
-/// How loaded the memory is after a cycle in which it did something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryLoad {
-    /// Accepted requests that are not answered yet.
-    pub in_flight: u32,
-    /// Requests that wait at the ports for bandwidth.
-    pub waiting: u32,
-    /// Accepted since the start.
-    pub read_bytes: u64,
-    pub written_bytes: u64,
-}
-
-impl Fact for MemoryLoad {}
 
 /// The component `memory.fixed`.
 pub struct FixedMemory {
@@ -62,49 +48,11 @@ struct Counters {
     written_bytes: u64,
 }
 
-/// Bytes that may still be accepted, in units of 1/1024 byte so that a fractional rate does not drift.
-struct Bandwidth {
-    per_cycle: u64,
-    left: i64,
-    at: u64,
-}
-
-const FRACTION: u64 = 1024;
-
-sim_core::saved!(Bandwidth { state: left, at; rebuilt: per_cycle });
 sim_core::saved!(FixedMemory {
     state: in_flight, first, counters;
     parts: bandwidth;
     rebuilt: latency_cycles, requests, responses;
 });
-
-impl Bandwidth {
-    fn new(gb_per_s: f64, clock_hz: u64) -> Self {
-        let per_cycle = (gb_per_s * 1e9 / clock_hz as f64 * FRACTION as f64).round() as u64;
-        Self { per_cycle, left: per_cycle as i64, at: 0 }
-    }
-
-    /// Earns what the cycles since the last call bring. Nothing is saved up while idle: at most one cycle's worth.
-    fn advance(&mut self, now: u64) {
-        let earned = (now - self.at).saturating_mul(self.per_cycle).min(i64::MAX as u64 / 2);
-        self.left = (self.left + earned as i64).min(self.per_cycle as i64);
-        self.at = now;
-    }
-
-    fn is_open(&self) -> bool {
-        self.left > 0
-    }
-
-    /// May go below zero: a request larger than what is left is accepted and the debt is paid by later cycles.
-    fn spend(&mut self, bytes: u32) {
-        self.left -= i64::from(bytes) * FRACTION as i64;
-    }
-
-    /// First cycle in which something is accepted again.
-    fn opens_at(&self) -> u64 {
-        if self.is_open() { self.at } else { self.at + self.left.unsigned_abs() / self.per_cycle + 1 }
-    }
-}
 
 impl Component for FixedMemory {
     const KIND: &'static str = "memory.fixed";
@@ -116,8 +64,8 @@ impl Component for FixedMemory {
         if !(spec.bandwidth_gb_per_s.is_finite() && spec.bandwidth_gb_per_s > 0.0) {
             return Err(BuildError::key("bandwidth_gb_per_s", "should be a number above 0"));
         }
-        let bandwidth = Bandwidth::new(spec.bandwidth_gb_per_s, site.clock_hz());
-        if bandwidth.per_cycle == 0 {
+        let bandwidth = Bandwidth::of_gb_per_s(spec.bandwidth_gb_per_s, site.clock_hz());
+        if bandwidth.is_zero() {
             return Err(BuildError::key("bandwidth_gb_per_s", "is less than 1/1024 byte a cycle"));
         }
         let (requests, responses) = (site.linked_width("req"), site.linked_width("resp"));

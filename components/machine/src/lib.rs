@@ -15,6 +15,8 @@ pub fn kinds() -> Registry {
         .add::<::gpu::CommandProcessor>()
         .add::<::gpu::SmComponent>()
         .add::<cache::fixed::FixedMemory>()
+        .add::<cache::l2::Slice>()
+        .add::<noc::crossbar::Crossbar>()
         .add::<hbm::component::Channel>();
     kinds
 }

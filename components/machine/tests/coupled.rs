@@ -29,11 +29,11 @@ fn cause(error: GpuError) -> Cause {
 }
 
 /// What runs on the SMs is the same, cycle by cycle, in either mode: what each cycle of each sub-core went to, the
-/// requests to memory, the values. One SM has many blocks at a time, eight have few.
+/// requests to memory, the values. One SM has many blocks at a time, eight have few. Not so the compare-and-swap loops of
+/// `wide-atomics`: how often they repeat depends on what other blocks do in between, so on time.
 #[test]
 fn ordinary_kernels_take_the_same_cycles_in_both_modes() {
-    // Barriers and copies that no warp carries out do not run at issue; how often a compare-and-swap is tried depends on the
-    // order in which blocks come to it.
+    // Barriers and copies that no warp carries out do not run at issue.
     let unlike = ["gemm-wgmma", "wide-atomics"];
     let ordinary = catalog::launch_names().into_iter().filter(|name| !catalog::AT_ISSUE.contains(&name.as_str()));
     let ordinary: Vec<String> = ordinary.filter(|name| !unlike.contains(&name.as_str())).collect();
@@ -180,14 +180,14 @@ const PUBLISHED: [Published; 6] = [
         cycles: [40.7, 37.9, 33.1 + ADDRESS],
         tolerance_percent: [2.0, 9.0, 3.5],
     },
-    // Behind the L1. Not what the machines' latencies were taken from: H100 SXM 291 (AI_kernels table, includes its address),
-    // A100 PCIe 202.9 by a chain of pointers (NVIDIA-Hopper-Benchmark logs). For GA102 there is only the A40's 250.4 (RRZE),
-    // from which the machine has its latency: that row says that nothing is lost or counted twice on the way.
+    // L2. For the A100 not what the machine's latency was taken from: A100 PCIe 202.9 by a chain of pointers
+    // (NVIDIA-Hopper-Benchmark logs). For the H800's 264.3 (same logs) and the A40's 250.4 (RRZE) it is: these rows say that
+    // nothing is lost or counted twice on the way.
     Published {
         workload: "pointer-chase",
         element: 2,
         steps: 128.0,
-        cycles: [291.0, 202.9 + ADDRESS, 250.4 + ADDRESS],
+        cycles: [264.3 + ADDRESS, 202.9 + ADDRESS, 250.4 + ADDRESS],
         tolerance_percent: [2.0; 3],
     },
     // MUFU: a warp every 8 cycles and sub-core: 16 lanes a cycle and SM (H100: profiler peak rate 0.5 a cycle and SM).

@@ -3,11 +3,17 @@
 //! Messages are small, fixed in size and `Copy`; a link carries one kind, checked when the machine is built.
 //!
 //! * [`memory`]: a request for part of a line and its response, between any requester and any memory.
+//! * [`interleave`]: how addresses are spread over memory channels and cache slices, so that both sides agree.
+//! * [`bandwidth`]: a rate in bytes a cycle.
 //! * [`launch`]: cooperative thread arrays on their way to multiprocessors, their completion, the end of a grid.
 #![forbid(unsafe_code)]
 
+pub mod bandwidth;
+pub mod interleave;
 pub mod launch;
 pub mod memory;
 
+pub use bandwidth::Bandwidth;
+pub use interleave::ChannelInterleave;
 pub use launch::{SmCommand, SmReply};
-pub use memory::{MemOp, MemRequest, MemResponse, Station, Stations};
+pub use memory::{MemOp, MemRequest, MemResponse, MemoryLoad, Station, Stations};

@@ -1,7 +1,7 @@
 //! Memory requests and responses.
 
 use serde::{Deserialize, Serialize};
-use sim_core::{Femtos, Payload};
+use sim_core::{Fact, Femtos, Payload};
 
 /// What a request does to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -118,6 +118,20 @@ impl MemResponse {
         Self { id: request.id, source: request.source, sectors: request.sectors, op: request.op, stations }
     }
 }
+
+/// How loaded a memory is, or the network in front of one, after a cycle in which it did something: a fact for listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLoad {
+    /// Accepted requests that are not answered yet.
+    pub in_flight: u32,
+    /// Requests that wait, not yet where their answer is looked up.
+    pub waiting: u32,
+    /// Accepted since the start.
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+}
+
+impl Fact for MemoryLoad {}
 
 #[cfg(test)]
 mod tests {

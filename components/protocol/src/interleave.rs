@@ -1,4 +1,4 @@
-//! Splitting a system address over channels.
+//! Splitting a system address over channels: of memory, or slices of a cache.
 //!
 //! ```text
 //!   address ─▶ granule number ─▶ channel = hash(granule) mod channels ─▶ address inside the channel
