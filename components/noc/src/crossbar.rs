@@ -227,7 +227,7 @@ impl CrossbarSpec {
         if !(1..=2).contains(&self.partitions) {
             return Err(BuildError::key("partitions", "should be 1 or 2"));
         }
-        if slices == 0 || slices % self.partitions as usize != 0 {
+        if slices == 0 || !slices.is_multiple_of(self.partitions as usize) {
             let problem = format!("{slices} links for {} partitions", self.partitions);
             return Err(BuildError::key("mem_req", problem).help("as many slices for each partition"));
         }

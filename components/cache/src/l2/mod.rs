@@ -279,19 +279,19 @@ impl Component for Slice {
 impl SliceSpec {
     /// Number of sets.
     fn check(&self, slices: usize) -> Result<u32, BuildError> {
-        if !(1..=2).contains(&self.partitions) || slices % self.partitions as usize != 0 {
+        if !(1..=2).contains(&self.partitions) || !slices.is_multiple_of(self.partitions as usize) {
             let problem = format!("{} partitions of {slices} slices", self.partitions);
             return Err(BuildError::key("partitions", problem).help("1, or 2 and an even number of slices"));
         }
         if !self.slice_granule_bytes.is_power_of_two() || u64::from(self.slice_granule_bytes) < LINE_BYTES {
             return Err(BuildError::key("slice_granule_bytes", "is not a power of two of at least a line of 128"));
         }
-        if self.slices_per_channel == 0 || slices % self.slices_per_channel as usize != 0 {
+        if self.slices_per_channel == 0 || !slices.is_multiple_of(self.slices_per_channel as usize) {
             let problem = format!("{} of {slices} slices", self.slices_per_channel);
             return Err(BuildError::key("slices_per_channel", problem).help("a divisor of the number of slices"));
         }
         let lines = u64::from(self.capacity_kib) * 1024 / LINE_BYTES;
-        if self.ways == 0 || lines == 0 || lines % u64::from(self.ways) != 0 || lines > 1 << 24 {
+        if self.ways == 0 || lines == 0 || !lines.is_multiple_of(u64::from(self.ways)) || lines > 1 << 24 {
             return Err(BuildError::key("ways", format!("{} ways of {lines} lines", self.ways))
                 .help("a divisor of the number of lines of 128 bytes"));
         }
