@@ -116,7 +116,7 @@ struct Case {
 /// Cycles of the answers of each source, and the machine.
 fn run(case: &Case) -> (Vec<Vec<u64>>, Machine) {
     let Case { sms, slices, reads, sectors, stride_bytes, rates } = case;
-    let mut keys = vec![
+    let mut keys = [
         ("gpc_request_bytes_per_cycle", "1000.0"),
         ("gpc_response_bytes_per_cycle", "1000.0"),
         ("sm_response_bytes_per_cycle", "1000.0"),

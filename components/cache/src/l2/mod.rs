@@ -435,13 +435,13 @@ impl Slice {
         if let Some(evicted) = self.tags.put(line, local, sectors, written) {
             // Not before what is in the queue already, which may be due later.
             let due = self.to_memory.back().map_or(now, |last| last.0.max(now));
-            let written = self.to_memory_runs(evicted.line, evicted.dirty, MemOp::Write, Sent::WriteBack, due);
+            let written = self.ask_memory(evicted.line, evicted.dirty, MemOp::Write, Sent::WriteBack, due);
             self.counters.memory_written_bytes += written;
         }
     }
 
     /// One request for each run of neighbouring sectors; bytes asked for.
-    fn to_memory_runs(&mut self, line: u64, mut sectors: u8, op: MemOp, sent: Sent, due: u64) -> u64 {
+    fn ask_memory(&mut self, line: u64, mut sectors: u8, op: MemOp, sent: Sent, due: u64) -> u64 {
         let mut all = 0;
         while sectors != 0 {
             let first = sectors.trailing_zeros();
@@ -574,7 +574,7 @@ impl Slice {
         let due = now + self.latency.miss;
         if !foreign {
             let due = self.to_memory.back().map_or(due, |last| last.0.max(due));
-            let asked = self.to_memory_runs(line, asked.sectors, MemOp::Read, Sent::Line(asked.entry), due);
+            let asked = self.ask_memory(line, asked.sectors, MemOp::Read, Sent::Line(asked.entry), due);
             self.counters.memory_read_bytes += asked;
             return;
         }
