@@ -151,8 +151,15 @@ impl PseudoChannel {
     }
 
     /// The next tick at which time alone may change what is served.
+    #[inline]
     pub fn next_decision(&self) -> Tick {
         self.next_decision
+    }
+
+    /// Whether time or a change may alter what is refreshed or served.
+    #[inline]
+    pub fn is_due(&self, clk: Tick) -> bool {
+        self.look_at_refresh || self.next_decision <= clk || self.refresh.next_due() <= clk
     }
 
     /// Decides direction and overdue request at `clk`. Returns whether anything changed.
