@@ -148,7 +148,7 @@ impl<O: CommandObserver> Native<O> {
     fn step(&mut self, clk: Tick) {
         self.clk = clk;
         for i in 0..self.pseudo_channels.len() {
-            if self.pseudo_channels[i].is_due(clk) && self.prepare(i, clk) {
+            if self.pseudo_channels[i].is_due(&self.policy, clk) && self.prepare(i, clk) {
                 self.bounds.forget(self.pseudo_channels[i].ranks.clone());
                 self.column_not_before = self.column_not_before.min(clk);
                 self.row_not_before = self.row_not_before.min(clk);
@@ -180,8 +180,7 @@ impl<O: CommandObserver> Native<O> {
     /// Chooses what to refresh, if something changed that matters. Returns whether the choice is another one.
     fn choose_refresh(&mut self, i: usize) -> bool {
         let pc = &mut self.pseudo_channels[i];
-        let managed = self.policy.refresh_management_activates > 0;
-        if !pc.look_at_refresh || pc.refresh.debt == 0 && !managed {
+        if !pc.looks_at_refresh(&self.policy) {
             return false;
         }
         pc.look_at_refresh = false;

@@ -421,7 +421,6 @@ impl<O: CommandObserver> Native<O> {
 
     fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, column: u32, clk: Tick) {
         self.banks.issue(command, bank, row, clk);
-        let open = self.banks.any_open(i as u32);
         let pc = &mut self.pseudo_channels[i];
         // Its bus is busy for the length of the command; a slot need not look before.
         let free = clk + Tick::from(self.banks.generation().command_ticks(command));
@@ -432,7 +431,9 @@ impl<O: CommandObserver> Native<O> {
             }
             Bus::Column => self.column_not_before = self.banks.on_edge(command, free),
         }
-        pc.power.issued(command, open, clk);
+        if command.bus() == Bus::Row || command.closes() {
+            pc.power.issued(command, self.banks.any_open(i as u32), clk);
+        }
         match command {
             Command::Act => {
                 pc.refresh.activated(bank);
