@@ -59,16 +59,20 @@ const fn is_frequent(c: Command) -> bool {
     )
 }
 
-/// What one command raises, compiled from the table: (class or command, ticks).
-#[derive(Debug, Clone, Default)]
+/// Ready times kept for one rank, one a class of commands.
+const RANK_CLASSES: usize = 16;
+
+/// What one command raises, compiled from the table: (place among ready times, ticks).
+#[derive(Debug, Clone)]
 struct Raises {
-    bank: Vec<(u8, u32)>,
-    bank_group: Vec<(u8, u32)>,
-    ranks: ByRank,
+    /// In the lines of a bank group, by the command's bank in the group.
+    banks: Vec<Vec<(u16, u32)>>,
+    /// In the lines of all ranks, by the command's rank.
+    ranks: Vec<Vec<(u16, u32)>>,
 }
 
 /// Rules between two ranks, by [`Relation`].
-type ByRank = [Vec<(u8, u32)>; 3];
+type ByRank = [Vec<(u16, u32)>; 3];
 
 /// How a rank lies to the rank of another command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,18 @@ enum Relation {
     Sibling,
     /// One of the other pseudo channel.
     Other,
+}
+
+impl Relation {
+    #[inline]
+    fn of(org: &Organisation, a: usize, b: usize) -> Self {
+        let first_of_second = org.stack_ids as usize;
+        match (a >= first_of_second) == (b >= first_of_second) {
+            true if a == b => Relation::Same,
+            true => Relation::Sibling,
+            false => Relation::Other,
+        }
+    }
 }
 
 /// A rule over the last few commands of a kind in a pseudo channel (the four-activate window).
@@ -102,7 +118,7 @@ pub struct Banks {
     waits: Vec<ByRank>,
     windows: Vec<WindowRule>,
     bank_ready: Vec<[Tick; BANK_CLASSES]>,
-    rank_ready: Vec<[Tick; 16]>,
+    rank_ready: Vec<[Tick; RANK_CLASSES]>,
     /// One after the last tick of each command in each rank; 0 = none yet.
     after_last: Vec<[Tick; COMMANDS]>,
     open_row: Vec<u32>,
@@ -122,7 +138,7 @@ sim_core::saved!(Banks {
 impl Banks {
     /// All banks closed, nothing to wait for.
     pub fn new(generation: Generation, org: Organisation, table: &ConstraintTable) -> Self {
-        let mut raises = vec![Raises::default(); COMMANDS];
+        let mut raises = vec![Raises::none(&org); COMMANDS];
         let mut waits = vec![ByRank::default(); COMMANDS];
         let mut windows = Vec::new();
         for rule in &table.pairs {
@@ -130,7 +146,7 @@ impl Banks {
                 let rings = vec![(vec![0; usize::from(rule.window)], 0); org.pseudo_channels as usize];
                 windows.push(WindowRule { before: rule.before, after: rule.after, ticks: rule.ticks, rings });
             } else {
-                raises[rule.before.index()].add(rule, &mut waits[rule.after.index()]);
+                raises[rule.before.index()].add(rule, &org, &mut waits[rule.after.index()]);
             }
         }
         Banks {
@@ -141,7 +157,7 @@ impl Banks {
             waits,
             windows,
             bank_ready: vec![[0; BANK_CLASSES]; org.banks() as usize],
-            rank_ready: vec![[0; 16]; org.ranks() as usize],
+            rank_ready: vec![[0; RANK_CLASSES]; org.ranks() as usize],
             after_last: vec![[0; COMMANDS]; org.ranks() as usize],
             open_row: vec![CLOSED; org.banks() as usize],
             open_banks: vec![0; org.ranks() as usize],
@@ -226,7 +242,7 @@ impl Banks {
     /// The part of a command's ready time that rank, pseudo channel and channel set.
     #[inline]
     pub fn rank_ready(&self, c: Command, rank: usize) -> Tick {
-        let ready = self.rank_ready[rank][rank_class(c) & 15];
+        let ready = self.rank_ready[rank][rank_class(c) & (RANK_CLASSES - 1)];
         if is_frequent(c) { ready } else { ready.max(self.waited_for(c, rank)) }
     }
 
@@ -235,7 +251,7 @@ impl Banks {
         let waits = &self.waits[c.index()];
         let mut ready = 0;
         for (before, last) in self.after_last.iter().enumerate() {
-            for &(command, d) in &waits[self.relation(before, rank) as usize] {
+            for &(command, d) in &waits[Relation::of(&self.org, before, rank) as usize] {
                 // One after the last tick, and so never 0 when there is one.
                 if let Some(tick) = last[usize::from(command) & (COMMANDS - 1)].checked_sub(1) {
                     raise_to(&mut ready, tick + u64::from(d));
@@ -243,16 +259,6 @@ impl Banks {
             }
         }
         ready
-    }
-
-    #[inline]
-    fn relation(&self, a: usize, b: usize) -> Relation {
-        let first_of_second = self.org.stack_ids as usize;
-        match (a >= first_of_second) == (b >= first_of_second) {
-            true if a == b => Relation::Same,
-            true => Relation::Sibling,
-            false => Relation::Other,
-        }
     }
 
     /// First tick at which a command to one bank breaks no pairwise rule.
@@ -303,63 +309,58 @@ impl Banks {
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
         let raises = &self.raises[c.index()];
-        let line = &mut self.bank_ready[bank as usize];
-        for &(class, d) in &raises.bank {
-            raise_to(&mut line[usize::from(class) & 7], tick + u64::from(d));
-        }
-        if !raises.bank_group.is_empty() {
-            let per_group = self.org.banks_per_group;
-            let first = (bank & !(per_group - 1)) as usize;
-            for line in &mut self.bank_ready[first..first + per_group as usize] {
-                for &(class, d) in &raises.bank_group {
-                    raise_to(&mut line[usize::from(class) & 7], tick + u64::from(d));
-                }
-            }
-        }
+        let in_group = bank & (self.org.banks_per_group - 1);
+        let first = (bank - in_group) as usize;
+        let group = &mut self.bank_ready[first..first + self.org.banks_per_group as usize];
+        raise_all(group.as_flattened_mut(), &raises.banks[in_group as usize], tick);
         let (own, pc) = (self.rank_of(bank), self.pseudo_channel_of(bank));
+        raise_all(self.rank_ready.as_flattened_mut(), &raises.ranks[own], tick);
         self.after_last[own][c.index()] = tick + 1;
         let ranks = self.ranks_of(pc);
-        for (rank, line) in self.rank_ready.iter_mut().enumerate() {
-            let relation = match ranks.contains(&rank) {
-                true if rank == own => Relation::Same,
-                true => Relation::Sibling,
-                false => Relation::Other,
-            };
-            for &(class, d) in &raises.ranks[relation as usize] {
-                raise_to(&mut line[usize::from(class) & 15], tick + u64::from(d));
-            }
-        }
         for window in self.windows.iter_mut().filter(|w| w.before == c) {
             let (ring, at) = &mut window.rings[pc as usize];
             ring[*at] = tick + window.ticks;
             *at = if *at + 1 == ring.len() { 0 } else { *at + 1 };
             for line in &mut self.rank_ready[ranks.clone()] {
-                raise_to(&mut line[window.after.index() & 15], ring[*at]);
+                raise_to(&mut line[window.after.index() & (RANK_CLASSES - 1)], ring[*at]);
             }
         }
     }
 }
 
 impl Raises {
+    fn none(org: &Organisation) -> Self {
+        let lists = |n: u32| vec![Vec::new(); n as usize];
+        Raises { banks: lists(org.banks_per_group), ranks: lists(org.ranks()) }
+    }
+
     /// Adds a rule that starts with this command; `waits` are those of the command it ends with.
-    fn add(&mut self, rule: &PairRule, waits: &mut ByRank) {
+    fn add(&mut self, rule: &PairRule, org: &Organisation, waits: &mut ByRank) {
         use Relation::{Other, Same, Sibling};
         let ticks = u32::try_from(rule.ticks).unwrap_or(u32::MAX);
         let relations: &[Relation] = match (rule.level, rule.scope) {
-            (Level::Bank, _) => return add(&mut self.bank, bank_class(rule.after) as u8, ticks),
-            (Level::BankGroup, _) => return add(&mut self.bank_group, bank_class(rule.after) as u8, ticks),
+            (Level::Bank | Level::BankGroup, _) => return self.add_to_banks(rule, ticks),
             (Level::StackId, Scope::Same) => &[Same],
             (Level::StackId, Scope::Siblings) => &[Sibling],
             (Level::PseudoChannel, _) => &[Same, Sibling],
             (Level::Channel, _) => &[Same, Sibling, Other],
         };
-        for relation in relations {
-            let at = *relation as usize;
-            if is_frequent(rule.after) {
-                add(&mut self.ranks[at], rank_class(rule.after) as u8, ticks);
-            } else {
-                add(&mut waits[at], rule.before.index() as u8, ticks);
+        if !is_frequent(rule.after) {
+            relations.iter().for_each(|r| add(&mut waits[*r as usize], rule.before.index(), ticks));
+            return;
+        }
+        for (own, list) in self.ranks.iter_mut().enumerate() {
+            for rank in (0..org.ranks() as usize).filter(|r| relations.contains(&Relation::of(org, own, *r))) {
+                add(list, rank * RANK_CLASSES + rank_class(rule.after), ticks);
             }
+        }
+    }
+
+    fn add_to_banks(&mut self, rule: &PairRule, ticks: u32) {
+        let banks = self.banks.len();
+        for (own, list) in self.banks.iter_mut().enumerate() {
+            let raised = if rule.level == Level::Bank { own..own + 1 } else { 0..banks };
+            raised.for_each(|b| add(list, b * BANK_CLASSES + bank_class(rule.after), ticks));
         }
     }
 }
@@ -373,10 +374,18 @@ const fn rank_class(c: Command) -> usize {
     }
 }
 
-fn add(list: &mut Vec<(u8, u32)>, class: u8, ticks: u32) {
-    match list.iter_mut().find(|(c, _)| *c == class) {
+fn add(list: &mut Vec<(u16, u32)>, at: usize, ticks: u32) {
+    let at = at as u16;
+    match list.iter_mut().find(|(a, _)| *a == at) {
         Some((_, d)) => *d = (*d).max(ticks),
-        None => list.push((class, ticks)),
+        None => list.push((at, ticks)),
+    }
+}
+
+#[inline]
+fn raise_all(ready: &mut [Tick], list: &[(u16, u32)], tick: Tick) {
+    for &(at, d) in list {
+        raise_to(&mut ready[usize::from(at)], tick + u64::from(d));
     }
 }
 

@@ -504,9 +504,10 @@ impl<'a> Rows<'a> {
     /// Considers PRE; the tick before which none is ready.
     #[inline]
     fn precharge(&self, pick: &mut Pick, banks: &Banks, last: Option<LastRowCommand>, clk: Tick) -> Tick {
-        if self.conflicts == 0 {
-            return NEVER;
-        }
+        if self.conflicts == 0 { NEVER } else { self.precharge_some(pick, banks, last, clk) }
+    }
+
+    fn precharge_some(&self, pick: &mut Pick, banks: &Banks, last: Option<LastRowCommand>, clk: Tick) -> Tick {
         let (generation, pseudo_channel) = (banks.generation(), banks.pseudo_channel_of(banks.first_of(self.rank)));
         let barred = Cell::new(false);
         let allows = |bank| {
