@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Models: every pairwise rule of a [`ConstraintTable`], the open rows, the count of each command. The rules of five
-//! levels are kept as lines of ready times: one a bank (bank and bank-group rules), one a rank, one a pseudo channel and one
-//! of the channel; a command raises the lines it touches.
+//! levels are kept as lines of ready times: one a bank (bank and bank-group rules) and one a rank (all wider rules); a
+//! command raises the lines it touches. Commands that come seldom wait by when each command before them was issued last
+//! in each rank, which is read only when they are asked for.
 //! Leaves out: who decides what to issue. The checker does not use this file.
 //! Numbers: [`ConstraintTable`].
 //! Start reading at [`Banks::issue`]; the canonical tests are `tests/effective_table.rs` and the tests below.
@@ -42,15 +43,57 @@ const fn bank_class(c: Command) -> usize {
     }
 }
 
-/// What one command raises, compiled from the table: (class or command, ticks).
-#[derive(Debug, Clone, Default)]
+/// Whether the ready times of a command in ranks are raised by each command, not computed when asked for.
+#[inline]
+const fn is_frequent(c: Command) -> bool {
+    !matches!(
+        c,
+        Command::PreAb
+            | Command::RefAb
+            | Command::RfmAb
+            | Command::RfmPb
+            | Command::PdEnter
+            | Command::PdExit
+            | Command::SrEnter
+            | Command::SrExit
+    )
+}
+
+/// Ready times kept for one rank, one a class of commands.
+const RANK_CLASSES: usize = 16;
+
+/// What one command raises, compiled from the table: (place among ready times, ticks).
+#[derive(Debug, Clone)]
 struct Raises {
-    bank: Vec<(u8, u32)>,
-    bank_group: Vec<(u8, u32)>,
-    rank: Vec<(u8, u32)>,
-    sibling_ranks: Vec<(u8, u32)>,
-    pseudo_channel: Vec<(u8, u32)>,
-    channel: Vec<(u8, u32)>,
+    /// In the lines of a bank group, by the command's bank in the group.
+    banks: Vec<Vec<(u16, u32)>>,
+    /// In the lines of all ranks, by the command's rank.
+    ranks: Vec<Vec<(u16, u32)>>,
+}
+
+/// Rules between two ranks, by [`Relation`].
+type ByRank = [Vec<(u16, u32)>; 3];
+
+/// How a rank lies to the rank of another command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    Same,
+    /// Another of the same pseudo channel.
+    Sibling,
+    /// One of the other pseudo channel.
+    Other,
+}
+
+impl Relation {
+    #[inline]
+    fn of(org: &Organisation, a: usize, b: usize) -> Self {
+        let first_of_second = org.stack_ids as usize;
+        match (a >= first_of_second) == (b >= first_of_second) {
+            true if a == b => Relation::Same,
+            true => Relation::Sibling,
+            false => Relation::Other,
+        }
+    }
 }
 
 /// A rule over the last few commands of a kind in a pseudo channel (the four-activate window).
@@ -71,11 +114,13 @@ pub struct Banks {
     rank_shift: u32,
     generation: Generation,
     raises: Vec<Raises>,
+    /// What each command that comes seldom waits for: (command before, ticks).
+    waits: Vec<ByRank>,
     windows: Vec<WindowRule>,
     bank_ready: Vec<[Tick; BANK_CLASSES]>,
-    rank_ready: Vec<[Tick; 16]>,
-    pseudo_channel_ready: [[Tick; 16]; 2],
-    channel_ready: [Tick; 16],
+    rank_ready: Vec<[Tick; RANK_CLASSES]>,
+    /// One after the last tick of each command in each rank; 0 = none yet.
+    after_last: Vec<[Tick; COMMANDS]>,
     open_row: Vec<u32>,
     open_banks: Vec<u32>,
     /// Commands issued so far, by [`Command::index`].
@@ -85,22 +130,23 @@ pub struct Banks {
 sim_core::saved!(WindowRule { state: rings; rebuilt: before, after, ticks });
 sim_core::saved!(Banks {
     state: counts;
-    sized: bank_ready, rank_ready, pseudo_channel_ready, channel_ready, open_row, open_banks;
+    sized: bank_ready, rank_ready, after_last, open_row, open_banks;
     parts: windows;
-    rebuilt: org, rank_shift, generation, raises;
+    rebuilt: org, rank_shift, generation, raises, waits;
 });
 
 impl Banks {
     /// All banks closed, nothing to wait for.
     pub fn new(generation: Generation, org: Organisation, table: &ConstraintTable) -> Self {
-        let mut raises = vec![Raises::default(); COMMANDS];
+        let mut raises = vec![Raises::none(&org); COMMANDS];
+        let mut waits = vec![ByRank::default(); COMMANDS];
         let mut windows = Vec::new();
         for rule in &table.pairs {
             if rule.window > 1 {
                 let rings = vec![(vec![0; usize::from(rule.window)], 0); org.pseudo_channels as usize];
                 windows.push(WindowRule { before: rule.before, after: rule.after, ticks: rule.ticks, rings });
             } else {
-                raises[rule.before.index()].add(rule);
+                raises[rule.before.index()].add(rule, &org, &mut waits[rule.after.index()]);
             }
         }
         Banks {
@@ -108,11 +154,11 @@ impl Banks {
             rank_shift: org.banks_per_rank().trailing_zeros(),
             generation,
             raises,
+            waits,
             windows,
             bank_ready: vec![[0; BANK_CLASSES]; org.banks() as usize],
-            rank_ready: vec![[0; 16]; org.ranks() as usize],
-            pseudo_channel_ready: [[0; 16]; 2],
-            channel_ready: [0; 16],
+            rank_ready: vec![[0; RANK_CLASSES]; org.ranks() as usize],
+            after_last: vec![[0; COMMANDS]; org.ranks() as usize],
             open_row: vec![CLOSED; org.banks() as usize],
             open_banks: vec![0; org.ranks() as usize],
             counts: [0; COMMANDS],
@@ -196,8 +242,23 @@ impl Banks {
     /// The part of a command's ready time that rank, pseudo channel and channel set.
     #[inline]
     pub fn rank_ready(&self, c: Command, rank: usize) -> Tick {
-        let (class, pc) = (rank_class(c) & 15, usize::from(rank >= self.org.stack_ids as usize));
-        self.rank_ready[rank][class].max(self.pseudo_channel_ready[pc][class]).max(self.channel_ready[class])
+        let ready = self.rank_ready[rank][rank_class(c) & (RANK_CLASSES - 1)];
+        if is_frequent(c) { ready } else { ready.max(self.waited_for(c, rank)) }
+    }
+
+    /// The same for a command that comes seldom.
+    fn waited_for(&self, c: Command, rank: usize) -> Tick {
+        let waits = &self.waits[c.index()];
+        let mut ready = 0;
+        for (before, last) in self.after_last.iter().enumerate() {
+            for &(command, d) in &waits[Relation::of(&self.org, before, rank) as usize] {
+                // One after the last tick, and so never 0 when there is one.
+                if let Some(tick) = last[usize::from(command) & (COMMANDS - 1)].checked_sub(1) {
+                    raise_to(&mut ready, tick + u64::from(d));
+                }
+            }
+        }
+        ready
     }
 
     /// First tick at which a command to one bank breaks no pairwise rule.
@@ -248,51 +309,58 @@ impl Banks {
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
         let raises = &self.raises[c.index()];
-        let line = &mut self.bank_ready[bank as usize];
-        for &(class, d) in &raises.bank {
-            raise_to(&mut line[usize::from(class) & 7], tick + u64::from(d));
-        }
-        if !raises.bank_group.is_empty() {
-            let per_group = self.org.banks_per_group;
-            let first = (bank & !(per_group - 1)) as usize;
-            for line in &mut self.bank_ready[first..first + per_group as usize] {
-                for &(class, d) in &raises.bank_group {
-                    raise_to(&mut line[usize::from(class) & 7], tick + u64::from(d));
-                }
-            }
-        }
-        let rank = self.rank_of(bank);
-        let pc = self.pseudo_channel_of(bank);
-        raise_line(&mut self.rank_ready[rank], &raises.rank, tick);
-        if !raises.sibling_ranks.is_empty() {
-            let first = (pc * self.org.stack_ids) as usize;
-            for r in (first..first + self.org.stack_ids as usize).filter(|r| *r != rank) {
-                raise_line(&mut self.rank_ready[r], &raises.sibling_ranks, tick);
-            }
-        }
-        raise_line(&mut self.pseudo_channel_ready[pc as usize & 1], &raises.pseudo_channel, tick);
-        raise_line(&mut self.channel_ready, &raises.channel, tick);
+        let in_group = bank & (self.org.banks_per_group - 1);
+        let first = (bank - in_group) as usize;
+        let group = &mut self.bank_ready[first..first + self.org.banks_per_group as usize];
+        raise_all(group.as_flattened_mut(), &raises.banks[in_group as usize], tick);
+        let (own, pc) = (self.rank_of(bank), self.pseudo_channel_of(bank));
+        raise_all(self.rank_ready.as_flattened_mut(), &raises.ranks[own], tick);
+        self.after_last[own][c.index()] = tick + 1;
+        let ranks = self.ranks_of(pc);
         for window in self.windows.iter_mut().filter(|w| w.before == c) {
             let (ring, at) = &mut window.rings[pc as usize];
             ring[*at] = tick + window.ticks;
-            *at = (*at + 1) % ring.len();
-            let line = &mut self.pseudo_channel_ready[pc as usize & 1];
-            raise_to(&mut line[window.after.index() & 15], ring[*at]);
+            *at = if *at + 1 == ring.len() { 0 } else { *at + 1 };
+            for line in &mut self.rank_ready[ranks.clone()] {
+                raise_to(&mut line[window.after.index() & (RANK_CLASSES - 1)], ring[*at]);
+            }
         }
     }
 }
 
 impl Raises {
-    fn add(&mut self, rule: &PairRule) {
-        let (bank, any) = (bank_class(rule.after) as u8, rank_class(rule.after) as u8);
+    fn none(org: &Organisation) -> Self {
+        let lists = |n: u32| vec![Vec::new(); n as usize];
+        Raises { banks: lists(org.banks_per_group), ranks: lists(org.ranks()) }
+    }
+
+    /// Adds a rule that starts with this command; `waits` are those of the command it ends with.
+    fn add(&mut self, rule: &PairRule, org: &Organisation, waits: &mut ByRank) {
+        use Relation::{Other, Same, Sibling};
         let ticks = u32::try_from(rule.ticks).unwrap_or(u32::MAX);
-        match (rule.level, rule.scope) {
-            (Level::Bank, _) => add(&mut self.bank, bank, ticks),
-            (Level::BankGroup, _) => add(&mut self.bank_group, bank, ticks),
-            (Level::StackId, Scope::Same) => add(&mut self.rank, any, ticks),
-            (Level::StackId, Scope::Siblings) => add(&mut self.sibling_ranks, any, ticks),
-            (Level::PseudoChannel, _) => add(&mut self.pseudo_channel, any, ticks),
-            (Level::Channel, _) => add(&mut self.channel, any, ticks),
+        let relations: &[Relation] = match (rule.level, rule.scope) {
+            (Level::Bank | Level::BankGroup, _) => return self.add_to_banks(rule, ticks),
+            (Level::StackId, Scope::Same) => &[Same],
+            (Level::StackId, Scope::Siblings) => &[Sibling],
+            (Level::PseudoChannel, _) => &[Same, Sibling],
+            (Level::Channel, _) => &[Same, Sibling, Other],
+        };
+        if !is_frequent(rule.after) {
+            relations.iter().for_each(|r| add(&mut waits[*r as usize], rule.before.index(), ticks));
+            return;
+        }
+        for (own, list) in self.ranks.iter_mut().enumerate() {
+            for rank in (0..org.ranks() as usize).filter(|r| relations.contains(&Relation::of(org, own, *r))) {
+                add(list, rank * RANK_CLASSES + rank_class(rule.after), ticks);
+            }
+        }
+    }
+
+    fn add_to_banks(&mut self, rule: &PairRule, ticks: u32) {
+        let banks = self.banks.len();
+        for (own, list) in self.banks.iter_mut().enumerate() {
+            let raised = if rule.level == Level::Bank { own..own + 1 } else { 0..banks };
+            raised.for_each(|b| add(list, b * BANK_CLASSES + bank_class(rule.after), ticks));
         }
     }
 }
@@ -306,18 +374,18 @@ const fn rank_class(c: Command) -> usize {
     }
 }
 
-fn add(list: &mut Vec<(u8, u32)>, class: u8, ticks: u32) {
-    match list.iter_mut().find(|(c, _)| *c == class) {
+fn add(list: &mut Vec<(u16, u32)>, at: usize, ticks: u32) {
+    let at = at as u16;
+    match list.iter_mut().find(|(a, _)| *a == at) {
         Some((_, d)) => *d = (*d).max(ticks),
-        None => list.push((class, ticks)),
+        None => list.push((at, ticks)),
     }
 }
 
-/// Raises a line of ready times by a list of (class, ticks).
 #[inline]
-fn raise_line(line: &mut [Tick; 16], list: &[(u8, u32)], tick: Tick) {
-    for &(class, d) in list {
-        raise_to(&mut line[usize::from(class) & 15], tick + u64::from(d));
+fn raise_all(ready: &mut [Tick], list: &[(u16, u32)], tick: Tick) {
+    for &(at, d) in list {
+        raise_to(&mut ready[usize::from(at)], tick + u64::from(d));
     }
 }
 

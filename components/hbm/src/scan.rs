@@ -23,14 +23,12 @@ pub struct Pick {
     pub bank: u32,
     /// Earliest tick at which a candidate that is not ready may become so.
     pub next: Tick,
-    /// Candidates that are ready.
-    pub ready: u32,
 }
 
 impl Pick {
     /// Nothing chosen.
     pub fn none() -> Self {
-        Pick { key: NO_KEY, command: Command::Act, bank: 0, next: NEVER, ready: 0 }
+        Pick { key: NO_KEY, command: Command::Act, bank: 0, next: NEVER }
     }
 
     /// Whether something was chosen.
@@ -40,10 +38,18 @@ impl Pick {
     }
 
     /// Considers `command` for each bank of `candidates` (bits of one rank). `keys` are the requests that the banks of the
-    /// rank would serve.
+    /// rank would serve. Returns `clk` if one of them is ready, else the tick before which none will be.
     #[inline]
-    pub fn consider(&mut self, banks: &Banks, command: Command, rank: usize, candidates: u32, clk: Tick, keys: &[u64]) {
-        self.consider_if(banks, command, rank, candidates, clk, keys, |_| true);
+    pub fn consider(
+        &mut self,
+        banks: &Banks,
+        command: Command,
+        rank: usize,
+        candidates: u32,
+        clk: Tick,
+        keys: &[u64],
+    ) -> Tick {
+        self.consider_if(banks, command, rank, candidates, clk, keys, |_| true)
     }
 
     /// The same for banks that `allows`; one that it forbids is no candidate, now or later.
@@ -58,18 +64,18 @@ impl Pick {
         clk: Tick,
         keys: &[u64],
         allows: impl Fn(u32) -> bool,
-    ) {
+    ) -> Tick {
         if candidates == 0 {
-            return;
+            return NEVER;
         }
         let gate = banks.on_edge(command, banks.rank_ready(command, rank).max(clk));
         if gate > clk {
             self.next = self.next.min(gate);
-            return;
+            return gate;
         }
         let first = banks.first_of(rank);
         let (lines, class) = banks.ready_lines(command, rank);
-        let (mut best, mut at, mut next) = (self.key, usize::MAX, self.next);
+        let (mut best, mut at, mut next, mut found) = (self.key, usize::MAX, NEVER, false);
         while candidates != 0 {
             let i = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
@@ -77,15 +83,17 @@ impl Pick {
             if ready > clk {
                 next = next.min(ready);
             } else if allows(first + i as u32) {
-                self.ready += 1;
+                found = true;
                 if key < best {
                     (best, at) = (key, i);
                 }
             }
         }
-        self.next = next;
+        let next = banks.on_edge(command, next);
+        self.next = self.next.min(next);
         if at != usize::MAX {
             (self.key, self.command, self.bank) = (best, command, first + at as u32);
         }
+        if found { clk } else { next }
     }
 }

@@ -102,11 +102,31 @@ impl Digit {
     }
 }
 
+/// Address bits that are a part of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Bits {
+    from: u32,
+    mask: u32,
+    to: u32,
+}
+
+impl Bits {
+    #[inline]
+    fn of(self, block: u64) -> u32 {
+        ((block >> self.from) as u32 & self.mask) << self.to
+    }
+}
+
+/// A map of powers of two with at most two digits a field: the bits of each field, in the order of [`Field`].
+type BitFields = [[Bits; 2]; 6];
+
 /// A map ready to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldOrder {
     org: Organisation,
     digits: Vec<Digit>,
+    /// The same as bits, if it can be.
+    bits: Option<BitFields>,
     offset_bits: u32,
     hash: Hash,
 }
@@ -162,7 +182,8 @@ impl FieldOrder {
                 digits.push(Digit::new(field, size, weight));
             }
         }
-        FieldOrder { org: *org, digits, offset_bits: org.access_bytes.trailing_zeros(), hash }
+        let bits = bit_fields(&digits);
+        FieldOrder { org: *org, digits, bits, offset_bits: org.access_bytes.trailing_zeros(), hash }
     }
 
     /// Parses `c5 p1 s0 g2 b2 r16`: letters c column, p pseudo channel, s stack ID, g bank group, b bank, r row, each
@@ -203,8 +224,20 @@ impl FieldOrder {
     pub fn map(&self, address: u64) -> DramAddress {
         let mut rest = address >> self.offset_bits;
         let mut a = DramAddress::default();
-        for d in &self.digits {
-            *part(&mut a, d.field) += d.take(&mut rest);
+        if let Some(bits) = &self.bits {
+            let of = |f: Field| bits[f as usize][0].of(rest) | bits[f as usize][1].of(rest);
+            a = DramAddress {
+                pseudo_channel: of(Field::PseudoChannel),
+                stack_id: of(Field::StackId),
+                bank_group: of(Field::BankGroup),
+                bank: of(Field::Bank),
+                row: of(Field::Row),
+                column: of(Field::Column),
+            };
+        } else {
+            for d in &self.digits {
+                *part(&mut a, d.field) += d.take(&mut rest);
+            }
         }
         match self.hash {
             Hash::None => {}
@@ -257,6 +290,18 @@ impl FieldOrder {
         a.bank ^= bank & (org.banks_per_group - 1);
         a.pseudo_channel ^= pc & (org.pseudo_channels - 1);
     }
+}
+
+fn bit_fields(digits: &[Digit]) -> Option<BitFields> {
+    let mut fields = BitFields::default();
+    let mut from = 0;
+    for d in digits {
+        let (size, to) = d.shifts?;
+        let free = fields[d.field as usize].iter_mut().find(|b| b.mask == 0)?;
+        *free = Bits { from, mask: d.size - 1, to };
+        from += size;
+    }
+    (from < 64).then_some(fields)
 }
 
 fn size_of(org: &Organisation, field: Field) -> u32 {

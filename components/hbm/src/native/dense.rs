@@ -17,6 +17,7 @@ fn run(native: &mut Recorded, limit: u64, dense: bool, done: &mut Vec<Completion
     }
     while native.now() < limit {
         (native.column_not_before, native.row_not_before) = (0, 0);
+        native.bounds.forget(0..native.banks.organisation().ranks() as usize);
         native.pseudo_channels.iter_mut().for_each(|pc| pc.look_at_refresh = true);
         native.step(native.now() + 1);
     }

@@ -14,6 +14,7 @@
 //! Numbers: the preset and `policy`.
 //! Start reading at `Native::step`; the canonical tests are `tests/native.rs` and `tests/native_properties.rs`.
 
+mod bounds;
 mod breakdown;
 #[cfg(test)]
 mod dense;
@@ -40,6 +41,7 @@ use crate::preset::Preset;
 use crate::queue::Queued;
 use crate::request::{Admission, Completion, Op, Parts, Request, Until};
 use crate::stats::Counters;
+use bounds::{Bounds, Kind};
 use edge::LastRowCommand;
 use pseudo_channel::PseudoChannel;
 
@@ -61,6 +63,8 @@ pub struct Native<O = ()> {
     refresh_ticks: [Tick; 3],
     column_not_before: Tick,
     row_not_before: Tick,
+    /// The same by rank.
+    bounds: Bounds,
     /// The queue that refused last.
     refused: Option<(Op, usize)>,
     pending: VecDeque<Completion>,
@@ -76,7 +80,7 @@ sim_core::saved!(Native<O: sim_core::Saved> {
     state: clk, sequence, last_row, column_not_before, row_not_before, refused, pending, forwarded, written, counters,
         breakdown;
     sized: refreshed, last_use;
-    parts: banks, pseudo_channels, observer;
+    parts: banks, bounds, pseudo_channels, observer;
     rebuilt: map, policy, read_latency, refresh_ticks;
 });
 
@@ -108,6 +112,7 @@ impl<O: CommandObserver> Native<O> {
             refresh_ticks: [ticks(t.n_rfc), ticks(t.n_rfc_pb), ticks(t.n_rfm_pb)],
             column_not_before: 0,
             row_not_before: 0,
+            bounds: Bounds::new(org.ranks()),
             refused: None,
             pending: VecDeque::new(),
             forwarded: VecDeque::new(),
@@ -143,7 +148,8 @@ impl<O: CommandObserver> Native<O> {
     fn step(&mut self, clk: Tick) {
         self.clk = clk;
         for i in 0..self.pseudo_channels.len() {
-            if self.prepare(i, clk) {
+            if self.pseudo_channels[i].is_due(&self.policy, clk) && self.prepare(i, clk) {
+                self.bounds.forget(self.pseudo_channels[i].ranks.clone());
                 self.column_not_before = self.column_not_before.min(clk);
                 self.row_not_before = self.row_not_before.min(clk);
             }
@@ -174,8 +180,7 @@ impl<O: CommandObserver> Native<O> {
     /// Chooses what to refresh, if something changed that matters. Returns whether the choice is another one.
     fn choose_refresh(&mut self, i: usize) -> bool {
         let pc = &mut self.pseudo_channels[i];
-        let managed = self.policy.refresh_management_activates > 0;
-        if !pc.look_at_refresh || pc.refresh.debt == 0 && !managed {
+        if !pc.looks_at_refresh(&self.policy) {
             return false;
         }
         pc.look_at_refresh = false;
@@ -273,9 +278,16 @@ impl<O: CommandObserver> Controller for Native<O> {
             (_, Op::Write | Op::Update) => Command::Wr,
         };
         let ready = self.banks.on_edge(command, self.banks.earliest(command, bank));
+        let rank = self.banks.rank_of(bank);
         match command.bus() {
-            Bus::Row => self.row_not_before = self.row_not_before.min(ready),
-            Bus::Column => self.column_not_before = self.column_not_before.min(ready),
+            Bus::Row => {
+                self.bounds.lower_row(command, rank, ready);
+                self.row_not_before = self.row_not_before.min(ready);
+            }
+            Bus::Column => {
+                self.bounds.lower(Kind::Column, rank, ready);
+                self.column_not_before = self.column_not_before.min(ready);
+            }
         }
         Admission::Accepted
     }

@@ -98,6 +98,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether a pseudo channel may go to sleep.
+    pub(super) fn sleeps(&self) -> bool {
+        self.power_down_after_ticks > 0 || self.self_refresh_after_ticks > 0
+    }
+
     /// Everything that is wrong with the policy for a preset. `file` is only for messages; lines are not known here.
     pub fn check(&self, preset: &Preset, file: &str) -> Vec<Problem> {
         let mut problems = Vec::new();

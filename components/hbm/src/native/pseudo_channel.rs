@@ -151,8 +151,21 @@ impl PseudoChannel {
     }
 
     /// The next tick at which time alone may change what is served.
+    #[inline]
     pub fn next_decision(&self) -> Tick {
         self.next_decision
+    }
+
+    /// Whether time or a change may alter what is refreshed or served.
+    #[inline]
+    pub fn is_due(&self, policy: &Policy, clk: Tick) -> bool {
+        self.looks_at_refresh(policy) || self.next_decision <= clk || self.refresh.next_due() <= clk
+    }
+
+    /// Whether a target of refresh is to be chosen again.
+    #[inline]
+    pub fn looks_at_refresh(&self, policy: &Policy) -> bool {
+        self.look_at_refresh && (self.refresh.debt > 0 || policy.refresh_management_activates > 0)
     }
 
     /// Decides direction and overdue request at `clk`. Returns whether anything changed.

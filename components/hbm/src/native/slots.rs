@@ -13,56 +13,70 @@
 
 use std::cell::Cell;
 
+use super::bounds::Kind;
 use super::breakdown::ReadTimes;
 use super::edge::LastRowCommand;
 use super::pseudo_channel::{Overdue, PseudoChannel};
 use super::refresh::Target;
 use super::{Native, PagePolicy};
-use crate::bank::{CLOSED, NEVER, Tick};
+use crate::bank::{Banks, CLOSED, NEVER, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
-use crate::queue::NO_KEY;
+use crate::queue::{NO_KEY, RequestQueue};
 use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
 impl<O: CommandObserver> Native<O> {
     pub(super) fn column_slot(&mut self, clk: Tick) {
         let mut pick = Pick::none();
-        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+        let Native { banks, bounds, pseudo_channels, .. } = self;
+        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
             let (queue, command) = pc.queue();
             let mut barred = (usize::MAX, 0);
             if let Some(overdue) = pc.overdue {
-                let rank = self.banks.rank_of(overdue.bank);
-                let bit = self.banks.bit_of(overdue.bank);
-                if self.banks.open_row(overdue.bank) != overdue.row {
+                let rank = banks.rank_of(overdue.bank);
+                let bit = banks.bit_of(overdue.bank);
+                if banks.open_row(overdue.bank) != overdue.row {
                     // Its row must open first: no more hits to the row in its way.
                     barred = (rank, bit);
-                } else if self.banks.earliest(command, overdue.bank) <= clk && pc.held(rank, &self.banks) & bit == 0 {
-                    return self.issue_column(pc.index as usize, overdue.key, command, clk);
+                } else if banks.earliest(command, overdue.bank) <= clk && pc.held(rank, banks) & bit == 0 {
+                    let (i, key) = (pc.index as usize, overdue.key);
+                    return self.issue_column(i, key, command, clk);
                 }
             }
             for rank in pc.ranks.clone() {
-                let mut hits = queue.hit_banks(rank) & !pc.held(rank, &self.banks);
+                let bound = bounds.get(Kind::Column, rank);
+                if bound > clk {
+                    pick.next = pick.next.min(bound);
+                    continue;
+                }
+                let mut hits = queue.hit_banks(rank) & !pc.held(rank, banks);
                 if rank == barred.0 {
                     hits &= !barred.1;
                 }
-                pick.consider(&self.banks, command, rank, hits, clk, queue.hits_of(rank));
+                let next = pick.consider(banks, command, rank, hits, clk, queue.hits_of(rank));
+                bounds.set(Kind::Column, rank, next);
             }
         }
         if pick.found() {
             let pc = self.banks.pseudo_channel_of(pick.bank);
             self.issue_column(pc as usize, pick.key, pick.command, clk);
-            // Nobody else was ready: the next is who was not, or the next hit of the bank.
-            if pick.ready == 1 {
-                let pc = &self.pseudo_channels[pc as usize];
-                let again = pc.queue().0.oldest_hit(pick.bank) != NO_KEY;
-                let again = if again { self.banks.earliest(pick.command, pick.bank) } else { NEVER };
-                let next = self.banks.on_edge(pick.command, pick.next.min(again));
-                self.column_not_before = self.column_not_before.max(next);
-            }
+            self.column_not_before = self.column_not_before.max(self.next_column());
         } else {
             self.column_not_before = pick.next;
         }
+    }
+
+    /// The first tick at which a rank may issue a column command.
+    fn next_column(&mut self) -> Tick {
+        let mut next = NEVER;
+        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+            let (_, command) = pc.queue();
+            for rank in pc.ranks.clone() {
+                next = next.min(self.bounds.next_column(&self.banks, command, rank));
+            }
+        }
+        next
     }
 
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
@@ -120,21 +134,46 @@ impl<O: CommandObserver> Native<O> {
             self.row_not_before = self.row_not_before.min(clk);
         } else if pc.queue_of(direction).oldest_hit(bank) == NO_KEY {
             let command = if banks.open_row(bank) == CLOSED { Command::Act } else { Command::PrePb };
-            let ready = banks.on_edge(command, banks.earliest(command, bank));
-            self.row_not_before = self.row_not_before.min(ready.max(clk));
+            let ready = banks.on_edge(command, banks.earliest(command, bank)).max(clk);
+            self.bounds.lower_row(command, rank, ready);
+            self.row_not_before = self.row_not_before.min(ready);
         }
     }
 
     pub(super) fn row_slot(&mut self, clk: Tick) {
-        if let Err(next) = self.row_command(clk) {
-            self.row_not_before = next;
+        match self.row_command(clk) {
+            Ok(()) => self.row_not_before = self.row_not_before.max(self.next_row()),
+            Err(next) => self.row_not_before = next,
         }
+    }
+
+    /// The first tick at which a row command may be possible. Those who are overdue or may sleep are asked in each slot.
+    fn next_row(&mut self) -> Tick {
+        let mut next = NEVER;
+        if self.policy.sleeps() {
+            return 0;
+        }
+        for pc in &self.pseudo_channels {
+            if pc.overdue.is_some() {
+                return 0;
+            }
+            if let Some(target) = pc.refresh.target {
+                let command = pc.refresh.command(&target, &self.banks, pc.index);
+                next = next.min(match command.reach() {
+                    Reach::Bank => self.banks.earliest(command, target.bank),
+                    Reach::PseudoChannel => self.banks.earliest_all(command, pc.index),
+                });
+            }
+            for rank in pc.ranks.clone() {
+                next = next.min(self.bounds.next_row(&self.banks, rank));
+            }
+        }
+        next
     }
 
     /// Issues the most urgent row command that may go; the error is the tick at which to look again.
     fn row_command(&mut self, clk: Tick) -> Result<(), Tick> {
-        let policy = &self.policy;
-        let sleeps = policy.power_down_after_ticks > 0 || policy.self_refresh_after_ticks > 0;
+        let sleeps = self.policy.sleeps();
         let refreshes = self.pseudo_channels.iter().any(|pc| pc.refresh.target.is_some());
         let overdue = self.pseudo_channels.iter().any(|pc| pc.overdue.is_some());
         let mut next = NEVER;
@@ -233,7 +272,10 @@ impl<O: CommandObserver> Native<O> {
 
     fn note_refresh(&mut self, i: usize, target: &Target, clk: Tick) {
         let org = *self.banks.organisation();
-        self.pseudo_channels[i].refresh.refreshed(target, &org);
+        let pc = &mut self.pseudo_channels[i];
+        pc.refresh.refreshed(target, &org);
+        // Requests may use what was held for it.
+        self.bounds.forget(pc.ranks.clone());
         let [all, one, managed] = self.refresh_ticks;
         let (banks, ticks) = match target.command {
             Command::RefAb => (target.bank..target.bank + org.banks_per_pseudo_channel(), all),
@@ -267,18 +309,8 @@ impl<O: CommandObserver> Native<O> {
 
     /// The rows of the direction that is served now.
     fn oldest_row(&mut self, clk: Tick) -> Result<(), Tick> {
-        let pick = self.pick_row(clk, |pc| pc.write_mode, |_, _| u32::MAX);
-        let plain = |pc: &PseudoChannel| pc.overdue.is_none() && pc.power.asleep.is_none() && !pc.is_idle();
-        let alone = pick.ready == 1 && self.pseudo_channels.iter().all(plain);
-        let ahead = if alone { self.pick_ahead(clk) } else { Pick::none() };
-        self.serve_pick(&pick, |pc| pc.write_mode, clk)?;
-        // Nobody else was ready: the next is who was not, the row after this precharge, or a refresh.
-        if alone && !ahead.found() {
-            let act = if pick.command == Command::PrePb { self.banks.earliest(Command::Act, pick.bank) } else { NEVER };
-            let next = pick.next.min(ahead.next).min(act).min(self.next_refresh());
-            self.row_not_before = self.row_not_before.max(next);
-        }
-        Ok(())
+        let pick = self.pick_row(clk);
+        self.serve_pick(&pick, |pc| pc.write_mode, clk)
     }
 
     /// Rows for the direction that is not served now, in banks that the served one does not want: the turn of the data bus
@@ -288,56 +320,42 @@ impl<O: CommandObserver> Native<O> {
         self.serve_pick(&pick, |pc| !pc.write_mode, clk)
     }
 
-    fn pick_ahead(&self, clk: Tick) -> Pick {
-        self.pick_row(clk, |pc| !pc.write_mode, |pc, rank| !pc.queue().0.wanted_banks(rank))
-    }
-
-    /// When the targets of refresh may be touched.
-    fn next_refresh(&self) -> Tick {
-        let command = |pc: &PseudoChannel| {
-            let target = pc.refresh.target?;
-            let command = pc.refresh.command(&target, &self.banks, pc.index);
-            Some(match command.reach() {
-                Reach::Bank => self.banks.earliest(command, target.bank),
-                Reach::PseudoChannel => self.banks.earliest_all(command, pc.index),
-            })
-        };
-        self.pseudo_channels.iter().filter_map(command).min().unwrap_or(NEVER)
-    }
-
-    /// The oldest ready ACT or PRE of one direction of each pseudo channel, in the banks that `allowed` gives.
-    fn pick_row(
-        &self,
-        clk: Tick,
-        writes: impl Fn(&PseudoChannel) -> bool,
-        allowed: impl Fn(&PseudoChannel, usize) -> u32,
-    ) -> Pick {
+    /// The oldest ready ACT or PRE of the direction that each pseudo channel serves.
+    fn pick_row(&mut self, clk: Tick) -> Pick {
         let mut pick = Pick::none();
-        let barred = Cell::new(false);
-        let falling = clk.is_multiple_of(2) && self.banks.generation().ticks_per_ck() == 2;
-        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
-            let queue = if writes(pc) { &pc.writes } else { &pc.reads };
-            if queue.is_empty() {
-                continue;
-            }
+        let Native { banks, bounds, pseudo_channels, last_row, .. } = self;
+        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+            let (queue, _) = pc.queue();
             for rank in pc.ranks.clone() {
-                let mut misses = queue.miss_banks(rank);
-                if misses == 0 {
+                let (act, precharge) = (bounds.get(Kind::Act, rank), bounds.get(Kind::Precharge, rank));
+                if act > clk && precharge > clk {
+                    pick.next = pick.next.min(act).min(precharge);
                     continue;
                 }
-                misses &= !pc.held(rank, &self.banks) & allowed(pc, rank);
-                let open = self.banks.open_banks(rank);
-                let conflicts = misses & open & !queue.hit_banks(rank);
-                pick.consider(&self.banks, Command::Act, rank, misses & !open, clk, queue.misses_of(rank));
-                pick.consider_if(&self.banks, Command::PrePb, rank, conflicts, clk, queue.misses_of(rank), |bank| {
-                    let bars = falling && !self.edge_allows(Command::PrePb, pc.index, bank, clk);
-                    barred.set(barred.get() || bars);
-                    !bars
-                });
+                let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks));
+                bounds.set(Kind::Act, rank, rows.activate(&mut pick, banks, clk));
+                bounds.set(Kind::Precharge, rank, rows.precharge(&mut pick, banks, *last_row, clk));
             }
         }
-        if barred.get() {
-            pick.next = pick.next.min(clk + 1);
+        pick
+    }
+
+    /// The same for the other direction, in the banks that the served one does not want.
+    fn pick_ahead(&mut self, clk: Tick) -> Pick {
+        let mut pick = Pick::none();
+        let Native { banks, bounds, pseudo_channels, last_row, .. } = self;
+        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+            let (served, queue) = if pc.write_mode { (&pc.writes, &pc.reads) } else { (&pc.reads, &pc.writes) };
+            for rank in pc.ranks.clone() {
+                let bound = bounds.get(Kind::Ahead, rank);
+                if bound > clk {
+                    pick.next = pick.next.min(bound);
+                    continue;
+                }
+                let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks) & !served.wanted_banks(rank));
+                let act = rows.activate(&mut pick, banks, clk);
+                bounds.set(Kind::Ahead, rank, act.min(rows.precharge(&mut pick, banks, *last_row, clk)));
+            }
         }
         pick
     }
@@ -403,7 +421,6 @@ impl<O: CommandObserver> Native<O> {
 
     fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, column: u32, clk: Tick) {
         self.banks.issue(command, bank, row, clk);
-        let open = self.banks.any_open(i as u32);
         let pc = &mut self.pseudo_channels[i];
         // Its bus is busy for the length of the command; a slot need not look before.
         let free = clk + Tick::from(self.banks.generation().command_ticks(command));
@@ -414,14 +431,21 @@ impl<O: CommandObserver> Native<O> {
             }
             Bus::Column => self.column_not_before = self.banks.on_edge(command, free),
         }
-        pc.power.issued(command, open, clk);
+        if command.bus() == Bus::Row || command.closes() {
+            pc.power.issued(command, self.banks.any_open(i as u32), clk);
+        }
         match command {
             Command::Act => {
                 pc.refresh.activated(bank);
                 let ready = self.banks.earliest(Command::Rd, bank).min(self.banks.earliest(Command::Wr, bank));
-                self.column_not_before = self.column_not_before.min(self.banks.on_edge(Command::Rd, ready));
+                let ready = self.banks.on_edge(Command::Rd, ready);
+                self.bounds.lower(Kind::Column, self.banks.rank_of(bank), ready);
+                self.column_not_before = self.column_not_before.min(ready);
             }
-            Command::PdExit | Command::SrExit => self.column_not_before = self.column_not_before.min(free),
+            Command::PdExit | Command::SrExit => {
+                self.bounds.forget(pc.ranks.clone());
+                self.column_not_before = self.column_not_before.min(free);
+            }
             _ => {}
         }
         if command.bus() == Bus::Row || self.policy.refresh_management_activates > 0 {
@@ -429,8 +453,16 @@ impl<O: CommandObserver> Native<O> {
         }
         if command == Command::Act || command.closes() {
             let changed = match command.reach() {
-                Reach::Bank => bank..bank + 1,
-                Reach::PseudoChannel => bank..bank + self.banks.organisation().banks_per_pseudo_channel(),
+                Reach::Bank => {
+                    let next = if command == Command::Act { Command::PrePb } else { Command::Act };
+                    let ready = self.banks.on_edge(next, self.banks.earliest(next, bank));
+                    self.bounds.lower_row(next, self.banks.rank_of(bank), ready);
+                    bank..bank + 1
+                }
+                Reach::PseudoChannel => {
+                    self.bounds.forget(pc.ranks.clone());
+                    bank..bank + self.banks.organisation().banks_per_pseudo_channel()
+                }
             };
             for b in changed {
                 let row = self.banks.open_row(b);
@@ -445,4 +477,50 @@ impl<O: CommandObserver> Native<O> {
 /// The tick at which an idle pseudo channel is to sleep; `after_ticks` = 0 means never.
 fn due(pc: &PseudoChannel, after_ticks: u64) -> Tick {
     if after_ticks == 0 { NEVER } else { pc.power.idle_since + after_ticks }
+}
+
+/// The misses of one rank in one queue: banks to open, and banks to close first.
+struct Rows<'a> {
+    rank: usize,
+    closed: u32,
+    conflicts: u32,
+    keys: &'a [u64],
+}
+
+impl<'a> Rows<'a> {
+    #[inline]
+    fn of(queue: &'a RequestQueue, rank: usize, banks: &Banks, allowed: u32) -> Self {
+        let (misses, open) = (queue.miss_banks(rank) & allowed, banks.open_banks(rank));
+        let conflicts = misses & open & !queue.hit_banks(rank);
+        Rows { rank, closed: misses & !open, conflicts, keys: queue.misses_of(rank) }
+    }
+
+    /// Considers ACT; the tick before which none is ready.
+    #[inline]
+    fn activate(&self, pick: &mut Pick, banks: &Banks, clk: Tick) -> Tick {
+        pick.consider(banks, Command::Act, self.rank, self.closed, clk, self.keys)
+    }
+
+    /// Considers PRE; the tick before which none is ready.
+    #[inline]
+    fn precharge(&self, pick: &mut Pick, banks: &Banks, last: Option<LastRowCommand>, clk: Tick) -> Tick {
+        if self.conflicts == 0 { NEVER } else { self.precharge_some(pick, banks, last, clk) }
+    }
+
+    fn precharge_some(&self, pick: &mut Pick, banks: &Banks, last: Option<LastRowCommand>, clk: Tick) -> Tick {
+        let (generation, pseudo_channel) = (banks.generation(), banks.pseudo_channel_of(banks.first_of(self.rank)));
+        let barred = Cell::new(false);
+        let allows = |bank| {
+            let allows = last.is_none_or(|l| l.allows(generation, Command::PrePb, pseudo_channel, bank, clk));
+            barred.set(barred.get() || !allows);
+            allows
+        };
+        let next = pick.consider_if(banks, Command::PrePb, self.rank, self.conflicts, clk, self.keys, allows);
+        if !barred.get() {
+            return next;
+        }
+        // The falling edge bars it, the next edge does not.
+        pick.next = pick.next.min(clk + 1);
+        next.min(clk + 1)
+    }
 }
