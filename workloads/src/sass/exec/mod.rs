@@ -20,7 +20,7 @@
 mod atomic;
 mod banks;
 mod clock;
-mod coalesce;
+pub(crate) mod coalesce;
 mod compare;
 mod control;
 mod convert;
