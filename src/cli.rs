@@ -52,9 +52,13 @@ pub enum Command {
                             orrery run rtx-a6000 softmax                another machine, another kernel\n  \
                             orrery run h100-pcie sgemm --set part.sm.count=66\n  \
                             orrery run my-gpu.toml my-launch.toml --json\n  \
+                            orrery run h100-pcie grid-barrier --coupled  blocks that wait for each other\n  \
                             orrery run h100-pcie softmax --pipeline=2000..6000 --focus sm=0,warp=0..8\n  \
+                            orrery run h200 sgemm --until 20000 --save half.orrery\n  \
+                            orrery run --resume half.orrery             the same result as in one piece\n  \
                             orrery run hbm3 \"rand_rw21 requests=50000 outstanding=16\"\n  \
-                            orrery run stacks/h200 requests.trace --set policy.page=closed --plots")]
+                            orrery run stacks/h200 requests.trace --set policy.page=closed --plots\n\n\
+                            Ctrl-C stops the run and reports what there is, marked partial, with exit code 1; again, it ends at once.")]
     Run(RunArgs),
     /// Check machines, launches, listings and suites without running them
     #[command(after_help = "Examples:\n  \
@@ -84,6 +88,9 @@ pub struct RunArgs {
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
+    /// Compute values when instructions issue: for kernels that read a clock or wait for other blocks. One shard, slower
+    #[arg(long)]
+    pub coupled: bool,
     /// Write timeline.perfetto-trace of the cycles FROM..TO (of a memory: ticks), for ui.perfetto.dev [default: 0..20000]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,
@@ -97,6 +104,15 @@ pub struct RunArgs {
     /// Write figures as .svg and .png: the roofline; of a memory, latency over bandwidth and a heat map of the banks
     #[arg(long)]
     pub plots: bool,
+    /// Stop at this cycle. The report says that it is partial; exit code 1 unless --save is given
+    #[arg(long, value_name = "CYCLE")]
+    pub until: Option<u64>,
+    /// Save the run where --until or Ctrl-C stops it
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Go on with a saved run. Machine and workload are those it was saved with and need not be given
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
     /// On a memory: write every command of the channel to commands.csv, for `orrery trace check`
     #[arg(long)]
     pub commands: bool,

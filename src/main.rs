@@ -9,6 +9,7 @@ mod failure;
 mod memory;
 mod memory_result;
 mod output;
+mod pieces;
 mod report;
 mod result;
 mod simulate;

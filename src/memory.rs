@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use hbm::bank::NEVER;
 use hbm::checker::TracedCommand;
 use hbm::command::Generation;
 use hbm::controller::IssuedCommand;
@@ -13,13 +14,15 @@ use hbm::generator::{Arrival, Generated, RequestStream, StreamKind};
 use hbm::library::SHIPPED;
 use hbm::mapper::FieldOrder;
 use hbm::memory_file::{MemoryFile, description, is_memory_file, shipped};
-use hbm::report::{ChannelReport, run_observed};
+use hbm::report::{ChannelReport, ChannelRun, run};
 use hbm::trace::{LAST_TICK, MOST_REQUESTS, RequestLimits, read_requests};
 use hbm::workload::Workload;
+use sim_core::{Reader, Saved, StopReason, Writer};
 
 use crate::catalog;
 use crate::failure::{Complaint, Failure};
-use crate::memory_result::result_of;
+use crate::memory_result::{config_hash, result_of};
+use crate::pieces::{Asked, Pieces, inputs, partial};
 use crate::result::{RunResult, Wall, peak_rss_bytes};
 
 /// What runs on a memory when nothing is named.
@@ -95,25 +98,49 @@ pub enum Source {
 }
 
 /// Runs a stream or a trace on one channel of a memory.
-pub fn simulate(machine: &str, workload: &str, sets: &[String], keep_commands: bool) -> Result<MemoryRun, Failure> {
-    let memory = memory(machine, sets)?;
+pub fn simulate(asked: &Asked, pieces: &Pieces, keep_commands: bool) -> Result<MemoryRun, Failure> {
+    let (machine, workload) =
+        (asked.machine.as_deref().unwrap_or_default(), asked.workload.as_deref().unwrap_or(STREAM));
+    let memory = memory(machine, &asked.sets)?;
     let source = source(workload, &memory)?;
+    let inputs = inputs(0, &memory.to_toml(), &config_hash(&memory, &source));
+    let MemoryFile { preset, policy, .. } = &memory;
+    let mut run = ChannelRun::new(preset, policy, Recorder(keep_commands.then(Vec::new))).map_err(config_failure)?;
+    if let Some((state, _)) = pieces.state(&inputs)? {
+        let mut from = Reader::new(state);
+        let loaded = run.load(&mut from).and_then(|()| from.finish());
+        loaded.map_err(|error| pieces.misfit(&error))?;
+    }
     let start = Instant::now();
-    let recorder = keep_commands.then(Vec::new);
-    let (report, recorder) = run_source(&memory, &source, Recorder(recorder))?;
+    let from_tick = run.now();
+    let ticks_per_clock = u64::from(preset.generation.ticks_per_ck());
+    let end = pieces.until.map_or(NEVER, |cycle| cycle.saturating_mul(ticks_per_clock));
+    let ended = with_requests(&memory, &source, |requests, driver| run.advance(requests, driver, end, &pieces.stop));
+    let reason = match (ended, run.now() >= end) {
+        (true, _) => StopReason::WorkDone,
+        (false, true) => StopReason::TimeLimit,
+        (false, false) => StopReason::Interrupted,
+    };
+    let partial = partial(reason, run.now().div_ceil(ticks_per_clock));
+    if let Some(partial) = partial.filter(|_| pieces.is_saved()) {
+        let mut out = Writer::new();
+        run.save(&mut out);
+        pieces.save(asked, &inputs, partial.cycle, out.into_bytes())?;
+    }
+    let report = run.report(preset, Some(&currents(preset.generation)?));
     let seconds = start.elapsed().as_secs_f64();
     if report.deadlock {
         return Err(Failure::Run(Complaint::new(format!("{machine} is stuck with requests left: a fault of orrery"))));
     }
     let wall = Wall {
         seconds,
-        cycles_per_second: report.cycles / seconds.max(1e-9),
+        cycles_per_second: (run.now() - from_tick) as f64 / ticks_per_clock as f64 / seconds.max(1e-9),
         peak_rss_bytes: peak_rss_bytes(),
         threads: 1,
         ticks_per_shard: Vec::new(),
     };
-    let commands = recorder.0.map(|issued| issued.iter().map(|c| traced(&memory, c)).collect());
-    let result = result_of(machine, workload, &memory, &source, &report, wall);
+    let commands = run.into_observer().0.map(|issued| issued.iter().map(|c| traced(&memory, c)).collect());
+    let result = result_of(machine, workload, &memory, &source, &report, partial, wall);
     Ok(MemoryRun { result, report, memory, commands, source })
 }
 
@@ -132,7 +159,7 @@ impl MemoryRun {
                 numerator: preset.burst_ticks() * 100,
                 denominator: u64::from(preset.organisation.pseudo_channels) * percent,
             };
-            let (report, _) = run_source(&self.memory, &Source::Stream(paced), ())?;
+            let report = run_source(&self.memory, &Source::Stream(paced))?;
             if let Some(latency) = report.reads.or(report.writes) {
                 points.push((report.gb_per_s, latency.mean_ns));
             }
@@ -158,27 +185,31 @@ fn traced(memory: &MemoryFile, c: &IssuedCommand) -> TracedCommand {
     TracedCommand { tick: c.tick, command: c.command, place }
 }
 
-fn run_source<O: hbm::controller::CommandObserver>(
-    memory: &MemoryFile,
-    source: &Source,
-    observer: O,
-) -> Result<(ChannelReport, O), Failure> {
+fn run_source(memory: &MemoryFile, source: &Source) -> Result<ChannelReport, Failure> {
     let MemoryFile { preset, policy, .. } = memory;
     let currents = currents(preset.generation)?;
-    let mut stream;
-    let mut trace;
-    let (requests, driver): (&mut dyn Iterator<Item = Generated>, _) = match source {
+    let run =
+        |requests: &mut dyn Iterator<Item = _>, driver: &_| run(preset, policy, requests, driver, Some(&currents));
+    with_requests(memory, source, run).map_err(config_failure)
+}
+
+/// Hands on all requests of a source and how they are driven.
+fn with_requests<T>(
+    memory: &MemoryFile,
+    source: &Source,
+    go: impl FnOnce(&mut dyn Iterator<Item = Generated>, &DriverSpec) -> T,
+) -> T {
+    match source {
         Source::Stream(workload) => {
-            let order = FieldOrder::named(policy.map, &preset.organisation);
-            stream = RequestStream::new(workload.stream, order, preset.organisation.access_bytes).through_hash();
-            (&mut stream, workload.driver)
+            let org = &memory.preset.organisation;
+            let order = FieldOrder::named(memory.policy.map, org);
+            let mut stream = RequestStream::new(workload.stream, order, org.access_bytes).through_hash();
+            go(&mut stream, &workload.driver)
         }
         Source::Trace(requests) => {
-            trace = requests.iter().copied();
-            (&mut trace, DriverSpec { requests_per_tick: 8, max_outstanding: None })
+            go(&mut requests.iter().copied(), &DriverSpec { requests_per_tick: 8, max_outstanding: None })
         }
-    };
-    run_observed(preset, policy, requests, &driver, Some(&currents), observer).map_err(config_failure)
+    }
 }
 
 /// The public currents nearest to a generation; the report names them.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::memory::Source;
 use crate::report::{significant, thousands};
-use crate::result::{Breakdown, Highlight, RunResult, Simulated, Wall};
+use crate::result::{Breakdown, Highlight, Partial, RunResult, Simulated, Wall};
 
 /// Name of the breakdown, which the report shows in words.
 pub const READ_LATENCY: &str = "read_latency";
@@ -20,6 +20,7 @@ pub fn result_of(
     memory: &MemoryFile,
     source: &Source,
     report: &ChannelReport,
+    partial: Option<Partial>,
     wall: Wall,
 ) -> RunResult {
     let seed = match source {
@@ -38,6 +39,7 @@ pub fn result_of(
             time_ns: report.time_ns,
             clock_ghz: memory.preset.clock_mhz / 1e3,
         },
+        partial,
         wall,
         measured: None,
         expected_error: None,
@@ -66,7 +68,7 @@ fn describe(source: &Source) -> String {
 }
 
 /// The resolved memory and the requests, wherever their files lie (D11).
-fn config_hash(memory: &MemoryFile, source: &Source) -> String {
+pub fn config_hash(memory: &MemoryFile, source: &Source) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(memory.to_toml().as_bytes());
     match source {

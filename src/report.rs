@@ -24,6 +24,9 @@ pub fn text(result: &RunResult) -> String {
             let _ = writeln!(out, "  {line}");
         }
     }
+    if let Some(partial) = &result.partial {
+        let _ = writeln!(out, "\n  PARTIAL: {}; all figures are of the part before", partial.in_words());
+    }
     out.push('\n');
     let simulated = &result.simulated;
     let mut facts = vec![
@@ -268,10 +271,21 @@ pub fn time(nanoseconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::result::tests::example;
+    use crate::result::{Partial, PartialBecause};
 
     #[test]
     fn the_report_of_a_run() {
         insta::assert_snapshot!(text(&example()));
+    }
+
+    #[test]
+    fn a_partial_run_says_so() {
+        let partial = Some(Partial { because: PartialBecause::Interrupted, cycle: 12_345 });
+        let text = text(&RunResult { partial, ..example() });
+        assert!(
+            text.contains("PARTIAL: stopped at cycle 12,345 by Ctrl-C; all figures are of the part before"),
+            "{text}"
+        );
     }
 
     #[test]

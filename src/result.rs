@@ -18,6 +18,8 @@ pub struct RunResult {
     pub config_hash: String,
     pub seed: u64,
     pub simulated: Simulated,
+    /// The run was stopped before its end.
+    pub partial: Option<Partial>,
     pub wall: Wall,
     pub measured: Option<Measured>,
     pub expected_error: Option<ExpectedError>,
@@ -39,6 +41,42 @@ pub struct Simulated {
     pub cycles: u64,
     pub time_ns: f64,
     pub clock_ghz: f64,
+}
+
+/// That a run was stopped before its end, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    pub because: PartialBecause,
+    /// The last cycle that was simulated.
+    pub cycle: u64,
+}
+
+/// Why a run was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartialBecause {
+    /// The cycle of `--until` came.
+    Until,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Partial {
+    /// For messages.
+    pub fn in_words(self) -> String {
+        let why = match self.because {
+            PartialBecause::Until => "--until",
+            PartialBecause::Interrupted => "Ctrl-C",
+        };
+        format!("stopped at cycle {} by {why}", crate::report::thousands(self.cycle))
+    }
+
+    fn to_json(self) -> Value {
+        let because = match self.because {
+            PartialBecause::Until => "until",
+            PartialBecause::Interrupted => "interrupted",
+        };
+        json!({"because": because, "cycle": self.cycle})
+    }
 }
 
 /// What the run cost on this host.
@@ -179,6 +217,7 @@ impl RunResult {
                 "time_ns": self.simulated.time_ns,
                 "clock_ghz": self.simulated.clock_ghz,
             },
+            "partial": self.partial.map(Partial::to_json),
             "wall": {
                 "seconds": self.wall.seconds,
                 "cycles_per_second": self.wall.cycles_per_second,
@@ -227,6 +266,7 @@ pub(crate) mod tests {
             config_hash: "ab".repeat(32),
             seed: 1,
             simulated: Simulated { cycles: 12_345, time_ns: 12_345.0, clock_ghz: 1.0 },
+            partial: None,
             wall: Wall {
                 seconds: 0.5,
                 cycles_per_second: 24_690.0,
@@ -293,6 +333,7 @@ pub(crate) mod tests {
                 "config_hash",
                 "seed",
                 "simulated",
+                "partial",
                 "wall",
                 "measured",
                 "expected_error",
@@ -303,5 +344,9 @@ pub(crate) mod tests {
         assert_eq!(document["breakdown"]["parts"]["waiting"]["parts"]["memory"], 40_000);
         assert_eq!(document["stats"]["roofline"]["bound_by"], "memory");
         assert_eq!(document["expected_error"], Value::Null);
+        assert_eq!(document["partial"], Value::Null);
+        let partial = Some(Partial { because: PartialBecause::Until, cycle: 1000 });
+        let document = RunResult { partial, ..example() }.to_json();
+        assert_eq!(document["partial"], json!({"because": "until", "cycle": 1000}));
     }
 }

@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use machine::gpu::{GpuError, GpuResult, GpuShape, GpuSimulation};
 use serde_json::Value;
-use sim_core::{MachineFile, Plan, Progress as Reached, RunError, StatsNode};
-use workloads::sass::exec::ExecError;
+use sim_core::{Cycle, MachineFile, Plan, Progress as Reached, RunError, StatsNode};
+use workloads::sass::exec::{Cause, ExecError, Values};
 use workloads::sass::{Kernel, Launch};
 
 use crate::catalog;
 use crate::failure::{Complaint, Failure};
+use crate::pieces::{Asked, Pieces, inputs, partial};
 use crate::report::{significant, thousands};
-use crate::result::{Breakdown, Highlight, Roofline, RunResult, Simulated, Wall, peak_rss_bytes};
+use crate::result::{Breakdown, Highlight, Partial, Roofline, RunResult, Simulated, Wall, peak_rss_bytes};
 use crate::views::{Drawing, View, Wanted};
 
 /// What is to be simulated, and how.
@@ -22,8 +23,12 @@ pub struct Request {
     pub sets: Vec<String>,
     pub threads: usize,
     pub shards: usize,
+    /// When values are computed.
+    pub values: Values,
     /// What is to be drawn on the way.
     pub views: Wanted,
+    /// Where it begins and stops.
+    pub pieces: Pieces,
 }
 
 /// A finished run with what was recorded on the way.
@@ -41,13 +46,33 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let shape = GpuShape::of(&file)?;
     let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
-    let mut simulation = GpuSimulation::new(&file, &kernel, &launch, plan).map_err(failure)?;
+    let mut simulation = GpuSimulation::with_values(&file, &kernel, &launch, plan, request.values).map_err(failure)?;
     let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
     let drawing = Drawing::start(&request.views, &title, &kernel, shape.clock_hz, simulation.machine_mut())?;
+    let content = content(&kernel, &launch, request.values);
+    let inputs = inputs(file.seed, &file.to_toml(), &content.concat());
+    let mut from_cycle = 0;
+    if let Some((state, cycle)) = request.pieces.state(&inputs)? {
+        simulation.machine_mut().load(state).map_err(|error| request.pieces.misfit(&error))?;
+        from_cycle = cycle;
+    }
+    simulation.machine_mut().stop_on(request.pieces.stop.clone());
     let start = Instant::now();
     let hertz = shape.clock_hz as f64;
-    let run = simulation.run(&mut |reached: Reached| progress((reached.time.as_seconds() * hertz) as u64));
-    let run = run.map_err(failure)?;
+    let mut shown = |reached: Reached| progress((reached.time.as_seconds() * hertz) as u64);
+    let outcome = simulation.advance(request.pieces.until.map(Cycle), &mut shown).map_err(failure)?;
+    let is_partial = partial(outcome.reason, 0).is_some();
+    let state = (is_partial && request.pieces.is_saved()).then(|| simulation.machine_mut().save());
+    let run = simulation.result(outcome).map_err(failure)?;
+    let partial = partial(run.outcome.reason, run.cycles);
+    if let Some(state) = state {
+        let asked = Asked {
+            machine: Some(request.machine.clone()),
+            workload: Some(request.workload.clone()),
+            sets: request.sets.clone(),
+        };
+        request.pieces.save(&asked, &inputs, run.cycles, state)?;
+    }
     let seconds = start.elapsed().as_secs_f64();
     let wrong = run.check.as_ref().filter(|check| !check.passed()).map(|check| match &check.first_failure {
         Some(first) => format!(
@@ -60,22 +85,23 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     });
     let wall = Wall {
         seconds,
-        cycles_per_second: run.cycles as f64 / seconds,
+        cycles_per_second: (run.cycles - from_cycle) as f64 / seconds,
         peak_rss_bytes: peak_rss_bytes(),
         threads: plan.thread_count(),
         ticks_per_shard: run.outcome.shards.iter().map(|shard| shard.ticks).collect(),
     };
     let views = drawing.finish(run.cycles);
-    let result = summary(request, &file, &kernel, &launch, run, wall);
+    let result = summary(request, &file, &launch, &content, run, partial, wall);
     Ok(Finished { result, views, wrong })
 }
 
 fn summary(
     request: &Request,
     file: &MachineFile,
-    kernel: &Kernel,
     launch: &Launch,
+    content: &[String],
     run: GpuResult,
+    partial: Option<Partial>,
     wall: Wall,
 ) -> RunResult {
     let clock_ghz = run.shape.clock_hz as f64 / 1e9;
@@ -84,15 +110,17 @@ fn summary(
         machine_description: catalog::text_of(file, "description").to_string(),
         workload: request.workload.clone(),
         workload_description: launch.description.clone(),
-        config_hash: config_hash(file, kernel, launch),
+        config_hash: config_hash(file, content),
         seed: file.seed,
         simulated: Simulated { cycles: run.cycles, time_ns: run.time.as_ns(), clock_ghz },
+        partial,
         wall,
         measured: None,
         expected_error: None,
         breakdown: breakdown(&run.stats),
-        roofline: roofline(file, &run),
-        highlights: highlights(launch, &run),
+        // Operations are counted when a CTA is dispatched: of a part of a run they are too many.
+        roofline: if partial.is_none() { roofline(file, &run) } else { None },
+        highlights: highlights(launch, &run, request.values),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }
@@ -126,16 +154,19 @@ fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
     })
 }
 
-fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
+fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight> {
     let mut highlights = Vec::new();
     let mut add = |name: &str, value: String| highlights.push(Highlight { name: name.to_string(), value });
     let sms = run.shape.sms as f64;
-    let instructions = run.executed.warp_instructions;
+    let instructions = run.stats.value("sm.instructions_issued").unwrap_or(run.executed.warp_instructions);
     add(
         "blocks",
         format!("{} of {} threads on {} SMs", thousands(launch.blocks()), launch.threads_per_block(), run.shape.sms),
     );
     add("warp instructions", thousands(instructions));
+    if values == Values::AtIssue {
+        add("values", "computed at issue".to_string());
+    }
     let ipc = instructions as f64 / run.cycles.max(1) as f64;
     add("IPC", format!("{} in all, {} an SM of at most 4", significant(ipc), significant(ipc / sms)));
     let sectors = |name: &str| run.stats.value(&format!("sm.l1_{name}")).unwrap_or(0);
@@ -159,22 +190,29 @@ fn highlights(launch: &Launch, run: &GpuResult) -> Vec<Highlight> {
 }
 
 /// Over the resolved machine (the seed is part of it) and the workload's content, wherever its files lie (D11).
-fn config_hash(file: &MachineFile, kernel: &Kernel, launch: &Launch) -> String {
+fn config_hash(file: &MachineFile, workload: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     };
     add(&file.to_toml());
-    add(&format!("{:?}", (&launch.kernel, launch.grid, launch.block, launch.dynamic_shared_bytes)));
-    for argument in &launch.arguments {
-        add(&format!("{:?}", (&argument.name, argument.element, &argument.value)));
-    }
-    add(&format!("{:?}", (&kernel.name, &kernel.arch, &kernel.metadata)));
-    for instruction in &kernel.instructions {
-        add(&format!("{:?}", (&instruction.text, instruction.control, instruction.encoding)));
-    }
+    workload.iter().for_each(|text| add(text));
     hasher.finalize().to_hex().to_string()
+}
+
+/// The content of a workload, with the way in which its values come about.
+fn content(kernel: &Kernel, launch: &Launch, values: Values) -> Vec<String> {
+    let mut content = vec![format!("{:?}", (&launch.kernel, launch.grid, launch.block, launch.dynamic_shared_bytes))];
+    let arguments = launch.arguments.iter();
+    content.extend(arguments.map(|argument| format!("{:?}", (&argument.name, argument.element, &argument.value))));
+    content.push(format!("{:?}", (&kernel.name, &kernel.arch, &kernel.metadata)));
+    let code = kernel.instructions.iter();
+    content.extend(code.map(|code| format!("{:?}", (&code.text, code.control, code.encoding))));
+    if values == Values::AtIssue {
+        content.push("values at issue".to_owned());
+    }
+    content
 }
 
 /// What the user reads when a simulation cannot be built or run.
@@ -188,12 +226,13 @@ pub fn failure(error: GpuError) -> Failure {
     }
 }
 
-/// A warp did what the hardware would refuse: the workload's fault, shown at its instruction.
+/// A warp did what the hardware would refuse: the workload's fault, shown at its instruction. A launch that never ends is
+/// none of the input's syntax: the run ends without a result.
 fn execution(error: &ExecError) -> Failure {
     let place = format!("block {:?}, warp {}", error.cta, error.warp);
-    Complaint::new(format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause))
-        .at_line(&error.file, error.line)
-        .into()
+    let message = format!("`{}` at {:#06x} of `{}`, {place}: {}", error.text, error.pc, error.kernel, error.cause);
+    let complaint = Complaint::new(message).at_line(&error.file, error.line);
+    if matches!(*error.cause, Cause::Stuck(_)) { Failure::Run(complaint) } else { complaint.into() }
 }
 
 #[cfg(test)]
@@ -204,7 +243,7 @@ mod tests {
         let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
         let file = catalog::machine("h100-pcie", &sets).unwrap();
         let launch = catalog::launch(workload).unwrap();
-        config_hash(&file, &catalog::kernel(&launch, "sm_90").unwrap(), &launch)
+        config_hash(&file, &content(&catalog::kernel(&launch, "sm_90").unwrap(), &launch, Values::Ahead))
     }
 
     #[test]

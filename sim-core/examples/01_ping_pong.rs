@@ -13,7 +13,7 @@ use sim_core::{
 };
 
 /// The only protocol here.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Ball;
 
 impl Payload for Ball {
@@ -33,6 +33,9 @@ struct Server {
     output: Out<Ball>,
     returns: u64,
 }
+
+// All fields once: what happens in a run, and what building gives again. So a run can be saved and go on later.
+sim_core::saved!(Server { state: to_serve, returns; rebuilt: input, output });
 
 impl Component for Server {
     const KIND: &'static str = "example.server";
@@ -76,6 +79,8 @@ struct Wall {
     input: In<Ball>,
     output: Out<Ball>,
 }
+
+sim_core::saved!(Wall { rebuilt: input, output });
 
 impl Component for Wall {
     const KIND: &'static str = "example.wall";

@@ -40,6 +40,8 @@ struct Worker {
     next: Cycle,
 }
 
+sim_core::saved!(Worker { state: left, next; rebuilt: pace_cycles });
+
 impl Component for Worker {
     const KIND: &'static str = "example.worker";
     type Spec = WorkerSpec;

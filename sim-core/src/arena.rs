@@ -9,6 +9,7 @@ use crate::config::{ConfigError, PartSpec, Place, Problem, did_you_mean, read_no
 use crate::fabric::Fabric;
 use crate::prefetch::prefetch;
 use crate::site::{Site, Yard};
+use crate::snapshot::{LoadError, Reader, Writer};
 use crate::stats::StatsNode;
 use crate::time::Cycle;
 use crate::{activity, topology};
@@ -50,6 +51,8 @@ pub(crate) trait Arena: Send {
     fn waiting(&self, local: usize) -> Option<String>;
     fn component(&self, local: usize) -> &dyn Any;
     fn set_density(&mut self, density: Density);
+    fn save(&self, local: usize, out: &mut Writer);
+    fn load(&mut self, local: usize, from: &mut Reader<'_>) -> Result<(), LoadError>;
 }
 
 struct TypedArena<C> {
@@ -176,6 +179,14 @@ impl<C: Component> Arena for TypedArena<C> {
     fn set_density(&mut self, density: Density) {
         self.density = density;
         self.dense = density == Density::Dense;
+    }
+
+    fn save(&self, local: usize, out: &mut Writer) {
+        self.components[local].save(out);
+    }
+
+    fn load(&mut self, local: usize, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        self.components[local].load(from)
     }
 }
 

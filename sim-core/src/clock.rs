@@ -93,6 +93,17 @@ impl ClockDomain {
         (u128::from(t.0) * u128::from(self.hertz)).div_ceil(u128::from(Femtos::PER_SECOND)) as u64
     }
 
+    /// What is saved: frequency, and first edge of the present piece with its time.
+    pub(crate) fn state(&self) -> (u64, Cycle, Femtos) {
+        (self.hertz, self.piece.0, self.piece.1)
+    }
+
+    /// A clock that was saved; `None` if no clock is like that.
+    pub(crate) fn restored(id: DomainId, (hertz, first, time): (u64, Cycle, Femtos)) -> Option<ClockDomain> {
+        let clock = (hertz > 0).then(|| ClockDomain::new(id, hertz))?;
+        Some(ClockDomain { piece: (first, time), last: (first.0, time.0, 0), ..clock })
+    }
+
     /// Runs at `hertz` from the first edge at or after `t` on.
     pub(crate) fn set_frequency(&mut self, t: Femtos, hertz: u64) {
         assert!(hertz > 0, "a clock needs a frequency");

@@ -6,6 +6,7 @@ use crate::fabric::Fabric;
 use crate::lane::{AnyLane, CreditWay, Payload, WriterKind};
 use crate::probe::Fact;
 use crate::site::Site;
+use crate::snapshot::Saved;
 use crate::stats::StatsNode;
 use crate::time::{Cycle, Femtos};
 use crate::wake::SHARED_INPUT;
@@ -13,7 +14,9 @@ use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
 /// A part of a machine. It sees ports, never another component.
-pub trait Component: Sized + Send + 'static {
+///
+/// Its state can be saved ([`Saved`]): name all fields once with [`saved!`](crate::saved).
+pub trait Component: Saved + Sized + Send + 'static {
     /// The name used in machine files, e.g. `"gpu.sm"`.
     const KIND: &'static str;
     /// One line about it, for lists of what there is.

@@ -278,6 +278,36 @@ impl Fabric {
         }
     }
 
+    /// The credits of an output that are not back at `now`, as (due cycle, count).
+    pub fn credit_batches(&mut self, out: u32, now: u64) -> Vec<(u64, u16)> {
+        self.collect(out, now);
+        let (o, rest) = (self.outs[out], self.outs_rest[out as usize]);
+        if o.shard == self.shard {
+            self.lanes[usize::from(rest.lane)].lane.credit_batches(o.fifo)
+        } else {
+            let (ledger, ring) = &self.ledgers[rest.ledger as usize];
+            ledger.batches(&self.stamps, *ring)
+        }
+    }
+
+    /// Takes on the credits of an output: so many in hand, the others on their way back. `waits`: its owner sleeps until
+    /// one is back; then the alarm is among its own.
+    pub fn restore_credits(&mut self, out: u32, in_hand: u16, batches: &[(u64, u16)], waits: bool) {
+        self.outs[out].credits = in_hand;
+        let (o, rest) = (self.outs[out], self.outs_rest[out as usize]);
+        let each = batches.iter().flat_map(|&(due, count)| std::iter::repeat_n(due, usize::from(count)));
+        let blocked = waits && in_hand < self.outs[out].capacity;
+        if o.shard == self.shard {
+            let lane = &mut self.lanes[usize::from(rest.lane)].lane;
+            each.for_each(|due| lane.restore_credit(o.fifo, due));
+            lane.set_blocked(o.fifo, blocked);
+        } else {
+            let (ledger, ring) = &mut self.ledgers[rest.ledger as usize];
+            each.for_each(|due| ledger.give_back(&mut self.stamps, *ring, due, 0));
+            ledger.blocked = blocked;
+        }
+    }
+
     /// Credits of an output in hand and on their way back.
     pub fn credits_at_home(&self, out: u32) -> u32 {
         let (o, rest) = (&self.outs[out], self.outs_rest[out as usize]);
@@ -327,6 +357,13 @@ impl Work {
         *held += n;
         self.outstanding += u64::from(n);
         self.begun += u64::from(n);
+    }
+
+    /// Nobody holds any, and the last ended at a time.
+    pub fn start_at(&mut self, ended_at: Femtos) {
+        self.held.fill(0);
+        self.holders.clear();
+        (self.outstanding, self.begun, self.ended_at) = (0, 0, ended_at);
     }
 
     /// False if the component does not hold that much.

@@ -4,15 +4,18 @@
 
 use crate::ledger::{Ledger, Ring};
 use crate::prefetch::prefetch;
+use crate::snapshot::{self, LoadError, Reader};
 use crate::wake::{SHARED_INPUT, Wake};
 use crate::wheel::Wheel;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::any::{Any, TypeId};
 
 /// Messages of a cycle between asking the cache for a FIFO and delivering into it.
 const AHEAD: usize = 24;
 
-/// A protocol's message: small, `Copy`, no references. A lane is registered for it when a port first names it.
-pub trait Payload: Copy + Send + Sync + 'static {
+/// A protocol's message: small, `Copy`, plain data without references. A lane is registered for it when a port first names it.
+pub trait Payload: Copy + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Name of the protocol in messages to the user, e.g. `"memory request"`.
     const NAME: &'static str;
 }
@@ -231,6 +234,26 @@ pub(crate) trait AnyLane: Send + Sync + Any {
     /// Hands what is bound for shard `to` to the same lane there.
     fn cross(&mut self, to: usize, there: &mut dyn AnyLane);
     fn has_crossings(&self, to: usize) -> bool;
+    /// The messages that wait at each FIFO and those in flight to it with the cycles they are due at, in order; empty
+    /// where there are none.
+    fn save(&self) -> Vec<Vec<u8>>;
+    /// Takes on the messages of one FIFO with a capacity, to be delivered by the clock `domain`; how many there are.
+    fn load(
+        &mut self,
+        fifo: u32,
+        capacity: u16,
+        domain: u8,
+        from: &mut Reader<'_>,
+        wake: &mut Wake,
+    ) -> Result<u16, LoadError>;
+    /// The credits of a FIFO that its sender has not taken back, as (due cycle, count); those due at the last look are
+    /// left out.
+    fn credit_batches(&self, fifo: u32) -> Vec<(u64, u16)>;
+    /// Puts a credit of a FIFO on its way back again.
+    fn restore_credit(&mut self, fifo: u32, due: u64);
+    /// Starts at `cycle` of a domain with nothing in flight, and with so many messages delivered in all domains.
+    fn start_at(&mut self, domain: usize, cycle: u64);
+    fn set_delivered(&mut self, delivered: u64);
 }
 
 impl<P: Payload> AnyLane for Lane<P> {
@@ -309,6 +332,75 @@ impl<P: Payload> AnyLane for Lane<P> {
 
     fn has_crossings(&self, to: usize) -> bool {
         !self.outbox[to].is_empty()
+    }
+
+    fn save(&self) -> Vec<Vec<u8>> {
+        debug_assert!(self.outbox.iter().all(Vec::is_empty), "saved in the middle of a window");
+        let mut flying: Vec<Vec<(u64, P)>> = self.fifos.iter().map(|_| Vec::new()).collect();
+        for wheel in &self.in_flight {
+            for (due, &(fifo, message)) in wheel.in_order() {
+                flying[fifo as usize].push((due, message));
+            }
+        }
+        let encode = |(fifo, flying): (usize, Vec<(u64, P)>)| {
+            let waiting: Vec<P> =
+                (0..self.fifos[fifo].len).filter_map(|n| self.peek_nth(fifo as u32, n).copied()).collect();
+            if waiting.is_empty() && flying.is_empty() {
+                return Vec::new();
+            }
+            let mut out = snapshot::Writer::new();
+            out.put(&(waiting, flying));
+            out.into_bytes()
+        };
+        flying.into_iter().enumerate().map(encode).collect()
+    }
+
+    fn load(
+        &mut self,
+        fifo: u32,
+        capacity: u16,
+        domain: u8,
+        from: &mut Reader<'_>,
+        wake: &mut Wake,
+    ) -> Result<u16, LoadError> {
+        let (waiting, flying): (Vec<P>, Vec<(u64, P)>) = from.get()?;
+        let wheel = &mut self.in_flight[usize::from(domain)];
+        if waiting.len() + flying.len() > usize::from(capacity) || flying.iter().any(|(due, _)| *due <= wheel.now()) {
+            return Err(LoadError::invalid("messages that cannot be on this link"));
+        }
+        let f = &mut self.fifos[fifo as usize];
+        f.len = waiting.len() as u16;
+        for (nth, message) in (0..).zip(waiting.iter().copied()) {
+            match nth {
+                0 => f.oldest = Some(message),
+                nth => self.slots[f.ring.at(0, nth - 1)] = Some(message),
+            }
+        }
+        if f.len > 0 {
+            wake.fill_input(f.owner, f.input);
+            if f.input == SHARED_INPUT {
+                self.occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
+            }
+        }
+        flying.iter().for_each(|&(due, message)| wheel.push(due, (fifo, message)));
+        Ok((waiting.len() + flying.len()) as u16)
+    }
+
+    fn credit_batches(&self, fifo: u32) -> Vec<(u64, u16)> {
+        let f = &self.fifos[fifo as usize];
+        f.ledger.batches(&self.stamps, f.ring)
+    }
+
+    fn restore_credit(&mut self, fifo: u32, due: u64) {
+        self.return_credit(fifo, due);
+    }
+
+    fn start_at(&mut self, domain: usize, cycle: u64) {
+        self.in_flight[domain] = Wheel::starting_at(cycle);
+    }
+
+    fn set_delivered(&mut self, delivered: u64) {
+        self.delivered = delivered;
     }
 }
 

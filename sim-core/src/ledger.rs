@@ -108,6 +108,13 @@ impl Ledger {
         (first != 0).then_some(first >> COUNT_BITS)
     }
 
+    /// The batches that [`Self::collect`] has not found due, as (due cycle, count), in order.
+    pub fn batches(&self, stamps: &[u64], ring: Ring) -> Vec<(u64, u16)> {
+        let aside = (0..self.pending).map(|i| stamps[ring.at(self.head, i)]);
+        let all = aside.chain((self.tail != 0).then_some(self.tail));
+        all.map(|batch| (batch >> COUNT_BITS, batch as u16)).collect()
+    }
+
     /// Credits that the sender has not collected, due or not.
     pub fn credits(&self, stamps: &[u64], ring: Ring) -> u32 {
         let aside = (0..self.pending).map(|i| u32::from(stamps[ring.at(self.head, i)] as u16));

@@ -13,6 +13,8 @@ use crate::site::{Resources, Yard};
 use crate::stats::StatsNode;
 use crate::time::{Cycle, Femtos};
 use crate::topology::{PartNames, Topology};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// How to run a machine. Results do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,7 @@ pub struct Machine {
     pub(crate) listeners: Listeners,
     pub(crate) pool: Option<rayon::ThreadPool>,
     pub(crate) state: RunState,
+    pub(crate) stop_flag: Option<Arc<AtomicBool>>,
     seed: u64,
     warnings: Vec<String>,
 }
@@ -139,6 +142,7 @@ impl Machine {
             state: RunState::default(),
             listeners: Listeners::default(),
             pool: None,
+            stop_flag: None,
             shards,
             topology,
             lookahead,
@@ -208,7 +212,7 @@ impl Machine {
         Some(self.cycle(domain))
     }
 
-    fn cycle(&self, domain: usize) -> Cycle {
+    pub(crate) fn cycle(&self, domain: usize) -> Cycle {
         self.shards[0].fabric.clocks[domain].last_edge_at_or_before(self.state.now)
     }
 

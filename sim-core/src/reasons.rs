@@ -23,6 +23,8 @@ pub struct ReasonClock<R> {
     reasons: PhantomData<fn() -> R>,
 }
 
+crate::saved!(ReasonClock<R> { state: reason, since; sized: charged; rebuilt: reasons });
+
 impl<R: Reason> ReasonClock<R> {
     /// Starts at cycle 0 with `reason`.
     pub fn new(reason: R) -> ReasonClock<R> {

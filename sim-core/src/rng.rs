@@ -4,9 +4,10 @@
 
 use rand_core::Rng as _;
 use rand_pcg::Pcg64Dxsm;
+use serde::{Deserialize, Serialize};
 
 /// A component's stream of random numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rng(Pcg64Dxsm);
 
 impl Rng {

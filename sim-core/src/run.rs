@@ -12,6 +12,9 @@ use crate::machine::Machine;
 use crate::shard::{Horizon, Shard, thread_cpu_ns};
 use crate::time::{Cycle, Femtos};
 use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// When a run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub enum StopReason {
     Quiescent,
     /// The time limit came first.
     TimeLimit,
+    /// Somebody asked for it: see [`Machine::stop_on`].
+    Interrupted,
 }
 
 /// What a shard did, for `wall`.
@@ -87,7 +92,7 @@ pub(crate) struct RunState {
     pub now: Femtos,
     pub started: bool,
     /// Whether any foreground work has been seen.
-    worked: bool,
+    pub worked: bool,
     /// The holder of work that bounded the last window: (shard, flat number).
     guard: Option<(usize, u32)>,
     windows: u64,
@@ -104,6 +109,12 @@ const WINDOWS_PER_CALL: u64 = 256;
 const PARALLEL_ABOVE_NS: f64 = 30_000.0;
 
 impl Machine {
+    /// Runs stop at the end of a window once `flag` is set, at a time up to which everything was worked through: the
+    /// machine can be read out, saved and run on. Which time that is depends on when the flag was seen.
+    pub fn stop_on(&mut self, flag: Arc<AtomicBool>) {
+        self.stop_flag = Some(flag);
+    }
+
     /// Runs until `stop`. May be called again to go on.
     pub fn run(&mut self, stop: StopAt, progress: &mut dyn FnMut(Progress)) -> Result<RunOutcome, RunError> {
         self.state.started = true;
@@ -119,14 +130,20 @@ impl Machine {
     }
 
     fn run_windows(&mut self, stop: StopAt, progress: &mut dyn FnMut(Progress)) -> Result<StopReason, RunError> {
-        let (until_work_done, limit) = match stop {
+        let (until_work_done, mut limit) = match stop {
             StopAt::WorkDone => (true, None),
             StopAt::WorkDoneBy(t) => (true, Some(t)),
             StopAt::Quiescent => (false, None),
             StopAt::Time(t) => (false, Some(t)),
         };
         let fixed_end = matches!(stop, StopAt::Time(_));
+        let mut at_limit = StopReason::TimeLimit;
         loop {
+            if self.stop_flag.as_ref().is_some_and(|flag| flag.load(Relaxed)) && at_limit != StopReason::Interrupted {
+                // A limit in the past: what shards that are behind have to do up to there is done, then it is the end.
+                limit = self.shards.iter().map(|s| s.fabric.time).max();
+                at_limit = StopReason::Interrupted;
+            }
             let outstanding: u64 = self.shards.iter().map(|s| s.fabric.work.outstanding).sum();
             self.state.worked |= self.shards.iter().any(|s| s.fabric.work.begun > 0);
             let next: Vec<_> = self.shards.iter_mut().map(Shard::next).collect();
@@ -150,7 +167,7 @@ impl Machine {
             }
             let Some(first) = first else {
                 if fixed_end {
-                    return Ok(self.stop(limit.unwrap_or_default(), StopReason::TimeLimit));
+                    return Ok(self.stop(limit.unwrap_or_default(), at_limit));
                 }
                 let time = done_until.unwrap_or_default();
                 self.stop(time, StopReason::Quiescent);
@@ -160,7 +177,7 @@ impl Machine {
                 return Ok(StopReason::Quiescent);
             };
             if let Some(limit) = limit.filter(|t| first > *t) {
-                return Ok(self.stop(limit, StopReason::TimeLimit));
+                return Ok(self.stop(limit, at_limit));
             }
             let alone = self.shards.len() == 1;
             if !alone {

@@ -49,6 +49,20 @@ impl Shard {
         }
     }
 
+    /// Goes on after `time`, up to which all is worked through: the last cycles of the domains are `cycles`, if they have
+    /// begun. Nothing is in flight and nobody due.
+    pub fn start_at(&mut self, time: Femtos, cycles: Option<&[u64]>, last_foreground: Option<Femtos>) {
+        self.fabric.time = time;
+        self.last_foreground = last_foreground;
+        let begun = vec![0; self.next_cycle.len()];
+        let last = cycles.unwrap_or(&begun);
+        self.fabric.wake.start_at(last);
+        for (domain, &cycle) in last.iter().enumerate() {
+            self.next_cycle[domain] = if cycles.is_some() { cycle + 1 } else { 0 };
+            self.fabric.lanes.iter_mut().for_each(|slot| slot.lane.start_at(domain, cycle));
+        }
+    }
+
     /// Whether anybody of a domain is due at its next edge.
     fn anybody_due(&self, domain: usize) -> bool {
         self.arenas.iter().any(|a| {

@@ -200,6 +200,8 @@ impl Histogram {
     }
 }
 
+crate::saved!(Histogram { state: count, sum, min, max, buckets; rebuilt: unit });
+
 impl StatsNode {
     /// An empty node.
     pub fn new(name: impl Into<String>) -> StatsNode {

@@ -5,6 +5,7 @@
 
 use crate::activity::{Activity, BACKGROUND, BUSY, CREDIT, INPUT, TIMED};
 use crate::wheel::Wheel;
+use serde::{Deserialize, Serialize};
 
 const NONE: u64 = u64::MAX;
 
@@ -16,6 +17,21 @@ pub(crate) struct Mind {
     pub inputs: u32,
     /// What it waits for: bits of `activity`.
     pub waits: u8,
+}
+
+/// What is saved of when a component has to be ticked.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct WakeState {
+    due: bool,
+    waits: u8,
+    alarm: u64,
+    background_alarm: u64,
+}
+
+impl WakeState {
+    pub fn waits_for_credit(self) -> bool {
+        self.waits & CREDIT != 0
+    }
 }
 
 /// The first input of a component without a bit of its own.
@@ -270,6 +286,52 @@ impl Wake {
             }
             live
         })
+    }
+
+    /// What is saved of a component.
+    pub fn state_of(&self, id: u32) -> WakeState {
+        let i = id as usize;
+        WakeState {
+            due: self.is_marked(id),
+            waits: self.minds[i].waits,
+            alarm: self.alarm[i],
+            background_alarm: self.background_alarm[i],
+        }
+    }
+
+    /// Nobody is due and nothing rings; `cycle` of each domain was the last worked through.
+    pub fn start_at(&mut self, cycles: &[u64]) {
+        self.words.fill(0);
+        self.summary.fill(0);
+        self.alarms = cycles.iter().map(|&c| Wheel::starting_at(c)).collect();
+        self.background_alarms = cycles.iter().map(|&c| Wheel::starting_at(c)).collect();
+        for alarms in [&mut self.alarm, &mut self.background_alarm, &mut self.queued, &mut self.background_queued] {
+            alarms.fill(NONE);
+        }
+    }
+
+    /// Takes on what was saved of a component. False if an alarm lies in the past.
+    #[must_use]
+    pub fn restore(&mut self, id: u32, state: WakeState) -> bool {
+        let now = self.alarms[usize::from(self.domain[id as usize])].now();
+        self.minds[id as usize].waits = state.waits;
+        for (at, background) in [(state.alarm, false), (state.background_alarm, true)] {
+            if at != NONE {
+                if at <= now {
+                    return false;
+                }
+                self.set_alarm(id, at, background);
+            }
+        }
+        if state.due {
+            self.mark(id);
+        }
+        true
+    }
+
+    /// Notes that an input holds something, without making its owner due.
+    pub fn fill_input(&mut self, id: u32, input: u8) {
+        self.minds[id as usize].inputs |= 1 << (input & 31);
     }
 
     /// The alarm of one component, foreground or background.

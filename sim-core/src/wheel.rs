@@ -6,6 +6,9 @@
 //! Entries of one cycle come out in the order they went in. The memory of a drained slot goes to the next slot that needs
 //! some: a steady state allocates nothing, and what is written is what was read last, which is still in the cache. Chosen over heaps by measurement: see `benches/` and its recorded runs.
 
+use crate::snapshot::{LoadError, Reader, Saved, Writer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -108,6 +111,30 @@ impl<T> Wheel<T> {
             bound: u64::MAX,
             bound_is_exact: true,
         }
+    }
+
+    /// An empty wheel of which `cycle` was drained.
+    pub fn starting_at(cycle: u64) -> Wheel<T> {
+        Wheel { now: cycle, ..Wheel::new() }
+    }
+
+    /// The last cycle that was drained or skipped to.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// All items with the cycles they are due at: by cycle, within one in the order they were pushed.
+    pub fn in_order(&self) -> Vec<(u64, &T)> {
+        // As in `enter_block`: of one cycle, what lies in the heap came first, then what lies far, then what lies near.
+        let mut late: Vec<&Late<T>> = self.heap.iter().map(|Reverse(late)| late).collect();
+        late.sort();
+        let mut all: Vec<(u64, &T)> = late.iter().map(|late| (late.due, &late.item)).collect();
+        all.extend(self.far.iter().flatten().map(|(due, item)| (*due, item)));
+        for due in self.now..self.now + SLOTS as u64 {
+            all.extend(self.near[due as usize & (SLOTS - 1)].iter().map(|item| (due, item)));
+        }
+        all.sort_by_key(|(due, _)| *due);
+        all
     }
 
     /// Number of items.
@@ -323,6 +350,25 @@ impl<T> Wheel<T> {
     }
 }
 
+/// The cycle it stands at and its items in order: where they lie within the wheel cannot be seen.
+impl<T: Serialize + DeserializeOwned> Saved for Wheel<T> {
+    fn save(&self, out: &mut Writer) {
+        out.put(&(self.now, self.in_order()));
+    }
+
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        let (now, items): (u64, Vec<(u64, T)>) = from.get()?;
+        *self = Wheel::starting_at(now);
+        for (due, item) in items {
+            if due <= now {
+                return Err(LoadError::invalid(format!("something was due at {due}, before {now}")));
+            }
+            self.push(due, item);
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +381,8 @@ mod tests {
         Advance(u64),
         /// From now on the items of this remainder by seven count no more.
         Kill(u64),
+        /// Go on in another wheel.
+        Save,
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -343,6 +391,7 @@ mod tests {
             6 => delay.prop_map(Op::Push),
             4 => prop_oneof![Just(1_u64), 1_u64..300, 1_u64..100_000].prop_map(Op::Advance),
             1 => (0_u64..7).prop_map(Op::Kill),
+            1 => Just(Op::Save),
         ]
     }
 
@@ -363,6 +412,13 @@ mod tests {
                         heap.push(Reverse((now + delay, number)));
                     }
                     Op::Kill(class) => dead.extend(heap.iter().map(|r| r.0.1).filter(|n| n % 7 == class)),
+                    Op::Save => {
+                        let mut out = Writer::new();
+                        wheel.save(&mut out);
+                        wheel = Wheel::new();
+                        let bytes = out.into_bytes();
+                        prop_assert_eq!(wheel.load(&mut Reader::new(&bytes)), Ok(()));
+                    }
                     Op::Advance(by) => {
                         let due = wheel.next_due_where(|_, n| !dead.contains(n));
                         heap.retain(|Reverse((_, n))| !dead.contains(n));

@@ -8,7 +8,7 @@ use sim_core::{
 };
 use support::build_with;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Parcel(u64);
 
 impl Payload for Parcel {
@@ -28,6 +28,8 @@ struct Source {
     sent_at: Vec<u64>,
     ticks: u64,
 }
+
+sim_core::saved!(Source { state: left, sent_at, ticks; rebuilt: out });
 
 impl Component for Source {
     const KIND: &'static str = "test.source";
@@ -70,6 +72,8 @@ struct Sink {
     taken_at: Vec<(u64, u64)>,
 }
 
+sim_core::saved!(Sink { state: ready_at, taken_at; rebuilt: input, pace_cycles });
+
 impl Component for Sink {
     const KIND: &'static str = "test.sink";
     type Spec = SinkSpec;
@@ -110,6 +114,8 @@ struct RefresherSpec {
     period_cycles: u64,
 }
 
+sim_core::saved!(Refresher { state: refreshes; rebuilt: period_cycles });
+
 impl Component for Refresher {
     const KIND: &'static str = "test.refresher";
     type Spec = RefresherSpec;
@@ -143,6 +149,8 @@ struct Forwarder {
     to_start: u32,
     held: u32,
 }
+
+sim_core::saved!(Forwarder { state: to_start, held; rebuilt: input, out });
 
 impl Component for Forwarder {
     const KIND: &'static str = "test.forwarder";

@@ -5,10 +5,12 @@ use crate::commands::run_memory;
 use crate::failure::{Complaint, Failure};
 use crate::memory;
 use crate::output::{Folder, Progress, print, print_json};
+use crate::pieces::Pieces;
 use crate::report;
 use crate::result::RunResult;
 use crate::simulate::{Request, simulate};
 use crate::views::Wanted;
+use workloads::sass::exec::Values;
 
 /// What is run when nothing is named.
 const MACHINE: &str = "h100-pcie";
@@ -16,8 +18,17 @@ const WORKLOAD: &str = "sgemm";
 
 /// Runs a workload on a machine.
 pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
-    if let Some(machine) = args.machine.as_deref().filter(|machine| memory::is_memory(machine)) {
-        return run_memory::run(machine, args, common);
+    let pieces = Pieces::of(args)?;
+    let asked = pieces.asked(args)?;
+    if asked.machine.as_deref().is_some_and(memory::is_memory) {
+        return run_memory::run(asked, pieces, args, common);
+    }
+    if args.coupled && common.shards > 1 && !common.quiet {
+        eprintln!("note: --coupled runs on one shard whatever --shards says; results do not depend on it");
+    }
+    if args.coupled && (args.save.is_some() || args.resume.is_some()) {
+        let help = "what executes as it issues is not saved: run it in one piece";
+        return Err(Complaint::new("--coupled cannot be combined with --save or --resume").help(help).into());
     }
     if args.commands {
         return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
@@ -27,16 +38,18 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         return Err(Complaint::new("--focus is for --timeline and --pipeline").help(help).into());
     }
     let request = Request {
-        machine: args.machine.clone().unwrap_or_else(|| MACHINE.to_string()),
-        workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.to_string()),
-        sets: args.sets.clone(),
+        machine: asked.machine.unwrap_or_else(|| MACHINE.to_string()),
+        workload: asked.workload.unwrap_or_else(|| WORKLOAD.to_string()),
+        sets: asked.sets,
         threads: common.threads,
         shards: common.shards,
+        values: if args.coupled { Values::AtIssue } else { Values::Ahead },
         views: Wanted {
             timeline: args.timeline.clone(),
             pipeline: args.pipeline.clone(),
             focus: args.focus.clone().unwrap_or_default(),
         },
+        pieces,
     };
     let progress = Progress::of_run(common.quiet);
     let finished = simulate(&request, &mut |cycle| progress.cycle(cycle));
@@ -54,12 +67,15 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     } else {
         let shown = if common.quiet { report::text(result) } else { report::text(result) + &hints(&request, result) };
         print(&shown);
+        if let Some(line) = request.pieces.saved_line(result.partial) {
+            print(&line);
+        }
         if let Folder::At(path) = &folder {
             print(&format!("wrote {}\n", path.display()));
         }
     }
     match finished.wrong {
-        None => Ok(()),
+        None => request.pieces.verdict(result.partial),
         Some(wrong) => Err(Failure::Run(Complaint::new(wrong).help(
             "the simulated kernel computed something else than its reference: a wrong reference or launch, or a fault of orrery",
         ))),
@@ -69,7 +85,9 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
 /// What it cost, and what to try next.
 fn hints(request: &Request, result: &RunResult) -> String {
     let wall = &result.wall;
-    let (machine, workload) = (&request.machine, &request.workload);
+    let machine = &request.machine;
+    let coupled = if request.values == Values::AtIssue { " --coupled" } else { "" };
+    let workload = format!("{}{coupled}", request.workload);
     let other = if machine == "rtx-a6000" { "h100-sxm" } else { "rtx-a6000" };
     let next = [
         (format!("orrery run {other} {workload}"), "the same on another GPU"),

@@ -7,19 +7,29 @@ use crate::cli::{Common, RunArgs};
 use crate::failure::{Complaint, Failure};
 use crate::memory::{MemoryRun, STREAM, simulate};
 use crate::output::{Folder, print, print_json};
+use crate::pieces::{Asked, Pieces};
 use crate::report;
 use crate::views::memory_timeline;
 
 /// Runs a stream or a trace on a memory.
-pub fn run(machine: &str, args: &RunArgs, common: &Common) -> Result<(), Failure> {
+pub fn run(asked: Asked, pieces: Pieces, args: &RunArgs, common: &Common) -> Result<(), Failure> {
     for (option, given) in [("--pipeline", args.pipeline.is_some()), ("--focus", args.focus.is_some())] {
         if given {
             let help = "--timeline draws the commands of the channel, --commands lists them";
             return Err(Complaint::new(format!("{option} is for kernels on a GPU")).help(help).into());
         }
     }
-    let workload = args.workload.as_deref().unwrap_or(STREAM);
-    let run = simulate(machine, workload, &args.sets, args.commands || args.timeline.is_some())?;
+    if args.coupled {
+        let help = "without it: orrery run hbm3 rand_rw21";
+        return Err(Complaint::new("--coupled is for kernels on a GPU").help(help).into());
+    }
+    if args.commands && (args.save.is_some() || args.resume.is_some()) {
+        let help = "a trace of commands can only be checked from the first one on: run it in one piece";
+        return Err(Complaint::new("--commands cannot be combined with --save or --resume").help(help).into());
+    }
+    let asked = Asked { workload: Some(asked.workload.unwrap_or_else(|| STREAM.to_string())), ..asked };
+    let run = simulate(&asked, &pieces, args.commands || args.timeline.is_some())?;
+    let machine = asked.machine.as_deref().unwrap_or_default();
     let result = &run.result;
     let folder = Folder::choose(common.out.as_deref(), &result.machine, &result.workload);
     folder.write(result)?;
@@ -27,7 +37,7 @@ pub fn run(machine: &str, args: &RunArgs, common: &Common) -> Result<(), Failure
         write_plots(&run, &folder)?;
     }
     if let (Some(window), Some(commands)) = (&args.timeline, &run.commands) {
-        let name = format!("{workload} on {machine}");
+        let name = format!("{} on {machine}", result.workload);
         folder.write_views(&[memory_timeline(&name, window, &run.memory.preset, commands)])?;
     }
     let listed = run.commands.as_ref().filter(|_| args.commands);
@@ -37,16 +47,19 @@ pub fn run(machine: &str, args: &RunArgs, common: &Common) -> Result<(), Failure
     }
     if common.json {
         print_json(&result.to_json());
-        return Ok(());
+        return pieces.verdict(result.partial);
     }
     print(&report::text(result));
     if !common.quiet {
         print(&hints(machine, &run));
     }
+    if let Some(line) = pieces.saved_line(result.partial) {
+        print(&line);
+    }
     if let Folder::At(path) = &folder {
         print(&format!("wrote {}\n", path.display()));
     }
-    Ok(())
+    pieces.verdict(result.partial)
 }
 
 /// The heat map of the banks and, for a stream, the curve with its numbers.

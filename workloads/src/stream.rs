@@ -12,7 +12,7 @@ pub const SECTOR_BYTES: u64 = 32;
 pub const NO_ACCESS: u32 = u32::MAX;
 
 /// One warp instruction as executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DynamicOp {
     /// Index into the kernel's instructions (byte offset ÷ 16).
     pub index: u32,
@@ -23,7 +23,7 @@ pub struct DynamicOp {
 }
 
 /// The address space that an access turned out to be in (generic addresses are resolved).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Space {
     Global,
     Shared,
@@ -32,7 +32,7 @@ pub enum Space {
 }
 
 /// What an access does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum AccessKind {
     Load,
     Store,
@@ -43,7 +43,7 @@ pub enum AccessKind {
 }
 
 /// The memory behaviour of one dynamic warp instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Access {
     pub space: Space,
     pub kind: AccessKind,
@@ -62,7 +62,7 @@ pub struct Access {
 }
 
 /// Part of a 128-byte line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Line {
     /// Byte address, multiple of [`LINE_BYTES`].
     pub address: u64,
@@ -71,7 +71,7 @@ pub struct Line {
 }
 
 /// Everything that one CTA executes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CtaStream {
     /// Per warp, in program order as executed.
     pub warps: Vec<Vec<DynamicOp>>,

@@ -44,15 +44,15 @@ fn opcodes_that_are_not_understood() {
     };
     let text: String = [
         "FROBNICATE R20, R10",
-        "HMMA.16816.F32 R20, R10, R12, R14",
+        "HMMA.16816.F32.TF32 R20, R10, R12, R14",
         "FADD.WEIRD R20, R10, R12",
         "IADD3 R20, R10, R12, R14, R16",
         "IADD3 R20, R10",
         "IMAD R20, R10, R12.H0_H0, R14",
-        "MOV R20, c[0x0][0x50]",
+        "MOV R20, c[0x0][0x60]",
         "MOV R20, c[0x0][0x1f0]",
         "MOV R20, c[0x4][0x0]",
-        "LDG.E R20, [R10]",
+        "LDG R20, [R10]",
         "S2R R20, SR_SMID",
         "BRA 0x10000",
         "ISETP.FOO.AND P0, PT, R1, R2, PT",
@@ -204,7 +204,7 @@ fn kernels_that_go_wrong() {
     let mut lines = program(&[], Mode::All);
     lines.pop();
     text += &format!("no EXIT:\n{}\n\n", outputs(&lines, &inputs()).unwrap_err());
-    // Half a warp waits for the other half, which waits at another place.
+    // Half a warp waits for the other half, which waits with another mask.
     let first = program(&[], Mode::All).len() - 2;
     let mut lines = program(&[], Mode::All);
     let tail = lines.split_off(first);
@@ -213,7 +213,7 @@ fn kernels_that_go_wrong() {
         format!("@P1 BRA {:#x}", 16 * (first + 4)),
         "WARPSYNC 0xffffffff".to_owned(),
         "NOP".to_owned(),
-        "WARPSYNC 0xffffffff".to_owned(),
+        "WARPSYNC 0xfffffffe".to_owned(),
     ]);
     lines.extend(tail);
     text += &format!("warpsync:\n{}\n", outputs(&lines, &inputs()).unwrap_err());

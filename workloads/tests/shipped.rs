@@ -44,14 +44,26 @@ macro_rules! shipped {
 }
 
 shipped! {
+    attention_bf16 "attention-bf16"
+    dmma_gemm "dmma-gemm"
+    bf16_rmsnorm "bf16-rmsnorm"
+    double_division "double-division"
+    smith_waterman "smith-waterman"
+    spill "spill"
+    virtual_calls "virtual-calls"
+    warp_aggregate "warp-aggregate"
+    wide_atomics "wide-atomics"
     histogram "histogram"
+    int8_gemm "int8-gemm"
     reduction "reduction"
     saxpy "saxpy"
     sgemm_naive "sgemm-naive"
     sgemm_tiled "sgemm"
     softmax "softmax"
     stencil2d "stencil2d"
+    tf32_gemm "tf32-gemm"
     transpose_padded "transpose-padded"
     transpose_plain "transpose"
     vectoradd "vectoradd"
+    wmma_gemm "wmma-gemm"
 }

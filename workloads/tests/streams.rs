@@ -88,3 +88,18 @@ fn streams_are_reproducible() {
         assert_eq!(first.counters(), without.counters());
     }
 }
+
+#[test]
+fn matrix_operations_are_counted_apart() {
+    for (name, operations) in [("wmma-gemm", 2 * 256u64.pow(3)), ("int8-gemm", 2 * 256 * 256 * 512)] {
+        let launch = catalog::launch(name).unwrap();
+        let kernel = catalog::kernel(&launch.kernel, "sm_80").unwrap();
+        let mut grid = Grid::new(&kernel, &launch).unwrap();
+        for cta in 0..grid.cta_count() as u32 {
+            grid.run_cta_without_stream(cta).unwrap();
+        }
+        let counters = grid.counters();
+        assert_eq!(counters.flops_matrix + counters.integer_ops_matrix, operations, "{name}");
+        assert_eq!(counters.flops(), 0, "{name}");
+    }
+}

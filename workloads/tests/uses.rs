@@ -92,12 +92,12 @@ fn registers_stand_in_the_fields_of_the_encoding() {
 
 #[test]
 fn results_without_counter_are_of_the_fixed_latency_classes() {
-    // The compiler gives a write counter to variable-latency results only.
+    // The compiler gives a write counter to variable-latency results only. Of matrix multiplies, DMMA and those of sm_75.
     for_every_instruction(|instruction, uses| {
         let counted = instruction.control.write_counter < 6;
         let variable = uses.class.is_memory()
             || matches!(uses.class, OpClass::Xu | OpClass::Fp64 | OpClass::SpecialRegister | OpClass::WarpReduce);
-        assert!(!counted || variable, "{}", instruction.text);
+        assert!(!counted || variable || uses.class == OpClass::Tensor, "{}", instruction.text);
     });
 }
 

@@ -13,12 +13,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use attributes::{Attribute, IndirectBranch, Parameter};
-use object::elf::{EM_CUDA, FileHeader64, SHT_NOBITS, SHT_REL, SHT_RELA, STT_FUNC};
-use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
+use object::elf::{EM_CUDA, FileHeader64, RelocationType, SHT_NOBITS, SHT_REL, SHT_RELA, STT_FUNC, Sym64};
+use object::read::elf::{FileHeader, Rel, Rela, SectionHeader, SectionTable, Sym};
 use object::{Endianness, SectionIndex, SymbolIndex};
 
 /// Set in `st_other` of a function that the host can launch.
 const STO_CUDA_ENTRY: u8 = 0x10;
+/// A 64-bit address (R_CUDA_64).
+const RELOCATION_64: RelocationType = RelocationType(2);
 /// Parameters and launch geometry.
 const PARAMETER_BANK: u8 = 0;
 /// What the assembler says of itself.
@@ -51,8 +53,21 @@ pub struct Metadata {
     pub parameters: Vec<Parameter>,
     /// Banks other than [`PARAMETER_BANK`] with their contents, in the order of their numbers.
     pub constant_banks: Vec<(u8, Vec<u8>)>,
+    /// Variables of the file that constant banks hold addresses of.
+    pub globals: Vec<Global>,
     pub indirect_branches: Vec<IndirectBranch>,
     pub compiler: String,
+}
+
+/// A variable in global memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Global {
+    pub name: String,
+    pub bytes: u64,
+    /// `None`: zeros.
+    pub contents: Option<Vec<u8>>,
+    /// Words of constant banks that get its address: bank, offset, what is added.
+    pub addresses: Vec<(u8, u64, u64)>,
 }
 
 /// Runs the command with what follows its name on the command line.
@@ -185,6 +200,7 @@ fn read_kernel(
         parameter_base,
         parameter_bytes,
         parameters,
+        globals: file.globals(name)?,
         constant_banks: constant_banks.into_iter().filter(|(bank, _)| *bank != PARAMETER_BANK).collect(),
         indirect_branches,
         compiler: file.compiler()?,
@@ -213,19 +229,9 @@ impl<'data> Cubin<'data> {
     /// The constant banks that a kernel sees: its own and those of the whole file.
     fn constant_banks(&self, kernel: &str) -> Result<Vec<(u8, Vec<u8>)>> {
         let mut banks = Vec::new();
-        for (index, section) in self.sections.enumerate() {
+        for section in self.sections.iter() {
             let name = String::from_utf8_lossy(self.sections.section_name(self.endian, section)?);
-            let Some(rest) = name.strip_prefix(".nv.constant") else { continue };
-            let (number, of) = rest.split_once('.').unwrap_or((rest, kernel));
-            if of != kernel {
-                continue;
-            }
-            let number: u8 = number.parse().map_err(|_| anyhow!("section {name}: not the number of a bank"))?;
-            ensure!(
-                !self.is_relocated(index),
-                "constant bank {number} holds addresses of device variables, which are known only after loading; \
-                 pass them as arguments instead"
-            );
+            let Some(number) = bank_of(&name, kernel)? else { continue };
             ensure!(section.sh_type(self.endian) != SHT_NOBITS, "constant bank {number} has no contents");
             banks.push((number, section.data(self.endian, self.data)?.to_vec()));
         }
@@ -233,13 +239,72 @@ impl<'data> Cubin<'data> {
         Ok(banks)
     }
 
-    fn is_relocated(&self, target: SectionIndex) -> bool {
-        self.sections.iter().any(|section| {
+    /// The variables whose addresses the loader writes into the constant banks that a kernel sees.
+    fn globals(&self, kernel: &str) -> Result<Vec<Global>> {
+        let mut globals: Vec<Global> = Vec::new();
+        for section in self.sections.iter() {
             let kind = section.sh_type(self.endian);
-            (kind == SHT_REL || kind == SHT_RELA)
-                && section.info_link(self.endian) == target
-                && section.sh_size(self.endian) > 0
-        })
+            if kind != SHT_REL && kind != SHT_RELA {
+                continue;
+            }
+            let target = self.sections.section(section.info_link(self.endian))?;
+            let name = String::from_utf8_lossy(self.sections.section_name(self.endian, target)?);
+            let code = name == format!(".text.{kernel}") || name.starts_with(".nv.global");
+            ensure!(
+                !code || section.sh_size(self.endian) == 0,
+                "{name} holds addresses that are known only after loading"
+            );
+            let Some(bank) = bank_of(&name, kernel)? else { continue };
+            let symbols = self.sections.symbol_table_by_index(self.endian, self.data, section.link(self.endian))?;
+            let mut words = Vec::new();
+            if let Some((rel, _)) = section.rel(self.endian, self.data)? {
+                words.extend(rel.iter().map(|entry| {
+                    (entry.r_offset(self.endian), entry.r_type(self.endian), entry.symbol(self.endian), 0)
+                }));
+            }
+            if let Some((rela, _)) = section.rela(self.endian, self.data)? {
+                words.extend(rela.iter().map(|entry| {
+                    (
+                        entry.r_offset(self.endian),
+                        entry.r_type(self.endian, false),
+                        entry.symbol(self.endian, false),
+                        entry.r_addend(self.endian),
+                    )
+                }));
+            }
+            for (offset, kind, symbol, plus) in words {
+                let symbol = symbols.symbol(symbol.context("a relocation without symbol")?)?;
+                let of = String::from_utf8_lossy(symbols.symbol_name(self.endian, symbol)?).into_owned();
+                ensure!(
+                    kind == RELOCATION_64,
+                    "constant bank {bank} holds an address of `{of}` in a form that is not known"
+                );
+                let (bytes, contents) = self.variable(symbol).with_context(|| {
+                    format!("constant bank {bank} holds the address of `{of}`, which is no variable of the file")
+                })?;
+                let address = (bank, offset, u64::try_from(plus)?);
+                match globals.iter_mut().find(|global| global.name == of) {
+                    Some(global) => global.addresses.push(address),
+                    None => globals.push(Global { name: of, bytes, contents, addresses: vec![address] }),
+                }
+            }
+        }
+        globals.sort_by(|a, b| a.addresses.cmp(&b.addresses));
+        Ok(globals)
+    }
+
+    /// Size and initial contents of what a symbol stands for.
+    fn variable(&self, symbol: &Sym64<Endianness>) -> Result<(u64, Option<Vec<u8>>)> {
+        let section = self.sections.section(SectionIndex(symbol.st_shndx(self.endian).0.into()))?;
+        let name = String::from_utf8_lossy(self.sections.section_name(self.endian, section)?);
+        ensure!(name.starts_with(".nv.global"), "it is in {name}");
+        let bytes = symbol.st_size(self.endian);
+        if section.sh_type(self.endian) == SHT_NOBITS {
+            return Ok((bytes, None));
+        }
+        let start = usize::try_from(symbol.st_value(self.endian))?;
+        let contents = section.data(self.endian, self.data)?.get(start..start + usize::try_from(bytes)?);
+        Ok((bytes, Some(contents.context("lies behind its section")?.to_vec())))
     }
 
     /// Tool and version.
@@ -265,6 +330,16 @@ impl<'data> Cubin<'data> {
             String::from_utf8_lossy(&note[start..end]).into_owned()
         }))
     }
+}
+
+/// Number of the constant bank that a section holds for a kernel: its own, or one of the whole file.
+fn bank_of(section: &str, kernel: &str) -> Result<Option<u8>> {
+    let Some(rest) = section.strip_prefix(".nv.constant") else { return Ok(None) };
+    let (number, of) = rest.split_once('.').unwrap_or((rest, kernel));
+    if of != kernel {
+        return Ok(None);
+    }
+    number.parse().map(Some).map_err(|_| anyhow!("section {section}: not the number of a bank"))
 }
 
 /// The metadata file: its keys are described in `workloads/kernels/README.md`.
@@ -304,6 +379,20 @@ fn to_toml(metadata: &Metadata, flags: &str, source_blake3: &str) -> Result<Stri
             write!(out, "{byte:02x}")?;
         }
         writeln!(out, "\"")?;
+    }
+    for global in &metadata.globals {
+        writeln!(out, "\n[[global]]")?;
+        writeln!(out, "name = {}", quoted(&global.name))?;
+        writeln!(out, "size_bytes = {}", global.bytes)?;
+        if let Some(contents) = &global.contents {
+            let digits: String = contents.iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(out, "contents_hex = \"{digits}\"")?;
+        }
+        let places = global.addresses.iter();
+        let places: Vec<String> = places
+            .map(|(bank, offset, plus)| format!("{{ bank = {bank}, offset_bytes = {offset:#x}, plus = {plus:#x} }}"))
+            .collect();
+        writeln!(out, "addresses = [{}]", places.join(", "))?;
     }
     for branch in &metadata.indirect_branches {
         writeln!(out, "\n[[indirect_branch]]")?;

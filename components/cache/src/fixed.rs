@@ -10,7 +10,7 @@
 //! Start reading at `tick`; the canonical tests are below.
 
 use protocol::{MemRequest, MemResponse, Station, Stations};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
 use std::collections::VecDeque;
 
@@ -54,7 +54,7 @@ pub struct FixedMemory {
     counters: Counters,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Counters {
     reads: u64,
     writes: u64,
@@ -70,6 +70,13 @@ struct Bandwidth {
 }
 
 const FRACTION: u64 = 1024;
+
+sim_core::saved!(Bandwidth { state: left, at; rebuilt: per_cycle });
+sim_core::saved!(FixedMemory {
+    state: in_flight, first, counters;
+    parts: bandwidth;
+    rebuilt: latency_cycles, requests, responses;
+});
 
 impl Bandwidth {
     fn new(gb_per_s: f64, clock_hz: u64) -> Self {
@@ -240,6 +247,8 @@ mod tests {
         reads: u64,
     }
 
+    sim_core::saved!(Requester { state: sent, answered; rebuilt: request, response, count });
+
     impl Component for Requester {
         const KIND: &'static str = "test.requester";
         type Spec = RequesterSpec;
@@ -271,7 +280,7 @@ mod tests {
         fn report(&self, _at: Cycle, _out: &mut StatsNode) {}
     }
 
-    fn answer_cycles(latency_cycles: u32, bandwidth_gb_per_s: f64, reads: u64) -> Vec<u64> {
+    fn built(latency_cycles: u32, bandwidth_gb_per_s: f64, reads: u64) -> Machine {
         let text = format!(
             "[clock.core]\nmhz = 1000\n[part.cpu]\nkind = \"test.requester\"\nclock = \"core\"\nreads = {reads}\n\
              [part.memory]\nkind = \"memory.fixed\"\nclock = \"core\"\nlatency_cycles = {latency_cycles}\n\
@@ -282,7 +291,11 @@ mod tests {
         let file = MachineFile::parse("test.toml", &text).unwrap();
         let mut kinds = Registry::new();
         kinds.add::<Requester>().add::<FixedMemory>();
-        let mut machine = Machine::build(&file, &kinds, Resources::new(), Plan::serial()).unwrap();
+        Machine::build(&file, &kinds, Resources::new(), Plan::serial()).unwrap()
+    }
+
+    fn answer_cycles(latency_cycles: u32, bandwidth_gb_per_s: f64, reads: u64) -> Vec<u64> {
+        let mut machine = built(latency_cycles, bandwidth_gb_per_s, reads);
         machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
         machine.component::<Requester>("cpu", 0).unwrap().answered.clone()
     }
@@ -290,6 +303,20 @@ mod tests {
     #[test]
     fn an_unloaded_answer_takes_links_and_latency() {
         assert_eq!(answer_cycles(100, 1000.0, 1), vec![5 + 100 + 7]);
+    }
+
+    #[test]
+    fn a_run_goes_on_where_it_was_saved() {
+        let whole = answer_cycles(100, 12.5, 60);
+        for ns in 0..280 {
+            let mut machine = built(100, 12.5, 60);
+            machine.run(StopAt::WorkDoneBy(Femtos::from_ns(ns)), &mut |_| {}).unwrap();
+            let state = machine.save();
+            let mut other = built(100, 12.5, 60);
+            other.load(&state).unwrap();
+            other.run(StopAt::WorkDone, &mut |_| {}).unwrap();
+            assert_eq!(other.component::<Requester>("cpu", 0).unwrap().answered, whole, "saved at {ns} ns");
+        }
     }
 
     #[test]

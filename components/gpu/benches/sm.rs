@@ -3,7 +3,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gpu::sm::bench::{Program, synthetic_stream};
-use gpu::sm::{Cta, CtaHandle, CtaResources, KernelTiming, NEVER, Reason, Sm, SmEnv, SmSpec};
+use gpu::sm::{Cta, CtaHandle, CtaResources, KernelTiming, NEVER, OpSource, Reason, Sm, SmEnv, SmSpec};
 use protocol::{MemRequest, MemResponse, Stations};
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -83,7 +83,7 @@ fn sgemm(spec: &SmSpec) -> Vec<Cta> {
         .map(|cta| {
             let mut stream = CtaStream::default();
             grid.run_cta(cta, &mut stream).unwrap();
-            Cta { handle: CtaHandle(cta), kernel: timing.clone(), stream, resources }
+            Cta { handle: CtaHandle(cta), kernel: timing.clone(), source: OpSource::Recorded(stream), resources }
         })
         .collect()
 }
@@ -95,7 +95,7 @@ fn synthetic(spec: &SmSpec, lines: &[String], warps: u16) -> Vec<Cta> {
     let slots: Vec<u16> = (0..warps).collect();
     let stream = synthetic_stream(&program.instructions, &order, &slots);
     let resources = CtaResources { threads: u32::from(warps) * 32, registers_per_thread: 64, shared_bytes: 4096 };
-    vec![Cta { handle: CtaHandle(0), kernel: timing, stream, resources }]
+    vec![Cta { handle: CtaHandle(0), kernel: timing, source: OpSource::Recorded(stream), resources }]
 }
 
 fn ffma_lds() -> Vec<String> {
@@ -136,7 +136,11 @@ fn sm(criterion: &mut Criterion) {
         ("stalled_chase", synthetic(&spec, &chase(), 1)),
     ] {
         let (cycles, sm) = run(&spec, &ctas);
-        let ops: usize = ctas.iter().flat_map(|cta| &cta.stream.warps).map(Vec::len).sum();
+        let ops = |cta: &Cta| match &cta.source {
+            OpSource::Recorded(stream) => stream.warps.iter().map(Vec::len).sum(),
+            OpSource::Live(_) => 0,
+        };
+        let ops: usize = ctas.iter().map(ops).sum();
         println!("{name}: {cycles} cycles, {ops} warp instructions");
         for (reason, amount) in Reason::ALL.iter().zip(sm.counters(cycles).subcore_cycles) {
             if amount * 200 > cycles * 4 {

@@ -11,11 +11,11 @@
 //! Numbers: from the machine file; the H100 values are fits over a sweep of empty kernels.
 //! Start reading at `tick`; the canonical tests are in `components/machine/tests/gpu.rs`.
 
-use crate::launch_store::LaunchStore;
+use crate::launch_store::{self, LaunchStore};
 use crate::sm::spec::SmSpec;
 use protocol::{SmCommand, SmReply};
 use serde::Deserialize;
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
+use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode, saved};
 use std::sync::Arc;
 
 /// Messages from one SM that may wait; at least the CTAs that can finish within a round trip.
@@ -63,6 +63,14 @@ pub struct CommandProcessor {
     is_over: bool,
 }
 
+// It hands the launch out and keeps its state for all.
+saved!(CommandProcessor {
+    state: next_cta, unfinished, undrained, dispatch_from, last_dispatch, is_over;
+    sized: room;
+    by launch_store::shared: store;
+    rebuilt: spec, launch, done, order;
+});
+
 impl Component for CommandProcessor {
     const KIND: &'static str = "gpu.command_processor";
     const DESCRIPTION: &'static str = "takes a grid apart into CTAs and gives them to SMs that have room";
@@ -105,7 +113,9 @@ impl Component for CommandProcessor {
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         self.collect(cx);
         let outlook = self.dispatch(cx);
-        if self.unfinished == 0 {
+        let may_start = self.next_cta < self.store.ctas() && self.room.iter().any(|&room| room > 0);
+        self.store.set_nothing_starts(!may_start);
+        if self.unfinished == 0 && !self.is_over {
             self.finish(cx);
         }
         outlook
@@ -126,16 +136,30 @@ impl Component for CommandProcessor {
 
 impl CommandProcessor {
     fn collect(&mut self, cx: &mut Cx<'_>) {
+        let mut failed = false;
         for (sm, &port) in self.done.iter().enumerate() {
             while let Some(reply) = cx.take(port) {
                 match reply {
                     SmReply::Done { .. } => {
                         self.room[sm] += 1;
                         self.unfinished -= 1;
+                        self.store.has_left();
                     }
+                    SmReply::Failed => failed = true,
                     SmReply::Drained => self.undrained = self.undrained.map(|sms| sms - 1),
                 }
             }
+        }
+        if failed {
+            self.give_up(cx);
+        }
+    }
+
+    /// Execution failed; how, is in the store. The run ends here.
+    fn give_up(&mut self, cx: &mut Cx<'_>) {
+        self.next_cta = self.store.ctas();
+        if !std::mem::replace(&mut self.is_over, true) {
+            cx.end_work(1);
         }
     }
 
@@ -169,10 +193,7 @@ impl CommandProcessor {
         };
         // An SM's input has a slot for every CTA that it has room for, and one for the drain.
         if !self.store.execute(self.next_cta) {
-            // The run ends here; the failure is in the store.
-            self.next_cta = self.store.ctas();
-            self.is_over = true;
-            cx.end_work(1);
+            self.give_up(cx);
             return Activity::input();
         }
         cx.send(self.launch[sm], SmCommand::Launch { cta: self.next_cta });

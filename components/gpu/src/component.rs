@@ -10,7 +10,9 @@ use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
 use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
 use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
-use sim_core::{Activity, BuildError, Component, Cx, Cycle, Fact, In, Out, Site, StatsNode};
+use sim_core::{
+    Activity, BuildError, Component, Cx, Cycle, Fact, In, LoadError, Out, Reader, Saved, Site, StatsNode, Writer,
+};
 use std::sync::Arc;
 
 /// CTAs on their way to one SM; no SM has room for more.
@@ -31,6 +33,23 @@ pub struct SmComponent {
     unanswered: u64,
     /// Asked to say when all is answered.
     draining: bool,
+    /// Has said that execution failed.
+    failed: bool,
+}
+
+/// The SM, lent the tables of the kernel that its warps execute.
+impl Saved for SmComponent {
+    fn save(&self, out: &mut Writer) {
+        let Self { sm, index: _, store: _, launch: _, done: _, request: _, response: _, unanswered, draining, failed } = self;
+        out.put(&(unanswered, draining, failed));
+        sm.save(out);
+    }
+
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        (self.unanswered, self.draining, self.failed) = from.get()?;
+        from.lend(self.store.kernel().clone());
+        self.sm.load(from)
+    }
 }
 
 impl Fact for SmFact {}
@@ -42,6 +61,7 @@ struct Ports<'t, 'c> {
     done: Out<SmReply>,
     request: Out<MemRequest>,
     unanswered: &'t mut u64,
+    failed: &'t mut bool,
 }
 
 impl SmEnv for Ports<'_, '_> {
@@ -57,6 +77,16 @@ impl SmEnv for Ports<'_, '_> {
 
     fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
         self.cx.send(self.done, SmReply::Done { cta });
+    }
+
+    fn time_ns(&mut self) -> u64 {
+        self.cx.time().0 / 1_000_000
+    }
+
+    fn execution_failed(&mut self) {
+        if !std::mem::replace(self.failed, true) {
+            self.cx.send(self.done, SmReply::Failed);
+        }
     }
 
     fn listening(&self) -> bool {
@@ -90,6 +120,7 @@ impl Component for SmComponent {
             response: site.input("mem_resp", RESPONSE_CAPACITY),
             unanswered: 0,
             draining: false,
+            failed: false,
         })
     }
 
@@ -101,13 +132,14 @@ impl Component for SmComponent {
                 SmCommand::Drain => self.draining = true,
             }
         }
-        let (unanswered, done, request) = (&mut self.unanswered, self.done, self.request);
-        let mut ports = Ports { cx, index: self.index, done, request, unanswered };
+        let Self { sm, index, done, request, unanswered, failed, .. } = self;
+        let (index, done, request) = (*index, *done, *request);
+        let mut ports = Ports { cx, index, done, request, unanswered, failed };
         while let Some(response) = ports.cx.take(self.response) {
             *ports.unanswered -= 1;
-            self.sm.respond(now, &response, &mut ports);
+            sm.respond(now, &response, &mut ports);
         }
-        let next = self.sm.step(now, &mut ports);
+        let next = sm.step(now, &mut ports);
         if self.draining && self.unanswered == 0 && self.sm.is_idle() {
             self.draining = false;
             cx.send(self.done, SmReply::Drained);

@@ -1,29 +1,25 @@
-//! What travels between the command processor and the SMs beside the messages: kernels and the streams of CTAs.
+//! What travels between the command processor and the SMs beside the messages: kernels and what CTAs execute.
 //!
 //! A message names a CTA; what the CTA executes waits here. Values are computed when the command processor dispatches a
-//! CTA, in dispatch order (functional-ahead), so that atomics do not depend on timing, threads or shards. Locks are
-//! taken once a CTA, never in a tick of work.
+//! CTA, in dispatch order (functional-ahead), so that atomics do not depend on timing, threads or shards; locks are then
+//! taken once a CTA, never in a tick of work. With values at issue the CTA takes the grid along and executes as it issues.
 
+use crate::functional::{Functional, lock};
 use crate::sm::timing::KernelTiming;
-use crate::sm::{Cta, CtaHandle, CtaResources};
+use crate::sm::{Cta, CtaHandle, CtaResources, LiveOps, OpSource};
 use rustc_hash::FxHashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use workloads::sass::exec::{ExecError, Grid};
+use std::sync::{Arc, Mutex};
+use workloads::sass::exec::{ExecError, Grid, Values};
 use workloads::stream::CtaStream;
 
-/// One launched grid: its functional state, and the streams on their way to SMs.
+/// One launched grid: its functional state, and the CTAs on their way to SMs.
 pub struct LaunchStore {
     kernel: Arc<KernelTiming>,
     resources: CtaResources,
     ctas: u32,
-    grid: Mutex<Grid>,
-    on_the_way: Mutex<FxHashMap<u32, CtaStream>>,
-    failure: Mutex<Option<ExecError>>,
-}
-
-/// A panic elsewhere leaves plain data behind, which stays readable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    functional: Functional,
+    values: Values,
+    on_the_way: Mutex<FxHashMap<u32, OpSource>>,
 }
 
 impl LaunchStore {
@@ -33,10 +29,15 @@ impl LaunchStore {
             kernel: Arc::new(kernel),
             resources,
             ctas: u32::try_from(grid.cta_count()).unwrap_or(u32::MAX),
-            grid: Mutex::new(grid),
+            values: grid.values(),
+            functional: Functional::new(grid),
             on_the_way: Mutex::default(),
-            failure: Mutex::default(),
         }
+    }
+
+    /// What all SMs know of the kernel.
+    pub fn kernel(&self) -> &Arc<KernelTiming> {
+        &self.kernel
     }
 
     /// CTAs of the grid.
@@ -49,20 +50,25 @@ impl LaunchStore {
         &self.resources
     }
 
-    /// Executes CTA number `cta` and keeps its stream for the SM. `false` if execution failed: see
-    /// [`LaunchStore::failure`].
+    /// Executes CTA number `cta`, or starts it if it executes at issue, and keeps it for the SM. `false` if execution
+    /// failed: see [`LaunchStore::failure`].
     pub fn execute(&self, cta: u32) -> bool {
-        let mut stream = CtaStream::default();
-        match lock(&self.grid).run_cta(cta, &mut stream) {
-            Ok(()) => {
-                lock(&self.on_the_way).insert(cta, stream);
-                true
+        let source = match self.values {
+            Values::Ahead => {
+                let mut stream = CtaStream::default();
+                if let Err(failure) = self.functional.grid().run_cta(cta, &mut stream) {
+                    self.functional.fail(failure);
+                    return false;
+                }
+                OpSource::Recorded(stream)
             }
-            Err(failure) => {
-                lock(&self.failure).get_or_insert(failure);
-                false
+            Values::AtIssue => {
+                let live = self.functional.grid().start_cta(cta);
+                OpSource::Live(Box::new(LiveOps::new(live, self.functional.clone())))
             }
-        }
+        };
+        lock(&self.on_the_way).insert(cta, source);
+        true
     }
 
     /// The CTA for the SM that was told its number.
@@ -70,18 +76,62 @@ impl LaunchStore {
     /// # Panics
     /// If the CTA was not executed or was taken already.
     pub fn take(&self, cta: u32) -> Cta {
-        let stream = lock(&self.on_the_way).remove(&cta);
-        let stream = stream.unwrap_or_else(|| panic!("CTA {cta} is launched without having been executed"));
-        Cta { handle: CtaHandle(cta), kernel: self.kernel.clone(), stream, resources: self.resources }
+        let source = lock(&self.on_the_way).remove(&cta);
+        let source = source.unwrap_or_else(|| panic!("CTA {cta} is launched without having been executed"));
+        Cta { handle: CtaHandle(cta), kernel: self.kernel.clone(), source, resources: self.resources }
+    }
+
+    /// A CTA has left its SM.
+    pub fn has_left(&self) {
+        if self.values == Values::AtIssue {
+            self.functional.grid().left();
+        }
+    }
+
+    /// Whether the dispatcher can start no further CTA before one has left.
+    pub fn set_nothing_starts(&self, nothing_starts: bool) {
+        if self.values == Values::AtIssue {
+            self.functional.grid().set_nothing_starts(nothing_starts);
+        }
     }
 
     /// What went wrong in functional execution, if anything did.
     pub fn failure(&self) -> Option<ExecError> {
-        lock(&self.failure).clone()
+        self.functional.failure()
     }
 
     /// Looks at the functional state: memory, counters.
     pub fn with_grid<T>(&self, look: impl FnOnce(&Grid) -> T) -> T {
-        look(&lock(&self.grid))
+        look(&self.functional.grid())
+    }
+}
+
+/// The state of a launch in a snapshot. All components of a machine share one store; the command processor saves it.
+pub(crate) mod shared {
+    use super::*;
+    use crate::sm::source::saved;
+    use sim_core::{LoadError, Reader, Saved, Writer};
+
+    pub fn save(store: &LaunchStore, out: &mut Writer) {
+        let LaunchStore { kernel: _, resources: _, ctas: _, functional, values: _, on_the_way } = store;
+        functional.grid().save(out);
+        let on_the_way = lock(on_the_way);
+        let mut in_order: Vec<(&u32, &OpSource)> = on_the_way.iter().collect();
+        in_order.sort_by_key(|(cta, _)| **cta);
+        out.put(&in_order.iter().map(|(cta, _)| **cta).collect::<Vec<u32>>());
+        in_order.iter().for_each(|(_, source)| saved::save(source, out));
+    }
+
+    pub fn load(store: &LaunchStore, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        store.functional.grid().load(from)?;
+        let ctas: Vec<u32> = from.get()?;
+        let mut on_the_way = lock(&store.on_the_way);
+        on_the_way.clear();
+        for cta in ctas {
+            let mut source = OpSource::Recorded(CtaStream::default());
+            saved::load(&mut source, from)?;
+            on_the_way.insert(cta, source);
+        }
+        Ok(())
     }
 }

@@ -82,6 +82,14 @@ pub struct Banks {
     pub counts: [u64; COMMANDS],
 }
 
+sim_core::saved!(WindowRule { state: rings; rebuilt: before, after, ticks });
+sim_core::saved!(Banks {
+    state: counts;
+    sized: bank_ready, rank_ready, pseudo_channel_ready, channel_ready, open_row, open_banks;
+    parts: windows;
+    rebuilt: org, rank_shift, generation, raises;
+});
+
 impl Banks {
     /// All banks closed, nothing to wait for.
     pub fn new(generation: Generation, org: Organisation, table: &ConstraintTable) -> Self {

@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A command of the DRAM interface. `Pb` = one bank, `Ab` = all banks of a pseudo channel, `A` = with auto-precharge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Command {
     /// Open a row.

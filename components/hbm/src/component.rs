@@ -53,7 +53,7 @@ pub struct ChannelSpec {
 }
 
 /// A request inside the channel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct InFlight {
     request: MemRequest,
     port: u16,
@@ -65,7 +65,7 @@ struct InFlight {
 }
 
 /// A request of which not all accesses found room yet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Entering {
     slot: u32,
     address: u64,
@@ -92,6 +92,13 @@ pub struct Channel {
     read_latency: Histogram,
     write_latency: Histogram,
 }
+
+// `done` is empty between two ticks.
+sim_core::saved!(Channel {
+    state: in_flight, free, entering, answers, outstanding, next_port, refused_pim_commands;
+    parts: controller, read_latency, write_latency;
+    rebuilt: interleave, access_bytes, tick_ps, requests, responses, done;
+});
 
 /// Requests a port may hold: the round trip of a link of 32 cycles.
 const PORT_CAPACITY: u16 = 64;
@@ -361,6 +368,8 @@ mod tests {
         write_every: u64,
         atomic_every: u64,
     }
+
+    sim_core::saved!(Requester { state: sent, answered; rebuilt: request, response, spec });
 
     impl Component for Requester {
         const KIND: &'static str = "test.requester";

@@ -10,6 +10,9 @@
 //! Numbers: none.
 //! Start reading at [`drive`]; the canonical test is the golden suite `hbm-ramulator2`.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::bank::{NEVER, Tick};
 use crate::controller::Controller;
 use crate::generator::Generated;
@@ -25,7 +28,7 @@ pub struct DriverSpec {
 }
 
 /// What a run gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
     /// Ticks executed.
     pub cycles: Tick,
@@ -49,23 +52,34 @@ pub fn drive(
     stream: &mut dyn Iterator<Item = Generated>,
     spec: &DriverSpec,
 ) -> Outcome {
-    let mut run = Run {
-        outcome: Outcome {
-            cycles: 0,
-            last_accept: 0,
-            last_done: 0,
-            read_latencies: Vec::new(),
-            write_latencies: Vec::new(),
-            completion_hash: FNV_OFFSET,
-            deadlock: false,
-        },
-        outstanding: 0,
-    };
+    let mut run = Run::default();
+    drive_until(&mut run, controller, stream, spec, NEVER, &AtomicBool::new(false));
+    run.outcome
+}
+
+/// Goes on with a run, before tick `end` and until `stop` is set; whether it came to its end. Requests are offered in ticks
+/// before `end` only: going on from there is the same as never having stopped, since a request that waits is refused again.
+/// `stream` gives all requests, those of before too.
+pub fn drive_until(
+    run: &mut Run,
+    controller: &mut dyn Controller,
+    stream: &mut dyn Iterator<Item = Generated>,
+    spec: &DriverSpec,
+    end: Tick,
+    stop: &AtomicBool,
+) -> bool {
     let limit = spec.max_outstanding.unwrap_or(u64::MAX);
     let mut done = Vec::new();
-    let mut next = stream.next();
-    loop {
+    let mut next = match run.taken.checked_sub(1) {
+        None => stream.next(),
+        Some(before) => stream.nth(before as usize),
+    };
+    run.taken = run.taken.max(1);
+    let ended = loop {
         let now = controller.now();
+        if now >= end || stop.load(Relaxed) {
+            break false;
+        }
         let mut wait = Wait::NextTick;
         for _ in 0..spec.requests_per_tick {
             wait = match &next {
@@ -76,6 +90,7 @@ pub fn drive(
                     Admission::Refused => Wait::Space(request.op),
                     _ => {
                         next = stream.next();
+                        run.taken += 1;
                         wait = Wait::NextTick;
                         continue;
                     }
@@ -84,7 +99,7 @@ pub fn drive(
             break;
         }
         if next.is_none() && run.outstanding == 0 {
-            break;
+            break true;
         }
         if next.is_none() {
             wait = Wait::Drain;
@@ -95,14 +110,14 @@ pub fn drive(
             Wait::Space(op) => (Until::Space(op), NEVER - 1),
             Wait::Completion | Wait::Drain => (Until::Completion, NEVER - 1),
         };
-        if controller.run(to, until, &mut done) == NEVER - 1 {
+        if controller.run(to.min(end), until, &mut done) == NEVER - 1 {
             run.outcome.deadlock = true;
-            break;
+            break true;
         }
         done.drain(..).for_each(|c| run.completed(&c));
-    }
+    };
     run.outcome.cycles = controller.now();
-    run.outcome
+    ended
 }
 
 const FNV_OFFSET: u64 = 1_469_598_103_934_665_603;
@@ -117,9 +132,31 @@ enum Wait {
     Drain,
 }
 
-struct Run {
-    outcome: Outcome,
+/// A run as far as it has come.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What it gave so far.
+    pub outcome: Outcome,
     outstanding: u64,
+    /// Requests taken from the stream, the one that waits included.
+    taken: u64,
+}
+
+sim_core::saved!(Run { state: outcome, outstanding, taken });
+
+impl Default for Run {
+    fn default() -> Self {
+        let outcome = Outcome {
+            cycles: 0,
+            last_accept: 0,
+            last_done: 0,
+            read_latencies: Vec::new(),
+            write_latencies: Vec::new(),
+            completion_hash: FNV_OFFSET,
+            deadlock: false,
+        };
+        Run { outcome, outstanding: 0, taken: 0 }
+    }
 }
 
 impl Run {

@@ -20,7 +20,7 @@ const FILTER: usize = 256;
 const GONE: u64 = u64::MAX;
 
 /// A queued request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct Queued {
     /// Name given by the source.
     pub id: u64,
@@ -40,7 +40,7 @@ pub struct Queued {
     pub op: Op,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Slot {
     request: Queued,
     sequence: u64,
@@ -66,6 +66,12 @@ pub struct RequestQueue {
     /// Counts of queued addresses by hash: 0 = surely not queued.
     filter: [u8; FILTER],
 }
+
+sim_core::saved!(RequestQueue {
+    state: length, slots, free;
+    sized: head, tail, hit, miss, hit_banks, miss_banks, filter;
+    rebuilt: capacity, rank_shift;
+});
 
 impl RequestQueue {
     /// An empty queue. `capacity` is at most 255, `banks_per_rank` a power of two, at most 32.

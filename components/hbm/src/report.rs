@@ -10,11 +10,14 @@
 //! Numbers: none.
 //! Start reading at [`run`]; the canonical tests are `tests/report.rs`.
 
-use serde::Serialize;
+use std::sync::atomic::AtomicBool;
 
+use serde::{Deserialize, Serialize};
+
+use crate::bank::{NEVER, Tick};
 use crate::command::{ALL, Bus, Command};
 use crate::controller::{CommandObserver, Controller, IssuedCommand};
-use crate::driver::{DriverSpec, drive};
+use crate::driver::{DriverSpec, Run, drive_until};
 use crate::energy::{Currents, EnergyCounters};
 use crate::error::ConfigError;
 use crate::generator::Generated;
@@ -77,7 +80,7 @@ pub struct ReadTicks {
 }
 
 /// Commands of one bank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BankActivity {
     /// ACT.
     pub activates: u64,
@@ -161,9 +164,63 @@ pub fn run_observed<O: CommandObserver>(
     currents: Option<&Currents>,
     observer: O,
 ) -> Result<(ChannelReport, O), ConfigError> {
-    let banks = vec![BankActivity::default(); preset.organisation.banks() as usize];
-    let mut channel = Native::new(preset, policy, ByBank { banks, observer })?;
-    let out = drive(&mut channel, requests, driver);
+    let mut run = ChannelRun::new(preset, policy, observer)?;
+    run.advance(requests, driver, NEVER, &AtomicBool::new(false));
+    Ok((run.report(preset, currents), run.channel.observer.observer))
+}
+
+/// A channel under way, which can be stopped, saved and gone on with.
+#[derive(Debug, Clone)]
+pub struct ChannelRun<O = ()> {
+    channel: Native<ByBank<O>>,
+    run: Run,
+}
+
+sim_core::saved!(ChannelRun<O> { parts: channel, run });
+
+impl<O: CommandObserver> ChannelRun<O> {
+    /// A channel that no request has come to.
+    pub fn new(preset: &Preset, policy: &Policy, observer: O) -> Result<Self, ConfigError> {
+        let banks = vec![BankActivity::default(); preset.organisation.banks() as usize];
+        let channel = Native::new(preset, policy, ByBank { banks, observer })?;
+        Ok(ChannelRun { channel, run: Run::default() })
+    }
+
+    /// Goes on to tick `end`, to the end of the requests, or until `stop` is set; whether the requests came to an end.
+    /// `requests` are all, those of before too.
+    pub fn advance(
+        &mut self,
+        requests: &mut dyn Iterator<Item = Generated>,
+        driver: &DriverSpec,
+        end: Tick,
+        stop: &AtomicBool,
+    ) -> bool {
+        drive_until(&mut self.run, &mut self.channel, requests, driver, end, stop)
+    }
+
+    /// The present tick.
+    pub fn now(&self) -> Tick {
+        self.channel.now()
+    }
+
+    /// The observer.
+    pub fn into_observer(self) -> O {
+        self.channel.observer.observer
+    }
+
+    /// What the channel did so far.
+    pub fn report(&self, preset: &Preset, currents: Option<&Currents>) -> ChannelReport {
+        report(preset, &self.channel, &self.run, currents)
+    }
+}
+
+fn report<O: CommandObserver>(
+    preset: &Preset,
+    channel: &Native<ByBank<O>>,
+    run: &Run,
+    currents: Option<&Currents>,
+) -> ChannelReport {
+    let out = &run.outcome;
     let org = &preset.organisation;
     let tick_ns = preset.tick_ps() / 1e3;
     let clocks = |ticks: f64| ticks / f64::from(preset.generation.ticks_per_ck());
@@ -176,7 +233,7 @@ pub fn run_observed<O: CommandObserver>(
     let counters = channel.counters();
     let b = channel.breakdown();
     let mean_ns = |ticks: u64| ticks as f64 * tick_ns / b.reads.max(1) as f64;
-    let report = ChannelReport {
+    ChannelReport {
         preset: preset.name.clone(),
         cycles: clocks(out.cycles as f64),
         time_ns,
@@ -204,13 +261,12 @@ pub fn run_observed<O: CommandObserver>(
             bus: b.bus_ticks,
             refresh: b.refresh_ticks,
             data: b.data_ticks,
-            total: out.read_latencies.iter().map(|l| u64::from(*l)).sum(),
+            total: out.read_latencies.iter().map(|l| u64::from(*l)).sum::<u64>() + channel.read_ticks_under_way(),
         },
-        energy: currents.map(|c| energy(preset, c, &channel, bytes)),
+        energy: currents.map(|c| energy(preset, c, channel, bytes)),
         deadlock: out.deadlock,
-        banks: channel.observer.banks,
-    };
-    Ok((report, channel.observer.observer))
+        banks: channel.observer.banks.clone(),
+    }
 }
 
 /// Counts commands by bank, and passes them on.
@@ -219,6 +275,9 @@ struct ByBank<O> {
     banks: Vec<BankActivity>,
     observer: O,
 }
+
+// Who watches besides watches from where the run goes on.
+sim_core::saved!(ByBank<O> { sized: banks; rebuilt: observer });
 
 impl<O: CommandObserver> CommandObserver for ByBank<O> {
     fn issued(&mut self, c: &IssuedCommand) {

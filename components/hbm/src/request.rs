@@ -6,7 +6,7 @@
 use crate::bank::Tick;
 
 /// What a request does to memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Op {
     /// Read one access.
     Read,
@@ -39,7 +39,7 @@ pub enum Admission {
 }
 
 /// Where the ticks of one read went; they sum to its latency. Zero for writes, and for controllers that do not tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Parts {
     /// Waiting for the first command, other requests going before.
     pub queue_ticks: u32,
@@ -54,7 +54,7 @@ pub struct Parts {
 }
 
 /// A request that is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Completion {
     /// The request's name.
     pub id: u64,

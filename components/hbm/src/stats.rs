@@ -4,7 +4,7 @@
 //! Leaves out: derived rates, which `report` computes.
 
 /// Counters every controller keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Counters {
     /// Requests whose first command was a column command: the row was open.
     pub row_hits: u64,

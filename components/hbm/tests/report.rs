@@ -3,13 +3,16 @@
 mod common;
 
 use common::{preset, root};
+use hbm::bank::Tick;
 use hbm::energy::Currents;
 use hbm::generator::RequestStream;
 use hbm::mapper::{FieldMap, FieldOrder};
 use hbm::native::Policy;
-use hbm::report::{ChannelReport, run};
+use hbm::report::{ChannelReport, ChannelRun, run};
 use hbm::trace::{RequestLimits, read_requests};
 use hbm::workload::Workload;
+use sim_core::{Reader, Saved, Writer};
+use std::sync::atomic::AtomicBool;
 
 fn report(name: &str, line: &str) -> ChannelReport {
     let preset = preset(name);
@@ -19,6 +22,51 @@ fn report(name: &str, line: &str) -> ChannelReport {
     let file = root("configs/memory/energy/hbm2-dramsim3.toml");
     let currents = Currents::load(&file, &|p| std::fs::read_to_string(p)).unwrap();
     run(&preset, &Policy::default(), &mut stream, &workload.driver, Some(&currents)).unwrap()
+}
+
+/// A channel that is stopped at any tick, saved and gone on with in another reports what one reports that was not.
+#[test]
+fn a_run_goes_on_where_it_was_saved() {
+    let going_on = AtomicBool::new(false);
+    let lines = [
+        "rand_rw21 requests=3000",
+        "seq_write requests=3000 outstanding=7",
+        "hot_rows requests=900 pace=90/1",
+        "wr_then_rd requests=3000 burst=64/4000",
+    ];
+    for (name, line) in ["hbm2-2000", "hbm3"].into_iter().flat_map(|name| lines.map(|line| (name, line))) {
+        let preset = preset(name);
+        let workload: Workload = line.parse().unwrap();
+        let order = FieldOrder::named(FieldMap::RoBaRaCoCh, &preset.organisation);
+        let stream = RequestStream::new(workload.stream, order, preset.organisation.access_bytes);
+        let new = || ChannelRun::new(&preset, &Policy::default(), ()).unwrap();
+        let mut whole = new();
+        assert!(whole.advance(&mut stream.clone(), &workload.driver, Tick::MAX, &going_on));
+        let expected = whole.report(&preset, None);
+        let mut pieces = new();
+        let mut ended = false;
+        for piece in 1.. {
+            let end = whole.now() / 23 * piece;
+            ended = pieces.advance(&mut stream.clone(), &workload.driver, end, &going_on);
+            assert!(ended || pieces.now() == end, "{name} {line}: {} instead of {end}", pieces.now());
+            if ended {
+                break;
+            }
+            let partial = pieces.report(&preset, None);
+            let t = partial.read_ticks;
+            assert_eq!(t.queue + t.bank + t.bus + t.refresh + t.data, t.total, "{name} {line} at {end}");
+            let mut out = Writer::new();
+            pieces.save(&mut out);
+            let bytes = out.into_bytes();
+            pieces = new();
+            let mut from = Reader::new(&bytes);
+            pieces.load(&mut from).unwrap();
+            from.finish().unwrap();
+            assert_eq!(pieces.report(&preset, None), partial);
+        }
+        assert!(ended);
+        assert_eq!(pieces.report(&preset, None), expected, "{name} {line}");
+    }
 }
 
 #[test]

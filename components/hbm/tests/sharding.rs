@@ -8,7 +8,7 @@ use protocol::{MemOp, MemRequest, MemResponse};
 use serde::Deserialize;
 use sim_core::stats::Histogram;
 use sim_core::{
-    Activity, BuildError, Component, Cx, Cycle, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
+    Activity, BuildError, Component, Cx, Cycle, Femtos, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
     StatsNode, StopAt,
 };
 
@@ -34,6 +34,12 @@ struct RequesterSpec {
     writes_percent: u64,
     seed: u64,
 }
+
+sim_core::saved!(Requester {
+    state: state, sent, answered;
+    parts: latency;
+    rebuilt: requests, responses, spec, spread;
+});
 
 impl Component for Requester {
     const KIND: &'static str = "test.feedback_requester";
@@ -108,8 +114,7 @@ fn cases() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Digest, end of the run, what the requester saw.
-fn run(case: &Case, shards: usize, threads: usize) -> (String, String, u64) {
+fn built(case: &Case, shards: usize, threads: usize) -> Machine {
     let RequesterSpec { channels, requests, window, writes_percent, seed } = case.requester;
     let (mhz, preset, refresh) = (case.clock_mhz, case.preset, case.refresh);
     let text = format!(
@@ -125,7 +130,13 @@ fn run(case: &Case, shards: usize, threads: usize) -> (String, String, u64) {
     let mut kinds = Registry::new();
     kinds.add::<Requester>().add::<Channel>();
     let plan = Plan { shards, threads, ..Plan::serial() };
-    let mut machine = Machine::build(&file, &kinds, Resources::new(), plan).unwrap_or_else(|e| panic!("{e:?}"));
+    Machine::build(&file, &kinds, Resources::new(), plan).unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+/// Digest, end of the run, what the requester saw.
+fn run(case: &Case, shards: usize, threads: usize) -> (String, String, u64) {
+    let RequesterSpec { channels, requests, .. } = case.requester;
+    let mut machine = built(case, shards, threads);
     let outcome = machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
     assert_eq!(outcome.shards.len(), shards.min(channels), "the machine is really split");
     let seen = machine.component::<Requester>("source", 0).unwrap();
@@ -143,6 +154,28 @@ proptest! {
         for (shards, threads) in [(2, 1), (2, 2), (4, 2)] {
             prop_assert_eq!(&run(&case, shards, threads), &reference, "{} shards, {} threads", shards, threads);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn channels_go_on_where_they_were_saved(case in cases(), share in 0.0_f64..1.0, from in 1usize..4, to in 1usize..9) {
+        let reference = run(&case, 1, 1);
+        let mut whole = built(&case, 1, 1);
+        let end = whole.run(StopAt::WorkDone, &mut |_| {}).unwrap().time;
+        let mut machine = built(&case, from, 1);
+        let by = Femtos((end.0 as f64 * share) as u64);
+        machine.run(StopAt::WorkDoneBy(by), &mut |_| {}).unwrap();
+        let state = machine.save();
+        let mut other = built(&case, to, 1);
+        other.load(&state).unwrap();
+        prop_assert_eq!(other.digest(), machine.digest());
+        let outcome = other.run(StopAt::WorkDone, &mut |_| {}).unwrap();
+        prop_assert_eq!(outcome.time, end);
+        prop_assert_eq!(&other.digest().to_hex().to_string(), &reference.0, "saved at {}", by);
+        prop_assert_eq!(other.component::<Requester>("source", 0).unwrap().state, reference.2);
     }
 }
 

@@ -165,6 +165,8 @@ const LINES: u64 = 4000;
 #[serde(deny_unknown_fields)]
 struct SourceSpec {}
 
+sim_core::saved!(Source { state: sent, answered; rebuilt: request, response });
+
 impl Component for Source {
     const KIND: &'static str = "test.source";
     type Spec = SourceSpec;

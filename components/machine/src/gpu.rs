@@ -5,11 +5,12 @@ use gpu::sm::{CtaResources, KernelTiming};
 use gpu::{LaunchStore, SmComponent, SmParameters};
 use sim_core::config::{ConfigError, Problem};
 use sim_core::{
-    Component, Femtos, Machine, MachineFile, Plan, Progress, Resources, RunError, RunOutcome, StatsNode, StopAt,
+    ClockDomain, Component, Cycle, DomainId, Femtos, Machine, MachineFile, Plan, Progress, Resources, RunError,
+    RunOutcome, StatsNode, StopAt, StopReason,
 };
 use std::sync::Arc;
 use workloads::sass::check::{Comparison, check};
-use workloads::sass::exec::{Counters, ExecError, Grid};
+use workloads::sass::exec::{Counters, ExecError, Grid, Values};
 use workloads::sass::{Kernel, Launch, SassError};
 
 /// Why a launch could not be simulated.
@@ -99,8 +100,24 @@ impl GpuSimulation {
     /// # Errors
     /// Anything wrong with machine, kernel or launch, at its place.
     pub fn new(file: &MachineFile, kernel: &Kernel, launch: &Launch, plan: Plan) -> Result<Self, GpuError> {
+        Self::with_values(file, kernel, launch, plan, Values::Ahead)
+    }
+
+    /// As [`GpuSimulation::new`], with values computed ahead of time or at issue. At issue, the machine is one shard
+    /// whatever `plan` says: all SMs work on one memory in the order of their ticks.
+    ///
+    /// # Errors
+    /// As [`GpuSimulation::new`].
+    pub fn with_values(
+        file: &MachineFile,
+        kernel: &Kernel,
+        launch: &Launch,
+        plan: Plan,
+        values: Values,
+    ) -> Result<Self, GpuError> {
         let shape = GpuShape::of(file)?;
-        let grid = Grid::new(kernel, launch)?;
+        let grid = Grid::with_values(kernel, launch, values)?;
+        let plan = if values == Values::AtIssue { Plan { shards: 1, ..plan } } else { plan };
         let timing = KernelTiming::new(&kernel.name, &kernel.instructions, &shape.sm).map_err(|error| {
             SassError::new(&kernel.file, 0, error.to_string(), "this instruction has no timing on this architecture")
         })?;
@@ -115,9 +132,14 @@ impl GpuSimulation {
         Ok(Self { machine, store, launch: launch.clone(), shape })
     }
 
-    /// The machine, for listening to its facts.
+    /// The machine, for listening to its facts, saving and loading it.
     pub fn machine_mut(&mut self) -> &mut Machine {
         &mut self.machine
+    }
+
+    /// The functional state, for looking at memory after the run.
+    pub fn store(&self) -> Arc<LaunchStore> {
+        self.store.clone()
     }
 
     /// Runs the launch to its end.
@@ -125,17 +147,42 @@ impl GpuSimulation {
     /// # Errors
     /// Execution failed at an instruction, or the machine deadlocked.
     pub fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<GpuResult, GpuError> {
-        let outcome = self.machine.run(StopAt::WorkDone, progress);
+        let outcome = self.advance(None, progress)?;
+        self.result(outcome)
+    }
+
+    /// Runs the launch to its end, but not beyond a cycle of the SMs' clock if one is given. May be called again.
+    ///
+    /// # Errors
+    /// As [`GpuSimulation::run`].
+    pub fn advance(
+        &mut self,
+        until: Option<Cycle>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<RunOutcome, GpuError> {
+        let clock = ClockDomain::new(DomainId(0), self.shape.clock_hz);
+        let stop = until.map_or(StopAt::WorkDone, |cycle| StopAt::WorkDoneBy(clock.edge(cycle)));
+        let outcome = self.machine.run(stop, progress);
         // A failed execution ends the run early; it explains whatever else went wrong.
         if let Some(failure) = self.store.failure() {
             return Err(GpuError::Execution(Box::new(failure)));
         }
-        let outcome = outcome?;
+        Ok(outcome?)
+    }
+
+    /// What the run gave up to where it was stopped. Results are compared with their reference only at the end.
+    ///
+    /// # Errors
+    /// The launch names a reference that cannot be computed.
+    pub fn result(mut self, outcome: RunOutcome) -> Result<GpuResult, GpuError> {
         // An edge is rounded down to femtoseconds, so its number is rounded up.
         let cycles = u64::try_from(
             (u128::from(outcome.time.0) * u128::from(self.shape.clock_hz)).div_ceil(1_000_000_000_000_000),
         );
-        let check = self.store.with_grid(|grid| check(&self.launch, grid.memory()))?;
+        let check = match outcome.reason {
+            StopReason::WorkDone => self.store.with_grid(|grid| check(&self.launch, grid.memory()))?,
+            _ => None,
+        };
         Ok(GpuResult {
             cycles: cycles.unwrap_or(u64::MAX),
             time: outcome.time,

@@ -1,9 +1,10 @@
 //! Memory requests and responses.
 
+use serde::{Deserialize, Serialize};
 use sim_core::{Femtos, Payload};
 
 /// What a request does to memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MemOp {
     Read,
     Write,
@@ -25,7 +26,7 @@ impl MemOp {
 }
 
 /// A request for part of one line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemRequest {
     /// Chosen by the requester; the response echoes it.
     pub id: u64,
@@ -81,7 +82,7 @@ impl Station {
 }
 
 /// Time spent in each [`Station`], in picoseconds (up to 4.29 ms each; more saturates).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stations([u32; Station::ALL.len()]);
 
 impl Stations {
@@ -97,7 +98,7 @@ impl Stations {
 }
 
 /// The answer to a [`MemRequest`]. Writes and updates are answered too: the answer says that they are visible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemResponse {
     pub id: u64,
     pub source: u32,

@@ -11,7 +11,7 @@ pub const FAN: usize = 4;
 /// that are credits that are back in the next cycle.
 const SLOTS: u16 = 16;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Token {
     pub value: u64,
 }
@@ -73,6 +73,9 @@ pub struct KernelNode {
     outputs: [Out<Token>; FAN],
     first: bool,
 }
+
+sim_core::saved!(Node { state: state, handled });
+sim_core::saved!(KernelNode { state: first; parts: node; rebuilt: inputs, outputs });
 
 impl Component for KernelNode {
     const KIND: &'static str = "bench.node";

@@ -16,7 +16,7 @@ pub const SLOTS: u16 = 4;
 const LOCAL: usize = 4;
 
 /// A packet of one flit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Flit {
     pub row: u16,
     pub column: u16,
@@ -222,6 +222,12 @@ impl Ports for View<'_, '_> {
 }
 
 const SIDES: [&str; 4] = ["north", "east", "south", "west"];
+
+sim_core::saved!(Router {
+    state: rng, next_injection, queued, queue, turn, injected, received, latency_cycles, checksum;
+    rebuilt: row, column, side, rate;
+});
+sim_core::saved!(KernelRouter { parts: router; rebuilt: inputs, outputs });
 
 impl Component for KernelRouter {
     const KIND: &'static str = "bench.router";

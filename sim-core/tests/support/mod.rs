@@ -7,7 +7,7 @@ use sim_core::{
 };
 
 /// What talkers say: who, to which of its outputs, the how-manieth.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Word {
     pub speaker: u32,
     pub number: u32,
@@ -20,7 +20,7 @@ impl Payload for Word {
 }
 
 /// Something beside the words, so that there are two protocols.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct Hum(pub u64);
 
 impl Payload for Hum {
@@ -68,6 +68,12 @@ pub struct Talker {
     out_of_order: u64,
     turn: usize,
 }
+
+sim_core::saved!(Talker {
+    state: rng, next_output, next_word, deaf_until, next_refresh, refreshes, hums, working, checksum, out_of_order, turn;
+    sized: said, heard;
+    rebuilt: spec, id, inputs, outputs, hum_in, hum_out;
+});
 
 impl Talker {
     fn choose(&mut self, now: u64) {

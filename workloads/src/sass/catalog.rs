@@ -25,6 +25,10 @@ fn names(folder: &Dir<'_>) -> Vec<String> {
     names
 }
 
+/// Shipped launches whose kernels need values at issue: they wait for another block, or read a clock.
+pub const AT_ISSUE: [&str; 6] =
+    ["bank-conflicts", "dependent-chain", "grid-barrier", "mufu-rate", "pointer-chase", "producer-consumer"];
+
 /// Names of the shipped launches.
 pub fn launch_names() -> Vec<String> {
     names(&LAUNCHES)

@@ -3,6 +3,8 @@
 //! References are written from the description of each kernel (`workloads/kernels/*.cu`), not from its code, and compute
 //! floating point in double precision. A launch file names its reference, the buffers to compare and the tolerance.
 
+mod features;
+
 use super::error::SassError;
 use super::exec::GlobalMemory;
 use super::launch::{Argument, Check, ElementType, Launch, Value};
@@ -38,8 +40,33 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 8] =
-    ["histogram", "reduction", "saxpy", "sgemm", "softmax", "stencil2d", "transpose", "vectoradd"];
+pub const REFERENCES: [&str; 25] = [
+    "attention",
+    "bank_conflicts",
+    "bf16_rmsnorm",
+    "dependent_chain",
+    "double_division",
+    "gemm",
+    "gemm_nt",
+    "gemm_tf32",
+    "grid_barrier",
+    "histogram",
+    "mufu_rate",
+    "pointer_chase",
+    "producer_consumer",
+    "reduction",
+    "saxpy",
+    "sgemm",
+    "smith_waterman",
+    "softmax",
+    "spill",
+    "stencil2d",
+    "transpose",
+    "vectoradd",
+    "virtual_calls",
+    "warp_aggregate",
+    "wide_atomics",
+];
 
 /// Compares memory after the run with the reference that the launch names; `None` when it names none.
 ///
@@ -92,16 +119,19 @@ impl Comparison {
 }
 
 fn decode(element: ElementType, bytes: &[u8]) -> Vec<f64> {
-    let word = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
-    let value = |bits: u64| match element {
-        ElementType::F32 => f64::from(f32::from_bits(bits as u32)),
-        ElementType::F64 => f64::from_bits(bits),
-        ElementType::I32 => f64::from(bits as u32 as i32),
-        ElementType::U32 => f64::from(bits as u32),
-        ElementType::I64 => bits as i64 as f64,
-        ElementType::U64 => bits as f64,
-    };
-    bytes.chunks_exact(element.size_bytes()).map(|chunk| value(word(chunk))).collect()
+    bytes.chunks_exact(element.size_bytes()).map(|chunk| element.decode(chunk)).collect()
+}
+
+/// How the elements of a matrix lie.
+#[derive(Clone, Copy)]
+enum Order {
+    RowMajor,
+    ColumnMajor,
+}
+
+/// A single rounded to 10 bits of fraction, ties away from zero (PTX ISA, `cvt.rna.tf32.f32`).
+fn nearest_tf32(value: f64) -> f64 {
+    f64::from(f32::from_bits(((value as f32).to_bits() + 0x1000) & !0x1fff))
 }
 
 /// The arguments as they were before the run, by name, and what the reference makes of the buffers.
@@ -160,6 +190,10 @@ impl Arguments<'_> {
 
     fn compute(&mut self) -> Result<(), SassError> {
         match self.check.reference.as_str() {
+            "attention" => self.attention(),
+            "gemm" => self.gemm(|a| a, Order::RowMajor),
+            "gemm_nt" => self.gemm(|a| a, Order::ColumnMajor),
+            "gemm_tf32" => self.gemm(nearest_tf32, Order::RowMajor),
             "vectoradd" => self.vectoradd(),
             "saxpy" => self.saxpy(),
             "sgemm" => self.sgemm(),
@@ -168,6 +202,19 @@ impl Arguments<'_> {
             "histogram" => self.histogram(),
             "stencil2d" => self.stencil2d(),
             "softmax" => self.softmax(),
+            "bf16_rmsnorm" => self.bf16_rmsnorm(),
+            "double_division" => self.double_division(),
+            "smith_waterman" => self.smith_waterman(),
+            "spill" => self.spill(),
+            "virtual_calls" => self.virtual_calls(),
+            "warp_aggregate" => self.warp_aggregate(),
+            "wide_atomics" => self.wide_atomics(),
+            "producer_consumer" => self.producer_consumer(),
+            "grid_barrier" => self.grid_barrier(),
+            "dependent_chain" => self.dependent_chain(),
+            "pointer_chase" => self.pointer_chase(),
+            "bank_conflicts" => self.bank_conflicts(),
+            "mufu_rate" => self.mufu_rate(),
             unknown => {
                 let help = match nearest(unknown, REFERENCES) {
                     Some(meant) => format!("did you mean `{meant}`?"),
@@ -222,6 +269,46 @@ impl Arguments<'_> {
         Ok(())
     }
 
+    /// C = A·B of factors that `round` has rounded. With `ColumnMajor`, B lies column by column.
+    fn gemm(&mut self, round: fn(f64) -> f64, b_order: Order) -> Result<(), SassError> {
+        let (m, n, k) = (self.size("m")?, self.size("n")?, self.size("k")?);
+        let (mut a, mut b) = (self.buffer("a", self.area(m, k)?)?, self.buffer("b", self.area(k, n)?)?);
+        a.iter_mut().chain(&mut b).for_each(|value| *value = round(*value));
+        let mut c = self.buffer("c", self.area(m, n)?)?;
+        for row in 0..m {
+            for column in 0..n {
+                let factor = |step: usize| match b_order {
+                    Order::RowMajor => b[step * n + column],
+                    Order::ColumnMajor => b[column * k + step],
+                };
+                c[row * n + column] = (0..k).map(|step| a[row * k + step] * factor(step)).sum();
+            }
+        }
+        self.output("c", c);
+        Ok(())
+    }
+
+    /// softmax(Q·Kᵀ/8)·V with rows of 64.
+    fn attention(&mut self) -> Result<(), SassError> {
+        const HEAD: usize = 64;
+        let (queries, keys) = (self.launch.grid[0] as usize * 64, self.size("keys")?);
+        let (q, mut o) = (self.buffer("q", self.area(queries, HEAD)?)?, self.buffer("o", queries * HEAD)?);
+        let (k, v) = (self.buffer("k", self.area(keys, HEAD)?)?, self.buffer("v", keys * HEAD)?);
+        for (query, out) in q.chunks_exact(HEAD).zip(o.chunks_exact_mut(HEAD)) {
+            let score = |key: &[f64]| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>() / 8.0;
+            let scores: Vec<f64> = k.chunks_exact(HEAD).take(keys).map(score).collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+            let sum: f64 = weights.iter().sum();
+            out.fill(0.0);
+            for (weight, row) in weights.iter().zip(v.chunks_exact(HEAD)) {
+                out.iter_mut().zip(row).for_each(|(out, v)| *out += weight / sum * v);
+            }
+        }
+        self.output("o", o);
+        Ok(())
+    }
+
     fn reduction(&mut self) -> Result<(), SassError> {
         let n = self.size("n")?;
         let (values, mut sum) = (self.buffer("values", n)?, self.buffer("sum", 1)?);
@@ -271,6 +358,74 @@ impl Arguments<'_> {
             };
         }
         self.output("out", out);
+        Ok(())
+    }
+
+    /// The last block sends.
+    fn producer_consumer(&mut self) -> Result<(), SassError> {
+        let (n, receivers) = (self.size("n")?, self.launch.grid[0].saturating_sub(1) as usize);
+        let x = self.buffer("x", n)?;
+        let mut out = self.buffer("out", self.area(receivers, n)?)?;
+        for (i, out) in out.iter_mut().take(receivers * n).enumerate() {
+            *out = 2.0 * x[i % n] + 1.0 + (i / n) as f64;
+        }
+        self.output("out", out);
+        Ok(())
+    }
+
+    fn grid_barrier(&mut self) -> Result<(), SassError> {
+        let (n, rounds) = (self.size("n")?, self.size("rounds")?);
+        let (mut a, mut b) = (self.buffer("a", n)?, self.buffer("b", n)?);
+        for _ in 0..rounds {
+            for i in 0..n {
+                b[i] = a[n - 1 - i] + 1.0;
+            }
+            std::mem::swap(&mut a, &mut b);
+        }
+        self.output(if rounds % 2 == 0 { "a" } else { "b" }, a);
+        Ok(())
+    }
+
+    fn dependent_chain(&mut self) -> Result<(), SassError> {
+        let (a, b) = (self.scalar("a")?, self.scalar("b")?);
+        let (mut f, mut i) = (self.buffer("f", 32)?, self.buffer("i", 32)?);
+        for f in &mut f[..32] {
+            *f = (0..512).fold(*f, |f, _| f * a + b);
+        }
+        for i in &mut i[..32] {
+            let step = |(z, y): (u32, u32), _| (z.wrapping_add(y), y.wrapping_add(z.wrapping_add(y)));
+            *i = f64::from((0..256).fold((1, *i as i32 as u32), step).1 as i32);
+        }
+        self.output("f", f);
+        self.output("i", i);
+        Ok(())
+    }
+
+    /// 128 steps from element 0, in shared memory over 1024 elements.
+    fn pointer_chase(&mut self) -> Result<(), SassError> {
+        let (n, stride) = (self.size("n")?.max(1), self.size("stride")?);
+        let mut last = self.buffer("last", 3)?;
+        last[..3].copy_from_slice(&[1024, n, n].map(|length| (128 * stride % length) as f64));
+        self.output("last", last);
+        Ok(())
+    }
+
+    fn bank_conflicts(&mut self) -> Result<(), SassError> {
+        let mut sums = self.buffer("sums", 192)?;
+        for (i, sum) in sums.iter_mut().take(192).enumerate() {
+            let first = (i % 32) << (i / 32);
+            *sum = (first..first + 128).sum::<usize>() as f64;
+        }
+        self.output("sums", sums);
+        Ok(())
+    }
+
+    fn mufu_rate(&mut self) -> Result<(), SassError> {
+        let mut x = self.buffer("x", 1024)?;
+        for x in &mut x[..1024] {
+            *x = (0..64).fold(*x, |x, _| x.sqrt().recip());
+        }
+        self.output("x", x);
         Ok(())
     }
 

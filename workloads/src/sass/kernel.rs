@@ -50,7 +50,27 @@ pub struct Metadata {
     pub parameters: Vec<Parameter>,
     /// Contents of banks other than 0, ordered by bank.
     pub constant_banks: Vec<(u8, Vec<u8>)>,
+    pub globals: Vec<Global>,
     pub indirect_branches: Vec<IndirectBranch>,
+}
+
+/// A variable of the file in global memory, set aside when a launch begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    pub name: String,
+    pub contents: Vec<u8>,
+    pub addresses: Vec<AddressOf>,
+}
+
+/// Eight bytes of a constant bank that get the address of a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressOf {
+    pub bank: u8,
+    pub offset_bytes: u32,
+    /// Added to the address.
+    #[serde(default)]
+    pub plus: u64,
 }
 
 /// A kernel that can be launched.
@@ -87,6 +107,8 @@ struct File {
     parameters: Vec<FileParameter>,
     #[serde(default, rename = "constant_bank")]
     constant_banks: Vec<FileBank>,
+    #[serde(default, rename = "global")]
+    globals: Vec<FileGlobal>,
     #[serde(default, rename = "indirect_branch")]
     indirect_branches: Vec<IndirectBranch>,
 }
@@ -118,6 +140,17 @@ struct FileBank {
     contents_hex: Spanned<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileGlobal {
+    name: Spanned<String>,
+    size_bytes: usize,
+    contents_hex: Option<String>,
+    addresses: Vec<AddressOf>,
+}
+
+/// Variables of the file cannot be larger, so that a wrong number does not take all memory.
+const MAX_GLOBAL_BYTES: usize = 64 << 20;
 /// Constant bank 0 cannot be larger.
 const MAX_BANK_BYTES: u32 = 64 * 1024;
 /// A thread's local memory cannot be larger (CUDA C++ Programming Guide, technical specifications).
@@ -250,9 +283,39 @@ fn metadata(file: &str, text: &str, read: &File) -> Result<Metadata, SassError> 
         parameter_base: read.parameter_base,
         parameter_bytes: read.parameter_bytes,
         parameters,
+        globals: globals(&read.globals, &constant_banks).map_err(|(at, message)| {
+            error(read.globals[at].name.span(), message, "use the metadata that the build script wrote")
+        })?,
         constant_banks,
         indirect_branches: read.indirect_branches.clone(),
     })
+}
+
+/// The variables, or which of them is wrong and how.
+fn globals(read: &[FileGlobal], banks: &[(u8, Vec<u8>)]) -> Result<Vec<Global>, (usize, String)> {
+    let one = |(at, global): (usize, &FileGlobal)| {
+        let name = global.name.get_ref();
+        let wrong = |what: String| (at, format!("variable `{name}` {what}"));
+        if global.size_bytes > MAX_GLOBAL_BYTES {
+            return Err(wrong(format!("has {} bytes, more than {MAX_GLOBAL_BYTES}", global.size_bytes)));
+        }
+        let contents = match &global.contents_hex {
+            None => vec![0; global.size_bytes],
+            Some(digits) => bytes_of_hex(digits)
+                .filter(|contents| contents.len() == global.size_bytes)
+                .ok_or_else(|| wrong(format!("has contents_hex of other than {} bytes", global.size_bytes)))?,
+        };
+        for AddressOf { bank, offset_bytes, .. } in &global.addresses {
+            let bytes = banks.iter().find(|(own, _)| own == bank).map_or(0, |(_, contents)| contents.len());
+            if *offset_bytes as usize + 8 > bytes {
+                return Err(wrong(format!(
+                    "has its address at {offset_bytes:#x} of constant bank {bank}, which has {bytes} bytes"
+                )));
+            }
+        }
+        Ok(Global { name: name.clone(), contents, addresses: global.addresses.clone() })
+    };
+    read.iter().enumerate().map(one).collect()
 }
 
 fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{SassError, line_of, read_toml};
+use super::exec::narrow::{BFLOAT16, BINARY16, Rounding};
 use super::kernel::Kernel;
 use super::listing::text_of;
 
@@ -17,8 +18,12 @@ use super::listing::text_of;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ElementType {
+    F16,
+    Bf16,
     F32,
     F64,
+    I8,
+    U8,
     I32,
     U32,
     I64,
@@ -28,6 +33,8 @@ pub enum ElementType {
 impl ElementType {
     pub fn size_bytes(self) -> usize {
         match self {
+            Self::I8 | Self::U8 => 1,
+            Self::F16 | Self::Bf16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
         }
@@ -35,8 +42,12 @@ impl ElementType {
 
     pub fn name(self) -> &'static str {
         match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
             Self::F32 => "f32",
             Self::F64 => "f64",
+            Self::I8 => "i8",
+            Self::U8 => "u8",
             Self::I32 => "i32",
             Self::U32 => "u32",
             Self::I64 => "i64",
@@ -45,30 +56,54 @@ impl ElementType {
     }
 
     fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F64)
+        matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
     }
 
     /// The integers that fit.
     fn integer_range(self) -> Range<i128> {
         match self {
+            Self::I8 => i128::from(i8::MIN)..i128::from(i8::MAX) + 1,
+            Self::U8 => 0..i128::from(u8::MAX) + 1,
             Self::I32 => i128::from(i32::MIN)..i128::from(i32::MAX) + 1,
             Self::U32 => 0..i128::from(u32::MAX) + 1,
             Self::I64 => i128::from(i64::MIN)..i128::from(i64::MAX) + 1,
-            Self::F32 | Self::F64 | Self::U64 => 0..i128::from(u64::MAX) + 1,
+            Self::F16 | Self::Bf16 | Self::F32 | Self::F64 | Self::U64 => 0..i128::from(u64::MAX) + 1,
         }
     }
 
     fn encode_integer(self, value: i128) -> Vec<u8> {
         match self {
-            Self::F32 => (value as f32).to_le_bytes().to_vec(),
-            Self::F64 => (value as f64).to_le_bytes().to_vec(),
+            Self::F16 | Self::Bf16 | Self::F32 | Self::F64 => self.encode_float(value as f64),
+            Self::I8 | Self::U8 => vec![value as u8],
             Self::I32 | Self::U32 => (value as u32).to_le_bytes().to_vec(),
             Self::I64 | Self::U64 => (value as u64).to_le_bytes().to_vec(),
         }
     }
 
+    /// Rounded to nearest.
     fn encode_float(self, value: f64) -> Vec<u8> {
-        if self == Self::F32 { (value as f32).to_le_bytes().to_vec() } else { value.to_le_bytes().to_vec() }
+        match self {
+            Self::F16 => BINARY16.narrow(value, Rounding::Nearest).to_le_bytes().to_vec(),
+            Self::Bf16 => BFLOAT16.narrow(value, Rounding::Nearest).to_le_bytes().to_vec(),
+            Self::F32 => (value as f32).to_le_bytes().to_vec(),
+            _ => value.to_le_bytes().to_vec(),
+        }
+    }
+
+    /// An element's value from its little-endian bytes.
+    pub fn decode(self, bytes: &[u8]) -> f64 {
+        let bits = bytes.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
+        match self {
+            Self::F16 => BINARY16.widen(bits as u16),
+            Self::Bf16 => BFLOAT16.widen(bits as u16),
+            Self::F32 => f64::from(f32::from_bits(bits as u32)),
+            Self::F64 => f64::from_bits(bits),
+            Self::I8 => f64::from(bits as i8),
+            Self::I32 => f64::from(bits as u32 as i32),
+            Self::U8 | Self::U32 => f64::from(bits as u32),
+            Self::I64 => bits as i64 as f64,
+            Self::U64 => bits as f64,
+        }
     }
 }
 
@@ -482,7 +517,7 @@ impl Reader<'_> {
             FileInit::Fill(number) => Ok(Init::Fill(self.encode(element, *number, init.span())?)),
             FileInit::Random(random) => {
                 let (low, high) = match element {
-                    ElementType::F32 | ElementType::F64 => (0.0, 1.0),
+                    _ if element.is_float() => (0.0, 1.0),
                     _ => (element.integer_range().start as f64, element.integer_range().end as f64),
                 };
                 let number = |number: Number| match number {
@@ -560,6 +595,13 @@ impl Init {
                     let value = low + (high - low) * unit;
                     // Rounding must not reach the upper bound, which is excluded.
                     match element {
+                        ElementType::F16 | ElementType::Bf16 => {
+                            let bytes_of = |value: f64| element.encode_float(value);
+                            let nearest = bytes_of(value);
+                            let below = value - (*high - value).max(high.abs() / 1024.0);
+                            let reaches = element.decode(&nearest) >= *high;
+                            bytes.extend(if reaches { bytes_of(below.max(*low)) } else { nearest });
+                        }
                         ElementType::F32 => {
                             let value = value as f32;
                             let below = if f64::from(value) < *high { value } else { value.next_down() };

@@ -270,7 +270,7 @@ fn reuse_marks(instruction: &Instruction) -> u8 {
         }
     }
     // Opcodes with one source encode it in the second slot.
-    let one_source = ["MOV", "MUFU", "I2F", "F2I", "F2F", "POPC", "FLO", "BREV", "FRND", "I2FP", "R2UR"];
+    let one_source = ["MOV", "MUFU", "I2F", "F2I", "F2F", "POPC", "FLO", "BREV", "FRND", "I2FP", "R2UR", "IABS"];
     if one_source.contains(&instruction.mnemonic.as_str()) { marks << 1 } else { marks }
 }
 

@@ -1,5 +1,6 @@
 //! The opcode table behind [`super::uses`]: class, destinations and operand widths of every opcode that is known.
 
+use super::control::NO_COUNTER;
 use super::instruction::Instruction;
 use super::uses::{OpClass, TensorShape};
 
@@ -89,6 +90,15 @@ fn atomic(instruction: &Instruction, class: OpClass, returns: bool) -> Shape {
     // Compare-and-swap has a second datum.
     shape.source_registers[2] = registers_of(shape.access_bytes);
     shape.predicate_destinations = u8::from(returns);
+    // sm_120 gives the outcome of CAST as a predicate only.
+    if instruction.has_modifier("CAST") {
+        shape.predicate_destinations = 1;
+        if matches!(instruction.operands.get(1), Some(super::Operand::Memory(_)))
+            && matches!(instruction.operands.first(), Some(super::Operand::Predicate(_)))
+        {
+            shape.written_registers = 0;
+        }
+    }
     shape
 }
 
@@ -121,32 +131,51 @@ fn conversion(instruction: &Instruction) -> Shape {
     Shape::new(OpClass::Xu, to).sources([from; 3])
 }
 
-/// Registers of A, B and C/D of a warp-level matrix multiply (m16n8: 32 lanes share 16×k, k×8 and 16×8 elements).
+/// Registers of A, B and C/D of a warp-level matrix multiply: 32 lanes share m×k, k×8 and m×8 elements.
 fn tensor(instruction: &Instruction) -> Result<Shape, String> {
-    let digits = |text: &str| text.len() >= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let shape = instruction.modifiers.iter().find(|modifier| digits(modifier));
-    let shape = shape.ok_or_else(|| "a matrix shape such as 16816 should follow the mnemonic".to_owned())?;
-    let element = instruction
-        .modifiers
-        .iter()
-        .find(|modifier| ["TF32", "BF16", "S8", "U8", "S4", "U4", "E4M3", "E5M2"].contains(&modifier.as_str()));
-    let wide = instruction.has_modifier("F32") || instruction.mnemonic == "IMMA";
-    let [a, b, c] = match (instruction.mnemonic.as_str(), shape.as_str()) {
-        ("HMMA", "16816") => [4, 2, if wide { 4 } else { 2 }],
-        ("HMMA", "1688") if element.is_some_and(|element| element == "TF32") => [4, 2, 4],
-        ("HMMA", "1688") => [2, 1, if wide { 4 } else { 2 }],
-        ("HMMA", "1684") => [2, 1, 4],
-        ("IMMA", "8816") => [1, 1, 2],
-        ("IMMA", "16816") => [2, 1, 4],
-        ("IMMA", "16832" | "16864") => [4, 2, 4],
-        ("DMMA", "884" | "8x8x4") => [2, 2, 4],
-        (mnemonic, shape) => return Err(format!("operand sizes of {mnemonic}.{shape} are not known")),
+    const SHAPES: [(&str, u32, u32); 12] = [
+        ("16816", 16, 16),
+        ("1688", 16, 8),
+        ("1684", 16, 4),
+        ("16832", 16, 32),
+        ("16864", 16, 64),
+        ("8816", 8, 16),
+        ("8832", 8, 32),
+        ("884", 8, 4),
+        ("8x8x4", 8, 4),
+        ("16x8x4", 16, 4),
+        ("16x8x8", 16, 8),
+        ("16x8x16", 16, 16),
+    ];
+    let named = |modifiers: &[&'static str]| modifiers.iter().copied().find(|own| instruction.has_modifier(own));
+    let shape = SHAPES.iter().find(|(name, ..)| instruction.has_modifier(name));
+    let (name, rows, k) = *shape.ok_or_else(|| "a matrix shape such as 16816 should follow the mnemonic".to_owned())?;
+    // Of the factors as the mnemonic has them, A's first.
+    let types = ["TF32", "BF16", "S8", "U8", "S4", "U4", "E4M3", "E5M2"];
+    let element = instruction.modifiers.iter().find(|modifier| types.contains(&modifier.as_str()));
+    let bits = match element.map(String::as_str) {
+        _ if instruction.mnemonic == "DMMA" => 64,
+        Some("TF32") => 32,
+        Some("S8" | "U8" | "E4M3" | "E5M2") => 8,
+        Some("S4" | "U4") => 4,
+        _ => 16,
     };
+    let sum_bits = match instruction.mnemonic.as_str() {
+        "DMMA" => 64,
+        "HMMA" | "QMMA" if named(&["F32"]).is_none() => 16,
+        _ => 32,
+    };
+    let [a, b, c] = [rows * k * bits, 8 * k * bits, 8 * rows * sum_bits].map(|bits| (bits / 1024) as u8);
+    if a == 0 || b == 0 {
+        return Err(format!("{}.{name} with elements of {bits} bits is not known", instruction.mnemonic));
+    }
     Ok(Shape {
         tensor: Some(TensorShape {
             mnemonic: instruction.mnemonic.clone(),
-            shape: shape.clone(),
+            shape: name.to_owned(),
+            multiply_adds: 8 * rows * k,
             element: element.cloned(),
+            accumulator: named(&["F32", "F16"]).map(str::to_owned),
         }),
         ..Shape::new(OpClass::Tensor, c).sources([a, b, c])
     })
@@ -161,28 +190,32 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
     let has = |modifier: &str| instruction.has_modifier(modifier);
     let wide_product = has("WIDE");
     let shape = match instruction.mnemonic.as_str() {
-        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "BMOV" | "WARPGROUP"
-        | "PREEXIT" | "ACQBULK" => Shape::new(Nop, 0),
+        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "WARPGROUP"
+        | "PREEXIT" | "ACQBULK" | "ENDCOLLECTIVE" => Shape::new(Nop, 0),
         "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
         "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
         "EXIT" => Shape::new(Exit, 0),
+        "MOV" if has("64") => Shape { first_slot: 1, ..Shape::new(Alu, 2).sources([2; 3]) },
         "MOV" => Shape { first_slot: 1, ..Shape::new(Alu, 1) },
         "IADD3" => Shape::new(Alu, 1).predicates(2),
         "IADD" if has("64") => Shape::new(AluWide, 2).sources([2; 3]),
         "SEL" if has("64") => Shape::new(AluCompare, 2).sources([2; 3]),
-        "SEL" | "FSEL" | "FMNMX" | "IMNMX" => Shape::new(AluCompare, 1),
-        // sm_100 prints two predicates behind the destination.
+        "SEL" | "FSEL" | "FMNMX" | "FMNMX3" | "IMNMX" => Shape::new(AluCompare, 1),
+        // By halves: whether the first operand was taken. sm_100 prints both predicates always.
         "VIMNMX" => Shape::new(AluCompare, 1).predicates(2),
         "LOP3" | "LEA" => Shape::new(Alu, 1).predicates(1),
         "IADD" | "LOP" | "SHF" | "SHL" | "SHR" | "PRMT" | "SGXT" | "BMSK" | "VIADDMNMX" | "VIMNMX3" | "IABS"
-        | "F2FP" | "I2FP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "LEPC" | "UMOV2R" => {
+        | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "UMOV2R" => {
             Shape::new(Alu, 1)
         }
+        "LEPC" => Shape::new(Alu, 2),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),
         "CS2R" => Shape::new(Alu, if has("32") { 1 } else { 2 }),
+        "ISETP" if has("U64") || has("S64") => Shape::new(AluCompare, 0).predicates(2).sources([2; 3]),
         "ISETP" | "FSETP" => Shape::new(AluCompare, 0).predicates(2),
         "PLOP3" | "PSETP" => Shape::new(Alu, 0).predicates(2),
+        "HSET2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
         "HSETP2" => Shape { packed_immediates: true, ..Shape::new(Half, 0).predicates(2) },
         "FADD" | "FMUL" | "FFMA" => Shape::new(Fp32, 1),
         "IMAD" if wide_product => Shape::new(ImadWide, 2).predicates(1).sources([1, 1, 2]),
@@ -192,13 +225,13 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "IMAD" | "IDP" | "IDP4A" => Shape::new(Imad, 1).predicates(1),
         "HFMA2" if has("MMA") => Shape { packed_immediates: true, ..Shape::new(HalfMma, 1) },
         "HADD2" | "HMUL2" | "HFMA2" => Shape { packed_immediates: true, ..Shape::new(Half, 1) },
-        "HMNMX2" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
+        "HMNMX2" | "VHMNMX" => Shape { packed_immediates: true, ..Shape::new(HalfMinMax, 1) },
         "MUFU" | "POPC" | "BREV" | "FLO" => Shape::new(Xu, 1),
-        "F2I" | "I2F" | "F2F" | "FRND" | "I2I" => conversion(instruction),
+        "F2I" | "I2F" | "F2F" | "FRND" => conversion(instruction),
         "FCHK" => Shape::new(Xu, 0).predicates(1),
         "DADD" | "DMUL" | "DFMA" | "DMNMX" => Shape::new(Fp64, 2).sources([2; 3]),
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
-        "HMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
+        "HMMA" | "QMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
         "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
         "UIADD3" if has("64") => Shape::new(Uniform, 2).predicates(2).sources([2; 3]),
         "USEL" if has("64") => Shape::new(Uniform, 2).sources([2; 3]),
@@ -214,8 +247,19 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
             Shape { access_bytes: bytes, ..Shape::new(UniformLoad, registers_of(bytes)) }
         }
         "VOTE" | "VOTEU" => vote(instruction),
+        // Protected by a counter up to sm_86, of fixed latency later.
+        "R2UR" if instruction.control.write_counter != NO_COUNTER => Shape::new(SpecialRegister, 1).predicates(1),
         // CREDUX holds no counter, unlike REDUX; its result is kept 13 from its reader, like that of R2UR.
-        "R2UR" | "CREDUX" => Shape::new(ToUniform, 1),
+        "R2UR" | "CREDUX" => Shape::new(ToUniform, 1).predicates(u8::from(instruction.mnemonic == "R2UR")),
+        // From sm_100 on, without a counter.
+        "CS2UR" => Shape::new(Uniform, if has("32") { 1 } else { 2 }),
+        // Between the control unit and registers, protected by counters like special registers.
+        "BMOV" => {
+            let to_register = matches!(instruction.operands.first(), Some(super::Operand::Register(_)));
+            Shape::new(SpecialRegister, u8::from(to_register))
+        }
+        "B2R" => Shape::new(SpecialRegister, 1).predicates(1),
+        "QSPC" => Shape { wide_address: true, ..Shape::new(SpecialRegister, 1).predicates(1) },
         "S2R" | "S2UR" => Shape::new(SpecialRegister, if has("64") { 2 } else { 1 }),
         "REDUX" => Shape::new(WarpReduce, 1),
         "MATCH" => Shape::new(WarpReduce, 1).predicates(1),
@@ -230,12 +274,18 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "ATOMG" | "ATOM" => atomic(instruction, AtomicGlobal, true),
         "RED" | "REDG" => atomic(instruction, ReductionGlobal, false),
         "ATOMS" => atomic(instruction, AtomicShared, true),
-        "LDSM" => Shape { access_bytes: 4, ..Shape::new(LoadShared, matrices(instruction)) },
-        "STSM" => Shape::new(StoreShared, 0).sources([1, matrices(instruction), 1]),
+        "LDSM" => Shape { access_bytes: 4 * matrices(instruction), ..Shape::new(LoadMatrix, matrices(instruction)) },
+        "STSM" => Shape {
+            access_bytes: 4 * matrices(instruction),
+            ..Shape::new(StoreMatrix, 0).sources([1, matrices(instruction), 1])
+        },
+        // Between lanes, with a counter and at the pace of memory instructions: as a shuffle.
+        "MOVM" => Shape::new(Shuffle, 1),
         "LDGSTS" => memory(instruction, CopyGlobalToShared, false, 3),
         "LDGDEPBAR" => Shape::new(CopyBarrier, 0),
-        "BAR" | "B2R" => Shape::new(Barrier, 0),
-        "MEMBAR" | "ERRBAR" | "CCTL" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
+        "BAR" => Shape::new(Barrier, 0),
+        "CCTL" => Shape { wide_address: has("E"), ..Shape::new(MemoryBarrier, 0) },
+        "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "CCTLL" | "FENCE" => Shape::new(MemoryBarrier, 0),
         "DEPBAR" => Shape::new(CounterBarrier, 0),
         other => return Err(format!("opcode {other} is not known")),
     };

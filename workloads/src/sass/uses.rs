@@ -43,7 +43,7 @@ impl Span {
 }
 
 /// The kind of unit that executes an instruction, as far as timing can tell kinds apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum OpClass {
     /// Occupies an issue slot and nothing else: NOP, convergence barriers, YIELD.
     Nop,
@@ -95,6 +95,10 @@ pub enum OpClass {
     ReductionGlobal,
     LoadShared,
     StoreShared,
+    /// LDSM: 8×8 matrices from shared memory; `access_bytes` is 4 for each.
+    LoadMatrix,
+    /// STSM.
+    StoreMatrix,
     AtomicShared,
     /// LDGSTS.
     CopyGlobalToShared,
@@ -104,7 +108,7 @@ pub enum OpClass {
     StoreLocal,
     /// BAR: barrier of the block.
     Barrier,
-    /// MEMBAR, ERRBAR, CCTL.
+    /// MEMBAR, ERRBAR, CGAERRBAR, CCTL.
     MemoryBarrier,
     /// DEPBAR: waits for dependence counters.
     CounterBarrier,
@@ -124,6 +128,8 @@ impl OpClass {
                 | ReductionGlobal
                 | LoadShared
                 | StoreShared
+                | LoadMatrix
+                | StoreMatrix
                 | AtomicShared
                 | CopyGlobalToShared
                 | LoadLocal
@@ -146,8 +152,12 @@ pub struct ConstantUse {
 pub struct TensorShape {
     pub mnemonic: String,
     pub shape: String,
-    /// Element type of A and B, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
+    /// Of the warp: m × 8 × k.
+    pub multiply_adds: u32,
+    /// Element type of A, where the mnemonic names one (`TF32`, `BF16`, `S8` …).
     pub element: Option<String>,
+    /// Type of C and D, where the mnemonic names one (`F32`, `F16`).
+    pub accumulator: Option<String>,
 }
 
 /// What an instruction reads and writes.
@@ -378,9 +388,9 @@ impl Reader {
         }
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
-                // Of a 64-bit address, sm_75 does not say that its base is a pair.
-                let pair = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
-                let count = if pair { 2 } else { 1 };
+                // A 64-bit address without descriptor (always on sm_75) is printed as the first register of its pair.
+                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }
             None => self.uses.uniform_address = true,

@@ -12,6 +12,8 @@ pub(crate) struct FixedConstants {
     pending: Vec<(u64, Mask)>,
 }
 
+sim_core::saved!(FixedConstants { state: tags, recent, pending; rebuilt: shape, perfect });
+
 impl FixedConstants {
     pub fn new(spec: &ConstantCache) -> Self {
         let shape = spec.fixed_latency;

@@ -1,9 +1,10 @@
-//! Blocks (CTAs) that reside on the SM: their streams, barriers and resources.
+//! Blocks (CTAs) that reside on the SM: their operations, barriers and resources.
 
 use super::Shared;
 use super::env::CtaHandle;
 use super::event::Event;
 use super::occupancy::CtaResources;
+use super::source::{OpSource, saved as source_state};
 use super::spec::SUBCORES;
 use super::subcore::Mask;
 use super::timing::KernelTiming;
@@ -18,12 +19,12 @@ const BARRIERS: usize = 16;
 pub struct Cta {
     pub handle: CtaHandle,
     pub kernel: Arc<KernelTiming>,
-    pub stream: CtaStream,
+    pub source: OpSource,
     pub resources: CtaResources,
 }
 
 /// One named barrier.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct BlockBarrier {
     arrived: u16,
     /// Warps that must arrive; 0: all of the CTA that have not exited.
@@ -35,7 +36,7 @@ struct BlockBarrier {
 pub(crate) struct Resident {
     pub handle: CtaHandle,
     pub kernel: Arc<KernelTiming>,
-    pub stream: CtaStream,
+    pub source: OpSource,
     /// Warp slots of the SM.
     pub slots: Vec<u8>,
     pub registers: u32,
@@ -47,13 +48,51 @@ pub(crate) struct Resident {
     barriers: [BlockBarrier; BARRIERS],
 }
 
+sim_core::saved!(Resident {
+    state: handle, slots, registers, shared_bytes, live, unfinished, barriers;
+    by source_state: source;
+    rebuilt: kernel;
+});
+
+/// CTAs come and go: those that were there are made again before their state is loaded.
+pub(super) mod residents {
+    use super::*;
+    use sim_core::{LoadError, Reader, Saved, Writer};
+
+    pub fn save(ctas: &[Option<Resident>], out: &mut Writer) {
+        out.put(&ctas.iter().map(Option::is_some).collect::<Vec<bool>>());
+        ctas.iter().flatten().for_each(|resident| resident.save(out));
+    }
+
+    pub fn load(ctas: &mut [Option<Resident>], from: &mut Reader<'_>) -> Result<(), LoadError> {
+        let resides: Vec<bool> = from.get()?;
+        if resides.len() != ctas.len() {
+            return Err(LoadError::Count { what: "CTA slots", found: resides.len(), expected: ctas.len() });
+        }
+        for (place, resides) in ctas.iter_mut().zip(resides) {
+            *place = match resides {
+                false => None,
+                true => {
+                    let resources = CtaResources { threads: 0, registers_per_thread: 0, shared_bytes: 0 };
+                    let (handle, kernel) = (CtaHandle::default(), from.lent()?);
+                    let source = OpSource::Recorded(CtaStream::default());
+                    let mut resident = Resident::new(Cta { handle, kernel, source, resources }, Vec::new(), 0, 0);
+                    resident.load(from)?;
+                    Some(resident)
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
 impl Resident {
     pub fn new(cta: Cta, slots: Vec<u8>, registers: u32, shared_bytes: u32) -> Self {
         let warps = slots.len() as u16;
         Self {
             handle: cta.handle,
             kernel: cta.kernel,
-            stream: cta.stream,
+            source: cta.source,
             slots,
             registers,
             shared_bytes,

@@ -4,7 +4,7 @@ use super::fact::SmFact;
 use protocol::MemRequest;
 
 /// A CTA as its sender names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CtaHandle(pub u32);
 
 /// What an SM needs of the world: where requests go and who hears of finished CTAs. Requests may be refused; everything
@@ -16,6 +16,14 @@ pub trait SmEnv {
     fn send(&mut self, request: MemRequest);
     /// A CTA has finished and its resources are free.
     fn cta_done(&mut self, cta: CtaHandle);
+
+    /// The time of this cycle, for the clock that counts nanoseconds.
+    fn time_ns(&mut self) -> u64 {
+        0
+    }
+
+    /// An instruction that executes at issue failed: [`Functional::failure`](crate::Functional::failure).
+    fn execution_failed(&mut self) {}
 
     /// Whether [`SmEnv::state`] wants to be called now. One predictable branch where facts are stated.
     fn listening(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::timing::WaitKind;
 
 /// A client of the L1 instruction/constant cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum CachePort {
     /// L0 instruction cache of a sub-core.
     Instruction,
@@ -14,7 +14,7 @@ pub(crate) enum CachePort {
 }
 
 /// `key` of the cache events is the line in units of the asking cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Event {
     Increment {
         subcore: u8,

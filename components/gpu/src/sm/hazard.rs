@@ -71,7 +71,8 @@ impl HazardUse {
         let counted_fp64 = !matches!(spec.fp64, self::Fp64::Fixed { .. });
         let variable = uses.class.is_memory()
             || matches!(uses.class, Xu | SpecialRegister | WarpReduce)
-            || uses.class == Fp64 && counted_fp64;
+            || uses.class == Fp64 && counted_fp64
+            || uses.class == Tensor && tensor_row(uses, spec)?.war_cycles.is_some();
         Ok(Self {
             column: column(uses.class),
             slots: uses.slots,
@@ -159,7 +160,8 @@ fn column(class: OpClass) -> Column {
         Xu | WarpReduce | LoadConstant => Column::Xu,
         OpClass::Fp64 => Column::Fp64,
         Tensor => Column::Tensor,
-        Branch => Column::Branch,
+        // WARPSYNC reads a register 4 cycles behind VOTE in warp_aggregate.sm_90.sass, like a branch.
+        Branch | Nop => Column::Branch,
         class if class.is_memory() => Column::Memory,
         _ => Column::Other,
     }

@@ -16,7 +16,7 @@ use super::tags::Tags;
 use super::wheel::EventWheel;
 
 /// Who waits for a line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Waiter {
     subcore: u8,
     port: CachePort,
@@ -35,6 +35,11 @@ pub(crate) struct L1Instruction {
     pub hits: u64,
     pub misses: u64,
 }
+
+sim_core::saved!(L1Instruction {
+    state: tags, request_free, reply_free, pending, hits, misses;
+    rebuilt: shape, link_cycles, lookup_cycles;
+});
 
 impl L1Instruction {
     pub fn new(spec: &FrontEnd) -> Self {

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Models: the core of "Dissecting and Modeling the Architecture of Modern GPU Cores" (arXiv 2503.20481), cycle by cycle,
-//! driven by the control bits that the compiler put into the instructions. Values come from functional execution ahead of
-//! time ([`workloads::stream`]).
+//! driven by the control bits that the compiler put into the instructions. Values come from functional execution, ahead of
+//! time or at issue ([`OpSource`]).
 //! Leaves out: texture, surfaces, asynchronous tensor and bulk copies, clusters; variable-latency units read their operands
 //! without read ports.
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
@@ -27,12 +27,14 @@ mod env;
 mod event;
 mod fact;
 mod hazard;
+mod kernel_handles;
 mod l1i;
 mod memory;
 mod occupancy;
 mod ports;
 mod reason;
 mod rfc;
+pub(crate) mod source;
 pub mod spec;
 mod stats;
 mod subcore;
@@ -47,6 +49,7 @@ pub use hazard::{Hazard, HazardRegister};
 pub use occupancy::{CtaResources, Occupancy, OccupancyLimit};
 pub use reason::{REASONS, Reason};
 pub use rfc::RegisterRead;
+pub use source::{LiveOps, OpSource};
 pub use spec::SmSpec;
 pub use stats::SmCounters;
 pub use timing::{KernelTiming, TimingError};
@@ -130,6 +133,8 @@ pub(crate) struct Shared {
     /// CTAs one of whose warps gave its slot up.
     finished: Vec<u16>,
     fp64_free: u64,
+    /// Execution failed in this cycle.
+    failed: bool,
     hazards: Option<Box<HazardCheck>>,
 }
 
@@ -158,6 +163,21 @@ pub struct Next {
     pub wants_to_send: bool,
 }
 
+// Looking for hazards is a test's, which starts anew where a run goes on.
+sim_core::saved!(Shared {
+    state: finished, fp64_free, failed;
+    parts: wheel, l1i, memory;
+    by cta::residents: ctas;
+    rebuilt: spec, hazards;
+});
+// `events` and `complete` are empty between two steps.
+sim_core::saved!(Sm {
+    state: free_slots, free_registers, free_shared_bytes, start, ctas_done;
+    parts: subcores, shared;
+    by kernel_handles::one: carved_for;
+    rebuilt: spec, events, complete;
+});
+
 impl Sm {
     /// An SM without work from cycle `start` on. `spec` must be valid ([`SmSpec::validate`]).
     pub fn new(spec: &SmSpec, start: u64) -> Self {
@@ -172,6 +192,7 @@ impl Sm {
                 ctas: (0..ctas).map(|_| None).collect(),
                 finished: Vec::new(),
                 fp64_free: 0,
+                failed: false,
                 hazards: None,
             },
             free_slots: (u64::MAX) >> (64 - u32::from(spec.limits.warps)),
@@ -241,7 +262,11 @@ impl Sm {
         let shared_bytes = cta.resources.allocated_shared_bytes(&self.spec.limits);
         self.free_registers -= registers;
         self.free_shared_bytes -= shared_bytes;
-        let streams = std::mem::take(&mut cta.stream.warps);
+        let live = cta.source.live().is_some();
+        let streams = cta.source.first_ops().unwrap_or_else(|_| {
+            self.shared.failed = true;
+            Vec::new()
+        });
         let mut slots = Vec::with_capacity(streams.len());
         let mut empty = 0;
         for (number, stream) in streams.into_iter().enumerate() {
@@ -255,6 +280,7 @@ impl Sm {
             let core = &mut self.subcores[usize::from(slot) % SUBCORES];
             let local = slot / SUBCORES as u8;
             core.warps.start(local, (place as u16, number as u16), cta.kernel.clone(), stream, now, first);
+            core.warps.set_live(local, live);
             core.forget_registers(local);
             core.reset_fetch(local);
             core.wake_at(now);
@@ -313,6 +339,9 @@ impl Sm {
             if core.wake <= now {
                 core.evaluate(now, &mut self.shared, env);
             }
+        }
+        if std::mem::take(&mut self.shared.failed) {
+            env.execution_failed();
         }
         self.finish_ctas(now, env);
         let wants_to_send = self.send(now, env);
@@ -384,6 +413,10 @@ impl Sm {
                 for (core, released) in self.subcores.iter_mut().zip(warps) {
                     if released != 0 {
                         core.warps.blocked &= !released;
+                        for warp in core.warps.live_of(released) {
+                            core.look_ahead(now, warp, &mut self.shared);
+                            core.warps.refresh_head(warp);
+                        }
                         core.wake_at(now);
                     }
                 }

@@ -3,7 +3,7 @@
 use super::spec::{Limits, SmSpec};
 
 /// What one CTA takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CtaResources {
     pub threads: u32,
     pub registers_per_thread: u32,

@@ -1,7 +1,7 @@
 //! Which cycles the two register banks' ports are taken, some cycles ahead.
 
 /// Reservations of one kind of port (read or write) of both banks, up to 63 cycles ahead.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Ports {
     base: u64,
     /// Bit i: cycle `base` + i is taken.

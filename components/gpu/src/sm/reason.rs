@@ -4,7 +4,7 @@ use sim_core::reasons;
 
 /// What became of one cycle of one sub-core. When several warps wait for different things, the cycle is charged to the
 /// one nearest to issue: the order of the variants from [`Reason::BackPressure`] on is that order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Reason {
     /// An instruction issued.
@@ -31,6 +31,8 @@ pub enum Reason {
     WaitXu,
     /// … double precision.
     WaitFp64,
+    /// … a matrix multiply: DMMA, and all on sm_75.
+    WaitTensor,
     /// … a shuffle.
     WaitShuffle,
     /// … S2R, REDUX, MATCH.
@@ -52,7 +54,7 @@ pub enum Reason {
 }
 
 /// Number of reasons.
-pub const REASONS: usize = 21;
+pub const REASONS: usize = 22;
 
 impl Reason {
     pub const ALL: [Reason; REASONS] = [
@@ -68,6 +70,7 @@ impl Reason {
         Reason::WaitConstant,
         Reason::WaitXu,
         Reason::WaitFp64,
+        Reason::WaitTensor,
         Reason::WaitShuffle,
         Reason::WaitSpecial,
         Reason::WaitSources,
@@ -94,6 +97,7 @@ impl Reason {
             Reason::WaitConstant => "wait.constant",
             Reason::WaitXu => "wait.xu",
             Reason::WaitFp64 => "wait.fp64",
+            Reason::WaitTensor => "wait.tensor",
             Reason::WaitShuffle => "wait.shuffle",
             Reason::WaitSpecial => "wait.special",
             Reason::WaitSources => "wait.sources",

@@ -40,6 +40,8 @@ fn registers(op: &OpTiming, slot: usize) -> impl Iterator<Item = u8> + use<> {
     (0..op.slot_count[slot]).map(move |offset| first.wrapping_add(offset))
 }
 
+sim_core::saved!(RegisterFileCache { state: entries, empty; rebuilt: rule });
+
 impl RegisterFileCache {
     pub fn new(rule: ReuseCache) -> Self {
         Self { entries: [[EMPTY; BANKS]; 3], rule, empty: true }

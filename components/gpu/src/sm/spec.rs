@@ -187,6 +187,14 @@ pub struct Execution {
     pub half_mma: Option<Unit>,
     pub uniform: Unit,
     pub branch: Unit,
+    /// Times as long as it says in `tensor` a floating-point matrix multiply with sums in single precision keeps its pipe:
+    /// 2 on GeForce parts.
+    #[serde(default = "one")]
+    pub tensor_single_sum_factor: u8,
+}
+
+fn one() -> u8 {
+    1
 }
 
 /// Distances from one producer class to each consumer class.
@@ -285,7 +293,7 @@ pub enum Fp64 {
     Shared { queue_entries: u8, initiation_interval_cycles: u8, war_cycles: u8, raw_cycles: u8 },
 }
 
-/// One matrix-multiply shape of fixed latency.
+/// One matrix-multiply shape.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tensor {
@@ -294,8 +302,11 @@ pub struct Tensor {
     /// Element type in the mnemonic that this row is for; absent: any that has no row of its own.
     pub element: Option<String>,
     pub initiation_interval_cycles: u8,
+    /// To another matrix multiply.
     pub to_tensor_cycles: u8,
     pub to_other_cycles: u8,
+    /// Present where counters protect the result (then both distances are alike): issue to release of the sources.
+    pub war_cycles: Option<u8>,
 }
 
 /// Loads: release of the address registers (WAR) and of the result (RAW), for 32, 64 and 128 bits a lane.
@@ -342,6 +353,9 @@ pub struct Memory {
     pub shuffle: LoadLatency,
     pub store_global: StoreLatency,
     pub store_shared: StoreLatency,
+    /// LDSM and STSM, for 1, 2 and 4 matrices.
+    pub load_matrix: LoadLatency,
+    pub store_matrix: StoreLatency,
 }
 
 /// The first-level data cache, which shares its array with shared memory.
@@ -487,6 +501,21 @@ impl SmSpec {
         );
         require(l1.return_bytes_per_cycle > 0, "l1_data.return_bytes_per_cycle should be at least 1".to_owned());
         require(self.memory.bytes_per_pass > 0, "memory.bytes_per_pass should be at least 1".to_owned());
+        let factor = self.execution.tensor_single_sum_factor;
+        for row in &self.tensor {
+            let interval = row.initiation_interval_cycles;
+            let name = format!("tensor: {}.{}", row.mnemonic, row.shape);
+            require(
+                interval.checked_mul(factor).is_some_and(|cycles| cycles > 0),
+                format!(
+                    "{name}: initiation_interval_cycles = {interval} times tensor_single_sum_factor should be 1 to 255"
+                ),
+            );
+            let alike = row.war_cycles.is_none() || row.to_tensor_cycles == row.to_other_cycles;
+            require(alike, format!("{name}: with war_cycles, to_tensor_cycles should be to_other_cycles"));
+            let least = row.war_cycles.unwrap_or(2).min(row.to_other_cycles).min(row.to_tensor_cycles);
+            require(least >= 2, format!("{name}: no distance may be below 2"));
+        }
         let accept = self.memory.issue_to_accept_cycles;
         require(
             self.shortest_memory_release() > accept,
@@ -497,11 +526,11 @@ impl SmSpec {
 
     fn shortest_memory_release(&self) -> u8 {
         let m = &self.memory;
-        let loads = [m.load_global, m.load_shared, m.load_constant, m.copy_global_to_shared, m.shuffle];
+        let loads = [m.load_global, m.load_shared, m.load_matrix, m.load_constant, m.copy_global_to_shared, m.shuffle];
         let of_loads = loads.iter().flat_map(|l| {
             [l.uniform_war_cycles, l.uniform_raw_cycles, l.regular_war_cycles, l.regular_raw_cycles].concat()
         });
-        let of_stores = [m.store_global, m.store_shared]
+        let of_stores = [m.store_global, m.store_shared, m.store_matrix]
             .into_iter()
             .flat_map(|s| [s.uniform_war_cycles, s.regular_war_cycles].concat());
         of_loads.chain(of_stores).min().unwrap_or(u8::MAX)

@@ -2,7 +2,7 @@
 //! cost no more than two.
 
 /// Finds numbers by line address. Fixed capacity, linear probing, no allocation after construction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct LineMap {
     keys: Vec<u64>,
     values: Vec<u32>,
@@ -73,7 +73,7 @@ impl LineMap {
 
 const NONE: u32 = u32::MAX;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Way {
     line: u64,
     newer: u32,
@@ -82,7 +82,7 @@ struct Way {
 }
 
 /// Tags of a cache. A *line* is an address divided by the line size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Tags {
     map: LineMap,
     ways: Vec<Way>,

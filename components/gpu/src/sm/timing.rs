@@ -6,7 +6,7 @@ use workloads::sass::control::{Control, NO_COUNTER};
 use workloads::sass::{Instruction, OpClass, Operand, Uses, UsesError};
 
 /// What Control does with an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Route {
     /// Through Allocate, and on into a pipe if it has one.
     Fixed,
@@ -17,7 +17,7 @@ pub enum Route {
 }
 
 /// What a counter protects, for the breakdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum WaitKind {
     Global,
     Shared,
@@ -25,13 +25,14 @@ pub enum WaitKind {
     Constant,
     Xu,
     Fp64,
+    Tensor,
     Shuffle,
     Special,
     Sources,
 }
 
 /// What issue does besides handing the instruction on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
     None,
     /// Barrier of the block: number, threads that must arrive (0 = all), whether the warp waits.
@@ -56,10 +57,12 @@ pub(crate) const XU: u8 = 0;
 pub(crate) const SPECIAL_REGISTER: u8 = 1;
 pub(crate) const WARP_REDUCE: u8 = 2;
 pub(crate) const FP64: u8 = 3;
-pub(crate) const VARIABLE_UNITS: usize = 4;
+/// Matrix multiplies whose results are protected by counters.
+pub(crate) const TENSOR: u8 = 4;
+pub(crate) const VARIABLE_UNITS: usize = 5;
 
 /// One static instruction. All that issue, Control and Allocate look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OpTiming {
     pub class: OpClass,
     pub route: Route,
@@ -236,7 +239,7 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         written_banks: uses.written.registers().fold(0, |banks, register| banks | 1 << (register % 2)),
         window: spec.register_file.read_window_cycles,
         effect: effect(instruction, uses.class)?,
-        bypasses_l1: ["STRONG", "VOLATILE"].iter().any(|modifier| instruction.has_modifier(modifier)),
+        bypasses_l1: bypasses_l1(instruction),
         ..OpTiming::NOTHING
     };
     if let Some(constant) = uses.constant {
@@ -252,6 +255,10 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
             return Err("dependence counter 6 does not exist".to_owned());
         }
     }
+    // The warp goes on when the fence or barrier is over; its operands are free by then.
+    if matches!(uses.class, OpClass::MemoryBarrier | OpClass::Barrier) {
+        (op.write_counter, op.read_counter) = (NO_COUNTER, NO_COUNTER);
+    }
     if op.route == Route::Fixed {
         if op.write_counter != NO_COUNTER || op.read_counter != NO_COUNTER {
             return Err("a fixed-latency instruction cannot hold a dependence counter in this model".to_owned());
@@ -261,6 +268,13 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         }
     }
     Ok(op)
+}
+
+/// Accesses that others than the SM's own threads have to agree on go past its L1. `LDG.STRONG.SM`, which `ld.global.ca`
+/// becomes in order, does not: the published L1 latencies were measured with it (arXiv 2402.13499).
+fn bypasses_l1(instruction: &Instruction) -> bool {
+    let within_sm = ["SM", "CTA"].iter().any(|scope| instruction.has_modifier(scope));
+    instruction.has_modifier("VOLATILE") || instruction.has_modifier("STRONG") && !within_sm
 }
 
 /// Reuse flags at the slots that hold a vector register: from the encoding, or from the text.
@@ -321,12 +335,7 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
         Uniform | UniformLoad | ToUniform => {
             fixed(op, execution.uniform, spec.distance.uniform_to_uniform_cycles);
         }
-        Tensor => {
-            let row = tensor_row(uses, spec)?;
-            let interval = row.initiation_interval_cycles;
-            let unit = Unit { pipe: Pipe::Tensor, initiation_interval_cycles: interval };
-            fixed(op, unit, row.to_other_cycles);
-        }
+        Tensor => tensor(op, uses, spec)?,
         Fp64 => match spec.fp64 {
             self::Fp64::Fixed { initiation_interval_cycles, to_fp64_cycles, .. } => {
                 fixed(op, Unit { pipe: Pipe::Fp64, initiation_interval_cycles }, to_fp64_cycles);
@@ -351,7 +360,9 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
             variable(op, WARP_REDUCE, WaitKind::Special, interval, unit.war_cycles, unit.raw_cycles);
         }
         Shuffle | LoadConstant | LoadGlobal | StoreGlobal | AtomicGlobal | ReductionGlobal | LoadShared
-        | StoreShared | AtomicShared | CopyGlobalToShared | LoadLocal | StoreLocal => memory(op, uses, spec),
+        | StoreShared | LoadMatrix | StoreMatrix | AtomicShared | CopyGlobalToShared | LoadLocal | StoreLocal => {
+            memory(op, uses, spec)
+        }
     }
     Ok(())
 }
@@ -393,6 +404,8 @@ fn memory(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) {
         LoadConstant => (load(&m.load_constant), WaitKind::Constant),
         LoadShared => (load(&m.load_shared), WaitKind::Shared),
         StoreShared => ((store(&m.store_shared), 0), WaitKind::Shared),
+        LoadMatrix => (load(&m.load_matrix), WaitKind::Shared),
+        StoreMatrix => ((store(&m.store_matrix), 0), WaitKind::Shared),
         // Atomics were not measured by anyone: sources free as those of a store, result as that of a load.
         AtomicShared => ((store(&m.store_shared), load(&m.load_shared).1), WaitKind::Shared),
         CopyGlobalToShared => (load(&m.copy_global_to_shared), WaitKind::Global),
@@ -404,11 +417,31 @@ fn memory(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) {
     };
 }
 
+/// A matrix multiply: a pipe of fixed latency, or a unit behind counters.
+fn tensor(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
+    let row = tensor_row(uses, spec)?;
+    let shape = uses.tensor.as_ref();
+    let single = shape.is_some_and(|shape| shape.accumulator.as_deref() == Some("F32"));
+    let factor = if single { spec.execution.tensor_single_sum_factor } else { 1 };
+    let interval = row.initiation_interval_cycles * factor;
+    let Some(war) = row.war_cycles else {
+        fixed(op, Unit { pipe: Pipe::Tensor, initiation_interval_cycles: interval }, row.to_other_cycles);
+        return Ok(());
+    };
+    // Doubles go where the SM has its one double-precision pipe.
+    let shared = matches!(spec.fp64, Fp64::Shared { .. }) && row.mnemonic == "DMMA";
+    let unit = if shared { FP64 } else { TENSOR };
+    variable(op, unit, WaitKind::Tensor, interval, war, row.to_other_cycles);
+    Ok(())
+}
+
 /// The row of the parameter set for a matrix multiply: one for its element type, else one for any.
 pub(crate) fn tensor_row<'a>(uses: &Uses, spec: &'a SmSpec) -> Result<&'a Tensor, String> {
     let shape = uses.tensor.as_ref().ok_or_else(|| "a matrix shape is missing".to_owned())?;
     let fits = |row: &&Tensor| row.mnemonic == shape.mnemonic && row.shape == shape.shape;
-    let exact = spec.tensor.iter().filter(fits).find(|row| row.element.is_some() && row.element == shape.element);
+    // Signed or not makes no difference.
+    let element = shape.element.as_ref().map(|element| element.replace('U', "S"));
+    let exact = spec.tensor.iter().filter(fits).find(|row| row.element.is_some() && row.element == element);
     let row = exact.or_else(|| spec.tensor.iter().filter(fits).find(|row| row.element.is_none()));
     row.ok_or_else(|| format!("the parameters of {} have no {}.{}", spec.arch, shape.mnemonic, shape.shape))
 }

@@ -1,5 +1,8 @@
 //! Events of one SM by cycle: a wheel of buckets for the near future, a sorted list for the rest.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sim_core::{LoadError, Reader, Saved, Writer};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -102,6 +105,33 @@ impl<E> EventWheel<E> {
     }
 }
 
+/// The last cycle taken and the events in order: where they lie within the wheel cannot be seen.
+impl<E: Serialize + DeserializeOwned> Saved for EventWheel<E> {
+    fn save(&self, out: &mut Writer) {
+        // As in `take`: of one cycle, what lies far was scheduled first.
+        let mut far: Vec<&Far<E>> = self.far.iter().map(|Reverse(far)| far).collect();
+        far.sort();
+        let far = far.into_iter().map(|far| (far.due, &far.event));
+        let near = (self.now..self.now + BUCKETS as u64)
+            .flat_map(|due| self.buckets[due as usize % BUCKETS].iter().map(move |event| (due, event)));
+        let mut events: Vec<(u64, &E)> = far.chain(near).collect();
+        events.sort_by_key(|(due, _)| *due);
+        out.put(&(self.now, events));
+    }
+
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
+        let (now, events): (u64, Vec<(u64, E)>) = from.get()?;
+        *self = EventWheel { now, ..EventWheel::new() };
+        for (due, event) in events {
+            if due < now {
+                return Err(LoadError::invalid(format!("an event was due at {due}, before {now}")));
+            }
+            self.schedule(due, event);
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +146,13 @@ mod tests {
             for (number, delay) in delays.into_iter().enumerate() {
                 wheel.schedule(now + delay, number);
                 expected.push((now + delay, number));
+                if number % 7 == 0 {
+                    let mut out = Writer::new();
+                    wheel.save(&mut out);
+                    wheel = EventWheel::new();
+                    let bytes = out.into_bytes();
+                    prop_assert_eq!(wheel.load(&mut Reader::new(&bytes)), Ok(()));
+                }
                 if number % 3 == 0 {
                     now = wheel.next_due();
                     wheel.take(now, &mut taken);

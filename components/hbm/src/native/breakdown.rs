@@ -12,7 +12,7 @@ use crate::bank::{NEVER, Tick};
 use crate::request::Parts;
 
 /// Ticks spent in each station, summed over reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Breakdown {
     /// Reads counted.
     pub reads: u64,

@@ -9,7 +9,7 @@ use crate::bank::Tick;
 use crate::command::{Command, Generation, Reach};
 
 /// The last row command of the channel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(super) struct LastRowCommand {
     command: Command,
     pseudo_channel: u32,

@@ -72,6 +72,14 @@ pub struct Native<O = ()> {
     pub observer: O,
 }
 
+sim_core::saved!(Native<O: sim_core::Saved> {
+    state: clk, sequence, last_row, column_not_before, row_not_before, refused, pending, forwarded, written, counters,
+        breakdown;
+    sized: refreshed, last_use;
+    parts: banks, pseudo_channels, observer;
+    rebuilt: map, policy, read_latency, refresh_ticks;
+});
+
 impl<O: CommandObserver> Native<O> {
     /// A controller of one channel of `preset`, or everything that is wrong with the policy.
     pub fn new(preset: &Preset, policy: &Policy, observer: O) -> Result<Self, ConfigError> {
@@ -113,6 +121,12 @@ impl<O: CommandObserver> Native<O> {
     /// Where the latency of reads went.
     pub fn breakdown(&self) -> &Breakdown {
         &self.breakdown
+    }
+
+    /// Latency of the reads that are in the breakdown, but not completed: their data are on the way.
+    pub fn read_ticks_under_way(&self) -> Tick {
+        let reads = self.pending.iter().chain(&self.forwarded).filter(|c| c.op == Op::Read);
+        reads.map(|c| c.done - c.arrive).sum()
     }
 
     /// Ticks that each pseudo channel spent in each background state, in the order of [`Background`].

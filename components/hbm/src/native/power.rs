@@ -13,7 +13,7 @@ use crate::bank::Tick;
 use crate::command::Command;
 
 /// Background states, by what the device draws while nothing happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Background {
     /// Awake, a row open.
@@ -27,7 +27,7 @@ pub enum Background {
 }
 
 /// Ticks a pseudo channel spent in each background state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Power {
     /// PDE or SRE if asleep.
     pub asleep: Option<Command>,

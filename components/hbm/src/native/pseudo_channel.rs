@@ -20,7 +20,7 @@ use crate::queue::RequestQueue;
 use crate::request::Op;
 
 /// A request beyond the age limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Overdue {
     pub op: Op,
     pub key: u64,
@@ -49,6 +49,12 @@ pub(super) struct PseudoChannel {
     write_high: usize,
     write_low: usize,
 }
+
+sim_core::saved!(PseudoChannel {
+    state: read_order, write_order, write_mode, overdue, power, look_at_refresh, last_read, next_decision;
+    parts: reads, writes, refresh;
+    rebuilt: index, ranks, write_high, write_low;
+});
 
 impl PseudoChannel {
     pub fn new(index: u32, policy: &Policy, banks: &Banks, refi_ticks: Tick) -> Self {

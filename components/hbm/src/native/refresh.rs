@@ -16,7 +16,7 @@ use crate::command::Command;
 use crate::organisation::Organisation;
 
 /// What is to be refreshed next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Target {
     /// REFab, REFpb or RFMpb.
     pub command: Command,
@@ -48,6 +48,12 @@ pub(super) struct Refresh {
     management_at: u32,
     first_bank: u32,
 }
+
+sim_core::saved!(Refresh {
+    state: debt, elapsed, epoch, next_due, target;
+    sized: done, activates;
+    rebuilt: policy, max_debt, refi_ticks, intervals_per_refi, management_at, first_bank;
+});
 
 impl Refresh {
     pub fn new(policy: &Policy, org: &Organisation, refi_ticks: Tick, pseudo_channel: u32) -> Self {

@@ -1,10 +1,11 @@
 //! Constant banks: the words that the driver fills at launch, the parameters, and the compiler's own tables.
 
 use super::super::arch;
-use super::super::kernel::Kernel;
+use super::super::kernel::{AddressOf, Kernel};
 use super::super::launch::Launch;
 use super::lower::{ConstantWord, Lowered, Refusal};
 use super::memory::{Width, extend};
+use super::windows;
 
 /// Bytes of constant space a bank takes in the addresses that timing sees.
 const BANK_BYTES: u32 = 64 * 1024;
@@ -26,6 +27,10 @@ enum LaunchWord {
     StackPointer,
     /// Of global accesses; its contents do not matter to values.
     Descriptor,
+    /// A word of the base of a window of generic addresses.
+    Window(u64),
+    /// Where the window of parameters begins; compiled code only asks whether an address lies between it and itself.
+    ParameterWindow,
 }
 
 fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
@@ -44,6 +49,12 @@ fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
     }
     match offset {
         _ if offset == stack_pointer => Some(LaunchWord::StackPointer),
+        // Windows of generic addresses; sm_100 reads them elsewhere, from where is not known.
+        0x18 if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::SHARED)),
+        0x1c if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::SHARED >> 32)),
+        0x20 if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::LOCAL)),
+        0x24 if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::LOCAL >> 32)),
+        _ if offset & !4 == if descriptor == 0x208 { 0xd0 } else { 0x50 } => Some(LaunchWord::ParameterWindow),
         _ if offset & !4 == descriptor => Some(LaunchWord::Descriptor),
         _ => None,
     }
@@ -95,7 +106,8 @@ impl ConstantBanks {
                 Some(LaunchWord::Grid(axis)) => launch.grid[axis],
                 // The stack grows down from the end of the thread's local memory.
                 Some(LaunchWord::StackPointer) => stack_bytes(kernel),
-                Some(LaunchWord::Descriptor) | None => 0,
+                Some(LaunchWord::Window(base)) => base as u32,
+                Some(LaunchWord::Descriptor | LaunchWord::ParameterWindow) | None => 0,
             };
             zero[offset as usize..offset as usize + 4].copy_from_slice(&word.to_le_bytes());
         }
@@ -106,6 +118,15 @@ impl ConstantBanks {
         let mut banks = vec![(0, zero)];
         banks.extend(metadata.constant_banks.iter().cloned());
         Self { banks }
+    }
+
+    /// Writes the address of a variable where the loader would.
+    pub fn set_address(&mut self, place: AddressOf, address: u64) {
+        let at = place.offset_bytes as usize;
+        let bank = self.banks.iter_mut().find(|(own, _)| *own == place.bank);
+        if let Some(bytes) = bank.and_then(|(_, bytes)| bytes.get_mut(at..at + 8)) {
+            bytes.copy_from_slice(&address.wrapping_add(place.plus).to_le_bytes());
+        }
     }
 
     fn bytes(&self, bank: u8) -> Option<&[u8]> {
@@ -146,7 +167,12 @@ impl ConstantBanks {
     }
 }
 
-/// Local memory of a thread.
+/// Stack of a thread that calls functions where nothing else is asked for: `cudaLimitStackSize` in the CUDA Runtime API.
+const DEFAULT_STACK_BYTES: u32 = 1024;
+
+/// Local memory of a thread. What the compiler says covers no recursion; the driver sets aside its default then.
 pub fn stack_bytes(kernel: &Kernel) -> u32 {
-    kernel.metadata.local_bytes.next_multiple_of(16)
+    let bytes = kernel.metadata.local_bytes.next_multiple_of(16);
+    let calls = || kernel.instructions.iter().any(|instruction| instruction.mnemonic == "CALL");
+    if bytes > 0 && calls() { bytes.max(DEFAULT_STACK_BYTES) } else { bytes }
 }

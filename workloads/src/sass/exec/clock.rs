@@ -1,7 +1,7 @@
 //! Kernels that read a clock.
 //!
-//! The functional engine runs ahead of timing, so a clock has no value here. A kernel may read one as long as no
-//! instruction reads the register afterwards; otherwise its result would depend on a number that nobody computed.
+//! Ahead of time a clock has no value. A kernel may read one as long as no instruction reads the register afterwards;
+//! otherwise its result would depend on a number that nobody computed. With values at issue there is no such limit.
 
 use super::super::error::SassError;
 use super::super::instruction::{Instruction, Operand, RegisterFile};
@@ -22,8 +22,8 @@ pub fn refuse_dependence(kernel: &Kernel) -> Result<(), SassError> {
                     reader.text.trim(),
                     reader.pc
                 );
-                let help = "values that depend on time need --coupled, which does not exist yet; \
-                            a clock may only be read when nothing uses it";
+                let help = "values that depend on time are computed at issue: run it with --coupled; without, a clock may \
+                            only be read when nothing uses it";
                 return Err(SassError::new(&kernel.file, user.line, message, help));
             }
         }
@@ -35,7 +35,11 @@ pub fn refuse_dependence(kernel: &Kernel) -> Result<(), SassError> {
 fn clock_target(instruction: &Instruction) -> Option<(RegisterFile, u8, u8)> {
     let [Operand::Register(target), Operand::Name(name)] = &instruction.operands[..] else { return None };
     let reads_clock = CLOCKS.contains(&name.as_str()) && !target.is_zero();
-    let count = if instruction.mnemonic == "CS2R" && !instruction.has_modifier("32") { 2 } else { 1 };
+    let count = if matches!(instruction.mnemonic.as_str(), "CS2R" | "CS2UR") && !instruction.has_modifier("32") {
+        2
+    } else {
+        1
+    };
     reads_clock.then_some((target.file, target.number, count))
 }
 
@@ -68,6 +72,10 @@ fn successors(kernel: &Kernel, instruction: &Instruction, index: usize) -> Vec<u
     let always = instruction.guard.is_none();
     let mut next = match instruction.mnemonic.as_str() {
         "BRA" => target.into_iter().collect(),
+        // Through a pointer, anything may be called.
+        "CALL" if matches!(instruction.operands.first(), Some(Operand::Register(_))) => {
+            return (0..kernel.instructions.len()).collect();
+        }
         // What follows a call may be reached by its return.
         "CALL" => return target.into_iter().chain([index + 1]).collect(),
         // Anything may follow a computed jump.

@@ -193,6 +193,25 @@ impl<const ON: bool> Recorder<ON> {
         })
     }
 
+    /// An access to as many 8×8 matrices in shared memory: eight lanes name the rows of
+    /// each, of 16 bytes, and each takes passes of its own. Returns its index.
+    pub fn matrices(&mut self, kind: AccessKind, addresses: &[u32; 32], matrices: u32) -> u32 {
+        if !ON {
+            return NO_ACCESS;
+        }
+        let passes: u32 = (0..matrices).map(|matrix| passes(16, 0xff << (8 * matrix), addresses)).sum();
+        self.push(Access {
+            space: Space::Shared,
+            kind,
+            width_bytes: 4 * matrices as u8,
+            one_address: false,
+            passes: passes as u8,
+            bytes: 128 * matrices as u16,
+            first_line: self.lines.len() as u32,
+            line_count: 0,
+        })
+    }
+
     #[inline(always)]
     fn passes(&mut self, position: u32, bytes: u32, mask: u32, addresses: &[u32; 32]) -> u32 {
         let first = addresses[mask.trailing_zeros() as usize];
@@ -287,6 +306,24 @@ mod tests {
         let mut recorder = recorder();
         recorder.banks(0, AccessKind::Atomic, 4, 0xff, &[16; 32], Pattern::Broadcast);
         assert_eq!(recorder.accesses[0].passes, 8);
+    }
+
+    #[test]
+    fn a_matrix_takes_as_many_passes_as_its_rows_share_banks() {
+        let passes = |matrices: u32, row: fn(u32) -> u32| {
+            let mut recorder = recorder();
+            let addresses = std::array::from_fn(|lane| row(lane as u32));
+            recorder.matrices(AccessKind::Load, &addresses, matrices);
+            let access = recorder.accesses[0];
+            assert_eq!((access.bytes, access.width_bytes), (128 * matrices as u16, 4 * matrices as u8));
+            access.passes
+        };
+        assert_eq!(passes(1, |lane| 16 * lane), 1, "side by side");
+        assert_eq!(passes(4, |lane| 16 * lane), 4);
+        assert_eq!(passes(4, |lane| 144 * lane), 4, "rows of 128 bytes, padded by 16");
+        assert_eq!(passes(1, |lane| 128 * lane), 8, "rows of 128 bytes");
+        assert_eq!(passes(2, |lane| 32 * (lane % 8) + 16 * (lane / 8)), 4, "rows of 32 bytes: two on the same banks");
+        assert_eq!(passes(1, |lane| 16 * (lane % 2)), 1, "the same rows again");
     }
 
     #[test]

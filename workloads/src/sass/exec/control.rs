@@ -1,12 +1,12 @@
 //! Control flow: branches, calls, regions, barriers, exits; and what has no effect on values.
 
 use super::fault::{Cause, Fault};
-use super::frame::{Frame, PredicateSource, Slot, lanes_of};
+use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, Source, lanes_of};
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 use crate::sass::Operand;
 
-use super::divergence::{Divergence, Parked, Path};
+use super::divergence::{BarrierReduction, Divergence, Parked, Path};
 
 #[derive(Clone, Copy, Debug)]
 pub enum ControlOp {
@@ -15,7 +15,13 @@ pub enum ControlOp {
         target: u32,
         also: PredicateSource,
     },
-    /// To the register plus a constant, lane by lane (BRX, RET).
+    /// Jumps if the active lanes are those of a mask that have not exited (BRA.CONV), or if they are not (BRA.DIV).
+    BranchIfTogether {
+        target: u32,
+        mask: Slot,
+        together: bool,
+    },
+    /// To the register plus a constant, lane by lane (BRX, RET, CALL through a pointer).
     Indirect {
         base: Slot,
         plus: i64,
@@ -35,29 +41,55 @@ pub enum ControlOp {
         lanes: Slot,
     },
     Yield,
+    /// Of the block. With a predicate: what is computed over all threads.
     Barrier {
-        id: u8,
-        threads: u32,
+        id: Slot,
+        threads: Slot,
+        waits: bool,
+        reduction: Option<(BarrierReduction, PredicateSource)>,
+    },
+    /// What the last barrier computed (B2R.RESULT).
+    BarrierResult {
+        to: Slot,
+        predicate: u8,
+    },
+    /// A convergence barrier register into a register (BMOV), which may free it for other regions.
+    ReadConvergence {
+        to: Slot,
+        barrier: u8,
+        clear: bool,
+    },
+    WriteConvergence {
+        barrier: u8,
+        from: Slot,
     },
     Trap,
 }
 
+impl ControlOp {
+    /// Its predicate beside the guard, and the register it reads.
+    pub fn reads(&self) -> (PredicateSource, Option<Slot>) {
+        match *self {
+            Self::Branch { also, .. } => (also, None),
+            Self::Indirect { base, .. } => (PredicateSource::TRUE, Some(base)),
+            Self::Gather { lanes } => (PredicateSource::TRUE, Some(lanes)),
+            Self::BranchIfTogether { mask, .. } => (PredicateSource::TRUE, Some(mask)),
+            Self::WriteConvergence { from, .. } => (PredicateSource::TRUE, Some(from)),
+            _ => (PredicateSource::TRUE, None),
+        }
+    }
+}
+
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
-        "NOP" | "MEMBAR" | "ERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" => {
+        "NOP" | "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" | "ENDCOLLECTIVE" => {
             no_effect(cx, mnemonic)?;
             return Ok(Some(Op::Nothing));
         }
-        // The compiler empties a convergence barrier before it opens a region with it, which sets all of it anyway.
-        "BMOV" => {
-            cx.need_one_of("form", &[("32", ())])?;
-            cx.need_one_of("form", &[("CLEAR", ())])?;
-            let to = cx.target()?;
-            barrier(cx)?;
-            if to != cx.discard() {
-                return Err(Refusal::new("the contents of a convergence barrier are not supported as a value", ""));
-            }
-            return Ok(Some(Op::Nothing));
+        "BRA" if cx.instruction.has_modifier("CONV") || cx.instruction.has_modifier("DIV") => {
+            let together = cx.need_one_of("condition", &[("CONV", true), ("DIV", false)])?;
+            let mask = cx.plain_source()?;
+            ControlOp::BranchIfTogether { target: cx.branch_target()?, mask, together }
         }
         "BRA" => {
             // The condition is the same for all lanes.
@@ -65,15 +97,29 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let also = cx.optional_predicate()?.unwrap_or(PredicateSource::TRUE);
             ControlOp::Branch { target: cx.branch_target()?, also }
         }
+        // Code begins at 0, so that absolute and relative addresses of a register are the same.
         "CALL" => {
-            cx.need_one_of("addressing", &[("REL", ())])?;
+            let relative = cx.need_one_of("addressing", &[("REL", true), ("ABS", false)])?;
             cx.need_one_of("form", &[("NOINC", ())])?;
-            ControlOp::Branch { target: cx.branch_target()?, also: PredicateSource::TRUE }
+            if matches!(cx.peek(), Some(Operand::Register(_))) {
+                let base = cx.plain_source()?;
+                let plus = if relative || cx.remaining() > 0 { cx.number()? } else { 0 };
+                ControlOp::Indirect { base, plus }
+            } else {
+                ControlOp::Branch { target: cx.branch_target()?, also: PredicateSource::TRUE }
+            }
+        }
+        "LEPC" => {
+            let to = cx.target()?;
+            let address = 16 * cx.branch_target()?;
+            let (low, high) = (cx.immediate(address), cx.zero());
+            return Ok(Some(Op::Integer(super::integer::IntegerOp::Pair { to, from: [low, high] })));
         }
         "RET" => {
-            cx.need_one_of("addressing", &[("REL", ())])?;
+            cx.need_one_of("addressing", &[("REL", ()), ("ABS", ())])?;
             cx.need_one_of("form", &[("NODEC", ())])?;
-            ControlOp::Indirect { base: cx.plain_source()?, plus: cx.number()? }
+            let base = cx.plain_source()?;
+            ControlOp::Indirect { base, plus: if cx.remaining() > 0 { cx.number()? } else { 0 } }
         }
         "BRX" => {
             let base = cx.plain_source()?;
@@ -93,8 +139,18 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         }
         "BREAK" => ControlOp::Leave { barrier: barrier(cx)? },
         "WARPSYNC" => {
-            let all = cx.take("ALL");
+            let (all, collective) = (cx.take("ALL"), cx.take("COLLECTIVE"));
+            // Lanes with different masks never go on together, whether this says so or not.
+            let _ = cx.take("EXCLUSIVE");
             let lanes = if all { cx.immediate(u32::MAX) } else { cx.plain_source()? };
+            // What the lanes do together ends where they would go on apart.
+            if collective {
+                let end = cx.branch_target()? as usize;
+                let before = end.checked_sub(1).and_then(|at| cx.kernel.instructions.get(at));
+                if before.is_none_or(|instruction| instruction.mnemonic != "ENDCOLLECTIVE") {
+                    return Err(Refusal::new("the instructions up to its target do not end with ENDCOLLECTIVE", ""));
+                }
+            }
             ControlOp::Gather { lanes }
         }
         "YIELD" => ControlOp::Yield,
@@ -102,15 +158,27 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let _ = cx.plain_source()?;
             ControlOp::Yield
         }
-        "BAR" => {
-            cx.need_one_of("kind", &[("SYNC", ())])?;
-            let _ = cx.take("DEFER_BLOCKING");
-            let id = u8::try_from(cx.number()?).ok().filter(|id| *id < 16);
-            let id = id.ok_or_else(|| Refusal::new("a block has barriers 0 to 15", ""))?;
-            let threads = if cx.remaining() > 0 { cx.number()? } else { 0 };
-            let threads = u32::try_from(threads).ok().filter(|threads| threads % 32 == 0 && *threads <= 1024);
-            let threads = threads.ok_or_else(|| Refusal::new("a barrier's thread count is a multiple of 32", ""))?;
-            ControlOp::Barrier { id, threads }
+        "BAR" => block_barrier(cx)?,
+        "B2R" => {
+            cx.need_one_of("kind", &[("RESULT", ())])?;
+            let to = cx.target()?;
+            ControlOp::BarrierResult { to, predicate: cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) }
+        }
+        "BMOV" => {
+            cx.need_one_of("width", &[("32", ())])?;
+            let clear = cx.take("CLEAR");
+            if let Some(Operand::ConvergenceBarrier(barrier)) = cx.peek() {
+                cx.next()?;
+                ControlOp::WriteConvergence { barrier: *barrier, from: cx.plain_source()? }
+            } else {
+                let (to, barrier) = (cx.target()?, barrier(cx)?);
+                // Emptied for good: no region waits for these lanes any more.
+                if clear && to == cx.discard() {
+                    ControlOp::Leave { barrier }
+                } else {
+                    ControlOp::ReadConvergence { to, barrier, clear }
+                }
+            }
         }
         "BPT" => {
             cx.need_one_of("kind", &[("TRAP", ())])?;
@@ -120,6 +188,29 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         _ => return Ok(None),
     };
     Ok(Some(Op::Control(op)))
+}
+
+/// `BAR.SYNC id, threads`, `BAR.ARV id, threads`, `BAR.RED.POPC id, threads, predicate`; without a count, all threads.
+fn block_barrier(cx: &mut Lowering<'_>) -> Lowered<ControlOp> {
+    let kind = cx.need_one_of("kind", &[("SYNC", "SYNC"), ("ARV", "ARV"), ("RED", "RED")])?;
+    let operations = [("POPC", BarrierReduction::Count), ("AND", BarrierReduction::All), ("OR", BarrierReduction::Any)];
+    let operation = if kind == "RED" { Some(cx.need_one_of("reduction", &operations)?) } else { None };
+    let _ = cx.take("DEFER_BLOCKING");
+    let id = cx.source()?;
+    if cx.immediate_value(id).is_some_and(|id| id >= 16) {
+        return Err(Refusal::new("a block has barriers 0 to 15", ""));
+    }
+    let counted = matches!(cx.peek(), Some(Operand::Integer(_) | Operand::Register(_)));
+    let threads = if counted { cx.plain_source()? } else { cx.zero() };
+    let count = cx.immediate_value(Source::plain(threads));
+    if count.is_some_and(|threads| threads % 32 != 0 || threads > 1024) {
+        return Err(Refusal::new("a barrier's thread count is a multiple of 32", ""));
+    }
+    let reduction = match operation {
+        Some(operation) => Some((operation, cx.predicate()?)),
+        None => None,
+    };
+    Ok(ControlOp::Barrier { id: id.slot, threads, waits: kind != "ARV", reduction })
 }
 
 fn barrier(cx: &mut Lowering<'_>) -> Lowered<u8> {
@@ -134,7 +225,7 @@ fn no_effect(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<()> {
     let known: &[&str] = match mnemonic {
         "MEMBAR" => &["SC", "ALL", "CTA", "GPU", "SYS", "VC"],
         "DEPBAR" => &["LE"],
-        "CCTL" => &["IVALL", "E", "C", "LDC", "IV", "PF1", "PF2"],
+        "CCTL" => &["IVALL", "E", "U", "C", "D", "LDC", "LDCU", "IV", "PF1", "PF2", "DML2", "RML2", "RS", "WB"],
         _ => &[],
     };
     for modifier in known {
@@ -167,6 +258,34 @@ pub enum Flow {
 #[inline(always)]
 pub fn execute(
     op: &ControlOp,
+    frame: &mut Frame,
+    divergence: &mut Divergence,
+    at: u32,
+    active: u32,
+    lanes: u32,
+    code_len: u32,
+) -> Result<Flow, Fault> {
+    match *op {
+        _ if lanes == 0 => Ok(Flow::Next),
+        ControlOp::BarrierResult { to, predicate } => {
+            let (number, holds) = divergence.barrier_result;
+            frame.write(to, lanes, &[number; 32]);
+            frame.write_predicate(predicate, lanes, if holds { FULL } else { 0 });
+            Ok(Flow::Next)
+        }
+        ControlOp::ReadConvergence { to, barrier, clear } => {
+            let values = divergence.read_barrier(barrier, lanes, clear);
+            frame.write(to, lanes, &values);
+            Ok(Flow::Next)
+        }
+        _ => go_on(op, frame, divergence, at, active, lanes, code_len),
+    }
+}
+
+/// Where one control op leads that writes no register.
+#[inline(always)]
+pub fn go_on(
+    op: &ControlOp,
     frame: &Frame,
     divergence: &mut Divergence,
     at: u32,
@@ -180,22 +299,12 @@ pub fn execute(
     let next = at + 1;
     match *op {
         ControlOp::Branch { target, also } => {
-            let jump = lanes & frame.predicate(also);
-            let stay = active & !jump;
-            let path = Path { at: target, lanes: jump };
-            match (jump, stay) {
-                (0, _) => Ok(Flow::Next),
-                (_, 0) if target <= at => Ok(Flow::Back(path)),
-                (_, 0) => Ok(Flow::Go(path)),
-                _ if target <= at => {
-                    divergence.step_back(path);
-                    Ok(Flow::Go(Path { at: next, lanes: stay }))
-                }
-                _ => {
-                    divergence.suspend(path);
-                    Ok(Flow::Go(Path { at: next, lanes: stay }))
-                }
-            }
+            Ok(branch(divergence, Path { at: target, lanes: lanes & frame.predicate(also) }, at, active))
+        }
+        ControlOp::BranchIfTogether { target, mask, together } => {
+            let wanted = frame.word(mask)[lanes.trailing_zeros() as usize] & divergence.live;
+            let jump = if (lanes == wanted) == together { lanes } else { 0 };
+            Ok(branch(divergence, Path { at: target, lanes: jump }, at, active))
         }
         ControlOp::Exit => {
             divergence.exit(lanes);
@@ -204,7 +313,7 @@ pub fn execute(
         }
         ControlOp::Open { barrier, target } => {
             divergence.open(barrier, lanes, target);
-            Ok(Flow::Next)
+            if divergence.is_too_deep() { Err(Box::new(Cause::TooManyRegions)) } else { Ok(Flow::Next) }
         }
         ControlOp::Arrive { barrier } => {
             let stay = active & !lanes;
@@ -217,8 +326,18 @@ pub fn execute(
         }
         ControlOp::Gather { lanes: wanted } => {
             let stay = active & !lanes;
-            let wanted = frame.word(wanted)[lanes.trailing_zeros() as usize];
-            let complete = divergence.gather(Path { at, lanes }, next, wanted);
+            let masks = *frame.word(wanted);
+            let (mut open, mut complete) = (lanes, None);
+            while open != 0 {
+                let mask = masks[open.trailing_zeros() as usize];
+                let alike = lanes_of(open).filter(|&lane| masks[lane] == mask).fold(0, |alike, lane| alike | 1 << lane);
+                open &= !alike;
+                if let Some(path) = divergence.gather(Path { at, lanes: alike }, next, mask)
+                    && let Some(other) = complete.replace(path)
+                {
+                    divergence.suspend(other);
+                }
+            }
             Ok(together(divergence, complete, stay, next))
         }
         ControlOp::Yield => {
@@ -229,13 +348,40 @@ pub fn execute(
             divergence.step_back(path);
             Ok(Flow::Stop)
         }
-        ControlOp::Barrier { id, threads } => {
-            divergence.parked.push(Parked { barrier: id, threads, path: Path { at: next, lanes } });
-            let stay = active & !lanes;
+        ControlOp::Barrier { id, threads, waits, reduction } => {
+            let first = lanes.trailing_zeros() as usize;
+            let (barrier, threads) = (frame.word(id)[first] as u8 & 0xf, frame.word(threads)[first]);
+            let reduction = reduction.map(|(reduction, predicate)| (reduction, frame.predicate(predicate) & lanes));
+            divergence.parked.push(Parked { barrier, threads, path: Path { at: next, lanes }, waits, reduction });
+            let stay = if waits { active & !lanes } else { active };
             Ok(if stay == 0 { Flow::Stop } else { Flow::Go(Path { at: next, lanes: stay }) })
+        }
+        ControlOp::BarrierResult { .. } | ControlOp::ReadConvergence { .. } => Ok(Flow::Next),
+        ControlOp::WriteConvergence { barrier, from } => {
+            divergence.write_barrier(barrier, lanes, frame.word(from));
+            Ok(Flow::Next)
         }
         ControlOp::Indirect { base, plus } => indirect(frame, divergence, base, plus, active, lanes, next, code_len),
         ControlOp::Trap => Err(Box::new(Cause::Trap)),
+    }
+}
+
+/// The lanes of `jump` go elsewhere, the others of `active` to the next instruction.
+#[inline(always)]
+fn branch(divergence: &mut Divergence, jump: Path, at: u32, active: u32) -> Flow {
+    let stay = Path { at: at + 1, lanes: active & !jump.lanes };
+    match (jump.lanes, stay.lanes) {
+        (0, _) => Flow::Next,
+        (_, 0) if jump.at <= at => Flow::Back(jump),
+        (_, 0) => Flow::Go(jump),
+        _ if jump.at <= at => {
+            divergence.step_back(jump);
+            Flow::Go(stay)
+        }
+        _ => {
+            divergence.suspend(jump);
+            Flow::Go(stay)
+        }
     }
 }
 

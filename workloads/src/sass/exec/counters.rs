@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::instruction::Instruction;
+use super::super::uses::Uses;
 use super::warp::Tally;
 
 /// Counted by instruction; every number is of all CTAs that ran.
@@ -19,6 +20,10 @@ pub struct Counters {
     /// Packed half precision: two numbers a lane.
     pub flops_f16: u64,
     pub flops_f64: u64,
+    /// Of matrix multiplies, in whatever precision; not part of the above, nor of [`Counters::flops`].
+    pub flops_matrix: u64,
+    /// Integer operations of matrix multiplies: two a multiply-add.
+    pub integer_ops_matrix: u64,
     /// MUFU, a lane 1; not part of the above.
     pub special_functions: u64,
     /// What lanes asked for, before coalescing and caches. An atomic counts in both.
@@ -53,6 +58,10 @@ impl Counters {
             "DADD" | "DMUL" => self.flops_f64 += lanes,
             "DFMA" => self.flops_f64 += 2 * lanes,
             "MUFU" => self.special_functions += lanes,
+            "HMMA" | "QMMA" | "DMMA" => self.flops_matrix += 2 * warps * multiply_adds(instruction),
+            "IMMA" => self.integer_ops_matrix += 2 * warps * multiply_adds(instruction),
+            "LDSM" => self.shared_load_bytes += 128 * warps * matrices(instruction),
+            "STSM" => self.shared_store_bytes += 128 * warps * matrices(instruction),
             "LDG" => self.global_load_bytes += bytes,
             "STG" => self.global_store_bytes += bytes,
             "LDS" => self.shared_load_bytes += bytes,
@@ -71,7 +80,7 @@ impl Counters {
         }
     }
 
-    /// All floating-point operations except special functions.
+    /// All floating-point operations of lanes, special functions left out.
     pub fn flops(&self) -> u64 {
         self.flops_f16 + self.flops_f32 + self.flops_f64
     }
@@ -81,6 +90,17 @@ fn width_bytes(instruction: &Instruction) -> u64 {
     let widths =
         [("U8", 1), ("S8", 1), ("U16", 2), ("S16", 2), ("64", 8), ("U64", 8), ("S64", 8), ("F64", 8), ("128", 16)];
     widths.iter().find(|(modifier, _)| instruction.has_modifier(modifier)).map_or(4, |(_, bytes)| *bytes)
+}
+
+/// Of a matrix multiply of one warp.
+fn multiply_adds(instruction: &Instruction) -> u64 {
+    let shape = Uses::of(instruction).ok().and_then(|uses| uses.tensor);
+    shape.map_or(0, |shape| shape.multiply_adds.into())
+}
+
+/// 8×8 matrices that LDSM or STSM moves.
+fn matrices(instruction: &Instruction) -> u64 {
+    [("2", 2), ("4", 4)].iter().find(|(modifier, _)| instruction.has_modifier(modifier)).map_or(1, |(_, count)| *count)
 }
 
 fn is_constant_load(instruction: &Instruction) -> bool {

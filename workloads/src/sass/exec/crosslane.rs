@@ -1,7 +1,7 @@
 //! Between the lanes of a warp: SHFL, VOTE, VOTEU, MATCH, REDUX, CREDUX, R2UR.
 
 use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, lanes_of, lanes_where};
-use super::lower::{Lowered, Lowering, Refusal};
+use super::lower::{Lowered, Lowering};
 use super::op::Op;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,9 @@ pub enum CrossLaneOp {
     Match { to: Slot, same: u8, from: Slot, all: bool, wide: bool },
     /// Over the active lanes, into a uniform register.
     Reduce { to: Slot, from: Slot, reduction: Reduction, signed: bool },
-    /// The lowest active lane's value into a uniform register.
-    ToUniform { to: Slot, from: Slot },
+    /// The lowest active lane's value into a uniform register; the predicate: the lanes hold different values (the compiler asks
+    /// it before a reduction whose mask is in a register, and takes the way lane by lane where it holds).
+    ToUniform { to: Slot, from: Slot, differ: u8 },
 }
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
@@ -82,10 +83,8 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             CrossLaneOp::Reduce { to: cx.target()?, from: cx.plain_source()?, reduction, signed }
         }
         "R2UR" => {
-            if cx.optional_predicate_target()?.is_some_and(|slot| slot != DISCARD_PREDICATE) {
-                return Err(Refusal::new("a predicate result of R2UR is not supported", ""));
-            }
-            CrossLaneOp::ToUniform { to: cx.target()?, from: cx.plain_source()? }
+            let differ = cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE);
+            CrossLaneOp::ToUniform { to: cx.target()?, from: cx.plain_source()?, differ }
         }
         _ => return Ok(None),
     };
@@ -141,9 +140,12 @@ pub fn execute(op: &CrossLaneOp, frame: &mut Frame, lanes: u32) {
             });
             frame.write(to, FULL, &[result.unwrap_or(0); 32]);
         }
-        CrossLaneOp::ToUniform { to, from } => {
-            let value = frame.word(from)[lanes.trailing_zeros() as usize % 32];
+        CrossLaneOp::ToUniform { to, from, differ } => {
+            let words = frame.word(from);
+            let value = words[lanes.trailing_zeros() as usize % 32];
+            let differs = lanes_of(lanes).any(|lane| words[lane] != value);
             frame.write(to, FULL, &[value; 32]);
+            frame.write_predicate(differ, lanes, if differs { FULL } else { 0 });
         }
     }
 }

@@ -15,48 +15,75 @@
 //! so that a thread that spins on a lock held by another lane of its warp comes to an end, as hardware guarantees.
 //! Both depend on nothing but the program and its data.
 
+use super::frame::lanes_of;
+
 /// Lanes at one program counter (index into the code).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
     pub at: u32,
     pub lanes: u32,
 }
 
 /// Lanes that BSSY told to come together again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Region {
     barrier: u8,
     /// Where they go on.
     target: u32,
     lanes: u32,
     arrived: u32,
+    /// Lanes that saved the barrier register and use it for other regions until they restore it (BMOV).
+    saved: u32,
 }
 
-/// Lanes that wait at a WARPSYNC.
-#[derive(Clone, Copy, Debug)]
+/// Lanes that wait at a WARPSYNC for all that name the same mask, wherever these are (PTX ISA, `bar.warp.sync`).
+#[derive(Clone, Debug, Hash)]
 struct Gathering {
-    next: u32,
+    mask: u32,
+    /// Of the mask, those that have not exited.
     wanted: u32,
-    arrived: u32,
+    /// Those that are here, at their next instruction.
+    arrived: Vec<Path>,
+}
+
+impl Gathering {
+    fn is_complete(&self) -> bool {
+        self.arrived.iter().fold(self.wanted, |missing, path| missing & !path.lanes) == 0
+    }
+}
+
+/// What a barrier of the block computes from a predicate of all threads that come to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BarrierReduction {
+    /// How many hold.
+    Count,
+    All,
+    Any,
 }
 
 /// A path that waits at a barrier of its block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parked {
     pub barrier: u8,
     /// Threads the barrier waits for; 0 = all of the block.
     pub threads: u32,
     pub path: Path,
+    /// The path stops here; otherwise it has gone on (BAR.ARV).
+    pub waits: bool,
+    /// What is computed, and the lanes whose predicate holds.
+    pub reduction: Option<(BarrierReduction, u32)>,
 }
 
 /// Control state of one warp.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Divergence {
     /// Next to run: the last.
     ready: Vec<Path>,
     regions: Vec<Region>,
     gatherings: Vec<Gathering>,
     pub parked: Vec<Parked>,
+    /// What the last barrier with a reduction computed: a number and a predicate.
+    pub barrier_result: (u32, bool),
     /// Lanes that have not exited.
     pub live: u32,
 }
@@ -68,12 +95,18 @@ impl Divergence {
         self.regions.clear();
         self.gatherings.clear();
         self.parked.clear();
+        self.barrier_result = (0, false);
         self.live = lanes;
         self.ready.push(Path { at: 0, lanes });
     }
 
     pub fn next(&mut self) -> Option<Path> {
         self.ready.pop()
+    }
+
+    /// What [`Divergence::next`] would give.
+    pub fn peek(&self) -> Option<Path> {
+        self.ready.last().copied()
     }
 
     pub fn is_alone(&self) -> bool {
@@ -94,7 +127,12 @@ impl Divergence {
     pub fn open(&mut self, barrier: u8, lanes: u32, target: u32) {
         // A region is opened anew by lanes that never came to its end.
         self.leave(barrier, lanes);
-        self.regions.push(Region { barrier, target, lanes, arrived: 0 });
+        self.regions.push(Region { barrier, target, lanes, arrived: 0, saved: 0 });
+    }
+
+    /// More regions than calls can have nested: a stack of 1024 bytes holds 128 frames that save a register, for 32 lanes each.
+    pub fn is_too_deep(&self) -> bool {
+        self.regions.len() > 4096
     }
 
     /// BSYNC by `path`. Returns the path that goes on at once, if one does.
@@ -103,11 +141,12 @@ impl Divergence {
         let mut complete = None;
         for index in (0..self.regions.len()).rev() {
             let region = &mut self.regions[index];
-            if region.barrier != barrier || region.lanes & outside == 0 {
+            let comes = region.lanes & outside & !region.saved;
+            if region.barrier != barrier || comes == 0 {
                 continue;
             }
-            region.arrived |= region.lanes & outside;
-            outside &= !region.lanes;
+            region.arrived |= comes;
+            outside &= !comes;
             if region.arrived == region.lanes {
                 let done = self.regions.remove(index);
                 let path = Path { at: done.target, lanes: done.lanes };
@@ -129,10 +168,38 @@ impl Divergence {
     /// BREAK: these lanes no longer belong to the region.
     pub fn leave(&mut self, barrier: u8, lanes: u32) {
         for region in self.regions.iter_mut().filter(|region| region.barrier == barrier) {
-            region.lanes &= !lanes;
-            region.arrived &= !lanes;
+            let leaving = lanes & !region.saved;
+            region.lanes &= !leaving;
+            region.arrived &= !leaving;
         }
         self.release();
+    }
+
+    /// BMOV to a register: the lanes of the region that each lane's barrier register stands for (0: none). With `clear`,
+    /// these lanes may then use the register for another region, as a function does that saves it on entry.
+    pub fn read_barrier(&mut self, barrier: u8, lanes: u32, clear: bool) -> [u32; 32] {
+        let mut values = [0; 32];
+        let mut open = lanes;
+        for region in self.regions.iter_mut().rev().filter(|region| region.barrier == barrier) {
+            let mine = region.lanes & open & !region.saved;
+            lanes_of(mine).for_each(|lane| values[lane] = region.lanes);
+            open &= !mine;
+            if clear {
+                region.saved |= mine;
+            }
+        }
+        values
+    }
+
+    /// BMOV from a register: back to the region that was saved last.
+    pub fn write_barrier(&mut self, barrier: u8, lanes: u32, values: &[u32; 32]) {
+        self.leave(barrier, lanes);
+        let mut open = lanes_of(lanes).filter(|&lane| values[lane] != 0).fold(0, |open, lane| open | 1 << lane);
+        for region in self.regions.iter_mut().rev().filter(|region| region.barrier == barrier) {
+            let mine = region.saved & open;
+            region.saved &= !mine;
+            open &= !mine;
+        }
     }
 
     /// EXIT: these lanes are gone.
@@ -148,21 +215,25 @@ impl Divergence {
         self.release();
     }
 
-    /// WARPSYNC: waits for `wanted`. Returns the path that goes on at once, if one does.
-    pub fn gather(&mut self, path: Path, next: u32, wanted: u32) -> Option<Path> {
-        let wanted = wanted & self.live | path.lanes;
-        let found = self.gatherings.iter().position(|own| own.next == next && own.wanted & path.lanes != 0);
-        let index = found.unwrap_or_else(|| {
-            self.gatherings.push(Gathering { next, wanted, arrived: 0 });
+    /// WARPSYNC by lanes that name the same mask: waits for all of it. Returns the path that goes on at once, if one does.
+    pub fn gather(&mut self, path: Path, next: u32, mask: u32) -> Option<Path> {
+        let own = |gathering: &Gathering| gathering.mask == mask && gathering.wanted & path.lanes != 0;
+        let index = self.gatherings.iter().position(own).unwrap_or_else(|| {
+            self.gatherings.push(Gathering { mask, wanted: mask & self.live | path.lanes, arrived: Vec::new() });
             self.gatherings.len() - 1
         });
         let gathering = &mut self.gatherings[index];
-        gathering.arrived |= path.lanes;
-        if gathering.arrived & gathering.wanted != gathering.wanted {
+        match gathering.arrived.iter_mut().find(|arrived| arrived.at == next) {
+            Some(arrived) => arrived.lanes |= path.lanes,
+            None => gathering.arrived.push(Path { at: next, lanes: path.lanes }),
+        }
+        if !gathering.is_complete() {
             return None;
         }
-        let done = self.gatherings.remove(index);
-        Some(Path { at: done.next, lanes: done.arrived })
+        let mut paths = self.gatherings.remove(index).arrived;
+        let first = paths.pop();
+        self.ready.extend(paths);
+        first
     }
 
     /// Lets those go on who wait for nobody any more.
@@ -174,20 +245,27 @@ impl Divergence {
             }
             region.arrived != region.lanes
         });
-        self.gatherings.retain(|gathering| {
-            let complete = gathering.arrived & gathering.wanted == gathering.wanted;
-            if complete && gathering.arrived != 0 {
-                ready.push(Path { at: gathering.next, lanes: gathering.arrived });
+        self.gatherings.retain_mut(|gathering| {
+            let complete = gathering.is_complete();
+            if complete {
+                ready.append(&mut gathering.arrived);
             }
             !complete
         });
     }
 
-    /// The block's barrier is complete: its paths go on.
-    pub fn unpark(&mut self, barrier: u8) {
+    /// The block's barrier is complete: its paths go on, and know what it computed.
+    pub fn unpark(&mut self, barrier: u8, result: Option<(u32, bool)>) {
+        if let Some(result) = result {
+            self.barrier_result = result;
+        }
         // The lowest lanes on top, so that they run first.
-        let mut released: Vec<Path> =
-            self.parked.iter().filter(|parked| parked.barrier == barrier).map(|parked| parked.path).collect();
+        let mut released: Vec<Path> = self
+            .parked
+            .iter()
+            .filter(|parked| parked.barrier == barrier && parked.waits)
+            .map(|parked| parked.path)
+            .collect();
         self.parked.retain(|parked| parked.barrier != barrier);
         // Paths that stopped at the same instruction go on together: the barrier joined them.
         released.sort_by_key(|path| (path.at, path.lanes.trailing_zeros()));
@@ -259,6 +337,34 @@ mod tests {
         let mut warp = warp();
         assert_eq!(warp.gather(Path { at: 3, lanes: 0x0f }, 4, 0xffff_ffff), None);
         assert_eq!(warp.gather(Path { at: 3, lanes: 0xf0 }, 4, 0xffff_ffff), Some(Path { at: 4, lanes: 0xff }));
+    }
+
+    #[test]
+    fn warpsync_joins_lanes_at_different_places() {
+        let mut warp = warp();
+        assert_eq!(warp.gather(Path { at: 3, lanes: 0x0f }, 4, 0xff), None);
+        assert_eq!(warp.gather(Path { at: 7, lanes: 0xf0 }, 8, 0xff), Some(Path { at: 8, lanes: 0xf0 }));
+        assert_eq!(warp.next(), Some(Path { at: 4, lanes: 0x0f }));
+        // Another mask is another gathering.
+        assert_eq!(warp.gather(Path { at: 3, lanes: 0x0f }, 4, 0xff), None);
+        assert_eq!(warp.gather(Path { at: 3, lanes: 0xf0 }, 4, 0xf0), Some(Path { at: 4, lanes: 0xf0 }));
+    }
+
+    /// A function that some lanes of a region call saves the barrier register, uses it, and restores it.
+    #[test]
+    fn a_saved_barrier_register_comes_back() {
+        let mut warp = warp();
+        warp.open(6, 0xff, 9);
+        let saved = warp.read_barrier(6, 0x0f, true);
+        assert_eq!((saved[0], saved[3], saved[4]), (0xff, 0xff, 0));
+        warp.open(6, 0x0f, 5);
+        assert_eq!(warp.arrive(6, Path { at: 4, lanes: 0x03 }, 5), None);
+        // Those of the outer region that did not call wait for those that did.
+        assert_eq!(warp.arrive(6, Path { at: 8, lanes: 0xf0 }, 9), None);
+        assert_eq!(warp.arrive(6, Path { at: 4, lanes: 0x0c }, 5), Some(Path { at: 5, lanes: 0x0f }));
+        warp.write_barrier(6, 0x0f, &saved);
+        assert_eq!(warp.arrive(6, Path { at: 8, lanes: 0x0f }, 9), Some(Path { at: 9, lanes: 0xff }));
+        assert_eq!(warp.read_barrier(6, 0xff, false), [0; 32]);
     }
 
     #[test]

@@ -34,12 +34,29 @@ pub enum Cause {
     ConvergenceDeadlock { lanes: u32 },
     #[error(
         "the block has executed {executed} warp instructions and does not end; a kernel that waits for another block, \
-         or for time to pass, needs values at issue: that is what --coupled is for, which does not exist yet. If the \
-         kernel is only long, raise the limit"
+         or for time to pass, needs values at issue: run it with --coupled. If the kernel is only long, raise the limit"
     )]
     Watchdog { executed: u64 },
+    #[error(
+        "the block goes round in circles: its warps come back to the same registers, and none of them changes memory. \
+         If it is for another block to end this, the kernel needs values at issue: run it with --coupled"
+    )]
+    Spin,
+    #[error("the launch never ends: {0}")]
+    Stuck(String),
+    #[error(
+        "the warp has more than 4096 open convergence regions: it saves barrier registers (BMOV) and never restores them"
+    )]
+    TooManyRegions,
     #[error("the kernel stops itself (trap)")]
     Trap,
+}
+
+impl Cause {
+    /// Whether the kernel may run to its end with values at issue.
+    pub fn asks_for_values_at_issue(&self) -> bool {
+        matches!(self, Self::Watchdog { .. } | Self::Spin)
+    }
 }
 
 /// As it travels out of the hot loop.

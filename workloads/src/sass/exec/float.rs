@@ -43,6 +43,16 @@ pub enum FloatOp {
         minimum: PredicateSource,
         flush: bool,
         nan: bool,
+        /// The result gets the product of the operands\' own signs.
+        xor_sign: bool,
+    },
+    /// As [`FloatOp::MinMax`] of three.
+    MinMax3 {
+        to: Slot,
+        from: [Source; 3],
+        minimum: PredicateSource,
+        flush: bool,
+        nan: bool,
     },
     Compare {
         to: [u8; 2],
@@ -95,11 +105,18 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             }
         }
         "FMNMX" => {
-            let (flush, nan) = (cx.take("FTZ"), cx.take("NAN"));
+            let (flush, nan, xor_sign) = (cx.take("FTZ"), cx.take("NAN"), cx.take("XORSIGN"));
             let to = cx.target()?;
             let from = [cx.float_source()?, cx.float_source()?];
             no_complement(&from)?;
-            FloatOp::MinMax { to, from, minimum: cx.predicate()?, flush, nan }
+            FloatOp::MinMax { to, from, minimum: cx.predicate()?, flush, nan, xor_sign }
+        }
+        "FMNMX3" => {
+            let (flush, nan) = (cx.take("FTZ"), cx.take("NAN"));
+            let to = cx.target()?;
+            let from = [cx.float_source()?, cx.float_source()?, cx.float_source()?];
+            no_complement(&from)?;
+            FloatOp::MinMax3 { to, from, minimum: cx.predicate()?, flush, nan }
         }
         "FSETP" => {
             let relation = FloatRelation::of(cx)?;
@@ -196,13 +213,30 @@ pub fn execute(op: &FloatOp, frame: &mut Frame, mask: u32) {
             let out = std::array::from_fn(|lane| ieee::product(a[lane], b[lane], mode));
             frame.write(to, mask, &out);
         }
-        FloatOp::MinMax { to, from, minimum, flush, nan } => {
+        FloatOp::MinMax { to, from, minimum, flush, nan, xor_sign } => {
             let minimum = frame.predicate(minimum);
             let (a, b) = (operand(frame, from[0], flush), operand(frame, from[1], flush));
             let mut out = [0; 32];
             for lane in 0..32 {
                 out[lane] = min_max(a[lane], b[lane], minimum >> lane & 1 == 1, nan);
             }
+            if xor_sign {
+                let [a, b] = from.map(|source| frame.word(source.slot));
+                for lane in 0..32 {
+                    if out[lane] != NAN {
+                        out[lane] = out[lane] & 0x7fff_ffff | (a[lane] ^ b[lane]) & 0x8000_0000;
+                    }
+                }
+            }
+            frame.write(to, mask, &out);
+        }
+        FloatOp::MinMax3 { to, from, minimum, flush, nan } => {
+            let minimum = frame.predicate(minimum);
+            let [a, b, c] = from.map(|source| operand(frame, source, flush));
+            let out = std::array::from_fn(|lane| {
+                let smaller = minimum >> lane & 1 == 1;
+                min_max(min_max(a[lane], b[lane], smaller, nan), c[lane], smaller, nan)
+            });
             frame.write(to, mask, &out);
         }
         FloatOp::Compare { to, from, relation, boolean, with, flush } => {

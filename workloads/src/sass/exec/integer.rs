@@ -4,6 +4,7 @@ use super::compare::{Boolean, Relation, combine};
 use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, Source, lanes_where};
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
+use crate::sass::{Instruction, Operand};
 
 #[derive(Clone, Copy, Debug)]
 pub enum IntegerOp {
@@ -44,12 +45,21 @@ pub enum IntegerOp {
         carry_out: u8,
         carry_in: PredicateSource,
     },
-    /// Upper half of a·b + c over 64 bits, c a pair.
+    /// Upper half of a·b + c over 64 bits, c a pair; carry out.
     MultiplyHigh {
         to: Slot,
         from: [Slot; 3],
         negate: [bool; 2],
         signed: bool,
+        carry_out: u8,
+    },
+    /// Low half of a·b + c, c maybe complemented, and a carry: the upper half of a longer sum.
+    MultiplyAddCarry {
+        to: Slot,
+        from: [Slot; 3],
+        negate: bool,
+        invert: bool,
+        carry_in: PredicateSource,
     },
     /// (a << shift) + b.
     ShiftAddPlain {
@@ -93,6 +103,15 @@ pub enum IntegerOp {
         with: PredicateSource,
         low: PredicateSource,
     },
+    /// As `Compare` on register pairs.
+    CompareWide {
+        to: [u8; 2],
+        from: [Slot; 2],
+        relation: Relation,
+        signed: bool,
+        boolean: Boolean,
+        with: PredicateSource,
+    },
     /// Minimum where the predicate holds, maximum elsewhere.
     MinMax {
         to: Slot,
@@ -100,16 +119,14 @@ pub enum IntegerOp {
         signed: bool,
         minimum: PredicateSource,
     },
-    /// Minimum or maximum of a + b and c.
-    AddMinMax {
-        to: Slot,
-        from: [Slot; 3],
-        signed: bool,
-        minimum: PredicateSource,
-    },
     Absolute {
         to: Slot,
         from: Slot,
+    },
+    /// Two words.
+    Pair {
+        to: Slot,
+        from: [Slot; 2],
     },
 }
 
@@ -129,37 +146,33 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             no_absolute(&from)?;
             IntegerOp::AddWide { to, from }
         }
-        "VIADD" | "IADD" => {
+        "VIADD" | "IADD" if !cx.instruction.has_modifier("16x2") => {
             let (to, a, b) = (cx.target()?, cx.source()?, cx.source()?);
             sum(to, [a, b, Source::plain(cx.zero())])?
         }
         "IMAD" => multiply(cx)?,
         "LEA" => shift_add(cx)?,
         "ISETP" => compare(cx)?,
-        "IMNMX" | "VIMNMX" => {
+        "IMNMX" | "VIMNMX" if is_plain_minimum(cx.instruction) => {
             let signed = cx.take("S32") || !cx.take("U32");
             let to = cx.target()?;
-            // sm_100 prints two predicates that it could write.
-            let mut results = if cx.remaining() == 5 { 2 } else { 0 };
-            while results > 0 {
-                if cx.predicate_target()? != DISCARD_PREDICATE {
-                    return Err(Refusal::new("a predicate result of VIMNMX is not supported", ""));
-                }
-                results -= 1;
-            }
             let from = [cx.plain_source()?, cx.plain_source()?];
             IntegerOp::MinMax { to, from, signed, minimum: cx.predicate()? }
-        }
-        "VIADDMNMX" => {
-            let signed = !cx.take("U32");
-            let to = cx.target()?;
-            let from = [cx.plain_source()?, cx.plain_source()?, cx.plain_source()?];
-            IntegerOp::AddMinMax { to, from, signed, minimum: cx.predicate()? }
         }
         "IABS" => IntegerOp::Absolute { to: cx.target()?, from: cx.plain_source()? },
         _ => return Ok(None),
     };
     Ok(Some(Op::Integer(op)))
+}
+
+/// Of two whole registers without signs, one result: by far the most frequent form. The others are in `simd`.
+fn is_plain_minimum(instruction: &Instruction) -> bool {
+    let signs = instruction.operands.iter().any(|operand| match operand {
+        Operand::Register(register) => register.negate,
+        Operand::Constant(constant) => constant.negate,
+        _ => false,
+    });
+    !signs && instruction.operands.len() == 4 && instruction.modifiers.iter().all(|modifier| modifier.ends_with("32"))
 }
 
 fn no_absolute(sources: &[Source]) -> Lowered<()> {
@@ -223,13 +236,15 @@ fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     let _ = cx.take("MOV") || cx.take("SHL") || cx.take("IADD");
     let (wide, high) = (cx.take("WIDE"), cx.take("HI"));
     let signed = !cx.take("U32");
-    let extended = wide && cx.take("X");
+    let extended = !high && cx.take("X");
     let to = cx.target()?;
-    let carry_out = if wide { cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) } else { DISCARD_PREDICATE };
+    let carries = wide || high;
+    let carry_out =
+        if carries { cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE) } else { DISCARD_PREDICATE };
     let (a, b) = (cx.source()?, cx.source()?);
     let c = if wide || high { cx.wide_source()? } else { cx.source()? };
     no_absolute(&[a, b, c])?;
-    if a.invert || b.invert || c.invert {
+    if a.invert || b.invert || c.invert && (wide || !extended) {
         return Err(Refusal::new("a complement is not supported in IMAD", ""));
     }
     let none = PredicateSource { negate: true, ..PredicateSource::TRUE };
@@ -239,7 +254,12 @@ fn multiply(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     Ok(if wide {
         IntegerOp::MultiplyWide { to, from, negate, signed, carry_out, carry_in }
     } else if high {
-        IntegerOp::MultiplyHigh { to, from, negate, signed }
+        IntegerOp::MultiplyHigh { to, from, negate, signed, carry_out }
+    } else if extended {
+        if c.negate {
+            return Err(Refusal::new("a sign at the addend of IMAD.X is not supported", "a complement is"));
+        }
+        IntegerOp::MultiplyAddCarry { to, from, negate: negate[0], invert: c.invert, carry_in }
     } else if negate == [false, false] {
         IntegerOp::MultiplyAdd { to, from }
     } else {
@@ -277,10 +297,19 @@ fn shift_add(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
 
 fn compare(cx: &mut Lowering<'_>) -> Lowered<IntegerOp> {
     let relation = Relation::integer(cx)?;
-    let signed = !cx.take("U32");
+    let wide = cx.take_one_of(&[("U64", false), ("S64", true)]);
+    let signed = wide.unwrap_or(!cx.take("U32"));
     let boolean = Boolean::of(cx)?;
     let extended = cx.take("EX");
     let to = [cx.predicate_target()?, cx.predicate_target()?];
+    if wide.is_some() {
+        let sources = [cx.wide_source()?, cx.wide_source()?];
+        if !sources.iter().all(|source| source.is_plain()) {
+            return Err(Refusal::new("a sign is not supported in a 64-bit comparison", ""));
+        }
+        let (from, with) = (sources.map(|source| source.slot), cx.predicate()?);
+        return Ok(IntegerOp::CompareWide { to, from, relation, signed, boolean, with });
+    }
     let from = [cx.plain_source()?, cx.plain_source()?];
     let with = cx.predicate()?;
     Ok(if extended {
@@ -424,12 +453,25 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             }
             frame.write_wide(to, mask, &sums);
         }
-        IntegerOp::MultiplyHigh { to, from, negate, signed } => {
+        IntegerOp::MultiplyHigh { to, from, negate, signed, carry_out } => {
             let (a, b) = (frame.word(from[0]), frame.word(from[1]));
+            let mut carries = 0;
             for lane in 0..32 {
                 let product = sign(product(a[lane], b[lane], signed), negate[0]);
-                let sum = product.wrapping_add(sign(frame.wide(from[2], lane), negate[1]));
+                let (sum, carry) = product.overflowing_add(sign(frame.wide(from[2], lane), negate[1]));
                 out[lane] = (sum >> 32) as u32;
+                carries |= u32::from(carry) << lane;
+            }
+            frame.write(to, mask, &out);
+            frame.write_predicate(carry_out, mask, carries);
+        }
+        IntegerOp::MultiplyAddCarry { to, from, negate, invert, carry_in } => {
+            let carry_in = frame.predicate(carry_in);
+            let [a, b, c] = from.map(|slot| frame.word(slot));
+            for lane in 0..32 {
+                let product = sign(a[lane].wrapping_mul(b[lane]).into(), negate) as u32;
+                let addend = if invert { !c[lane] } else { c[lane] };
+                out[lane] = product.wrapping_add(addend).wrapping_add(carry_in >> lane & 1);
             }
             frame.write(to, mask, &out);
         }
@@ -465,6 +507,23 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             frame.write(to, mask, &out);
             frame.write_predicate(carry_out, mask, carries);
         }
+        IntegerOp::CompareWide { to, from, relation, signed, boolean, with } => {
+            let flip = if signed { 1 << 63 } else { 0 };
+            let found = lanes_where(|lane| {
+                let [a, b] = from.map(|slot| frame.wide(slot, lane) ^ flip);
+                match relation {
+                    Relation::Never => false,
+                    Relation::Less => a < b,
+                    Relation::Equal => a == b,
+                    Relation::LessOrEqual => a <= b,
+                    Relation::Greater => a > b,
+                    Relation::NotEqual => a != b,
+                    Relation::GreaterOrEqual => a >= b,
+                    Relation::Always => true,
+                }
+            });
+            combine(frame, mask, to, found, boolean, with);
+        }
         IntegerOp::CompareExtended { to, from, relation, signed, boolean, with, low } => {
             let equal = compare_words(frame, from, Relation::Equal, signed);
             let strict = match relation {
@@ -480,15 +539,13 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             };
             combine(frame, mask, to, found, boolean, with);
         }
-        IntegerOp::AddMinMax { to, from, signed, minimum } => {
-            let minimum = frame.predicate(minimum);
-            let [a, b, c] = from.map(|slot| frame.word(slot));
-            for lane in 0..32 {
-                out[lane] = min_max(a[lane].wrapping_add(b[lane]), c[lane], signed, minimum >> lane & 1 == 1);
-            }
-            frame.write(to, mask, &out);
-        }
         IntegerOp::Absolute { to, from } => frame.map1(mask, to, from, |a| (a as i32).unsigned_abs()),
+        IntegerOp::Pair { to, from } => {
+            for (at, from) in (0..).zip(from) {
+                let value = *frame.word(from);
+                frame.write(to + at, mask, &value);
+            }
+        }
         _ => unreachable!("executed by the caller"),
     }
 }

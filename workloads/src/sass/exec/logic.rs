@@ -29,10 +29,10 @@ pub enum LogicOp {
         table: u8,
         test: Option<(u8, PredicateSource)>,
     },
-    /// Any two functions of three predicates.
+    /// Any two functions of three predicates, or signs of registers.
     PredicateLop3 {
         to: [u8; 2],
-        from: [PredicateSource; 3],
+        from: [Condition; 3],
         tables: [u8; 2],
     },
     Funnel {
@@ -85,6 +85,14 @@ pub enum LogicOp {
     },
 }
 
+/// An operand of PLOP3.
+#[derive(Clone, Copy, Debug)]
+pub enum Condition {
+    Predicate(PredicateSource),
+    /// The register's highest bit (`R5.SIGN`).
+    Sign(Slot),
+}
+
 /// A shift of the 64-bit value {c, a} by b.
 #[derive(Clone, Copy, Debug)]
 pub struct Funnel {
@@ -112,6 +120,13 @@ pub enum PermuteMode {
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
+        "MOV" if cx.take("64") => {
+            let (to, from) = (cx.target()?, cx.wide_source()?);
+            if !from.is_plain() {
+                return Err(Refusal::new("a sign at the operand of MOV is not supported", ""));
+            }
+            return Ok(Some(Op::Integer(super::integer::IntegerOp::Pair { to, from: [from.slot, from.slot + 1] })));
+        }
         "MOV" => {
             let (to, from) = (cx.target()?, cx.plain_source()?);
             // The fourth operand of some encodings is a byte mask; all ones is a plain move.
@@ -137,7 +152,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "PLOP3" => {
             cx.need_one_of("operation", &[("LUT", ())])?;
             let to = [cx.predicate_target()?, cx.predicate_target()?];
-            let from = [cx.predicate()?, cx.predicate()?, cx.predicate()?];
+            let from = [condition(cx)?, condition(cx)?, condition(cx)?];
             LogicOp::PredicateLop3 { to, from, tables: [table(cx)?, table(cx)?] }
         }
         "SHF" => funnel(cx)?,
@@ -193,6 +208,17 @@ fn whole_predicate_file(cx: &mut Lowering<'_>) -> Lowered<bool> {
     }
 }
 
+fn condition(cx: &mut Lowering<'_>) -> Lowered<Condition> {
+    if let Some(Operand::Register(register)) = cx.peek()
+        && register.suffixes.iter().eq(["SIGN"])
+        && !(register.negate || register.absolute || register.invert)
+    {
+        cx.next()?;
+        return Ok(Condition::Sign(cx.register_slot(register)));
+    }
+    cx.predicate().map(Condition::Predicate)
+}
+
 fn table(cx: &mut Lowering<'_>) -> Lowered<u8> {
     u8::try_from(cx.number()?).map_err(|_| Refusal::new("a truth table has eight bits", ""))
 }
@@ -245,7 +271,10 @@ pub fn execute(op: &LogicOp, frame: &mut Frame, mask: u32) {
             }
         }
         LogicOp::PredicateLop3 { to, from, tables } => {
-            let [a, b, c] = from.map(|source| frame.predicate(source));
+            let [a, b, c] = from.map(|source| match source {
+                Condition::Predicate(predicate) => frame.predicate(predicate),
+                Condition::Sign(slot) => frame.test2([slot, slot], |word, _| word >> 31 == 1),
+            });
             for (to, table) in to.into_iter().zip(tables) {
                 frame.write_predicate(to, mask, lookup(table, a, b, c));
             }

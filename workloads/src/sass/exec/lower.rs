@@ -9,7 +9,9 @@ use super::super::instruction::{Instruction, Operand, PT, PredicateOperand, RZ, 
 use super::super::kernel::Kernel;
 use super::frame::{DISCARD_PREDICATE, PredicateSource, Slot, Source, TRUE, UNIFORM_PREDICATES};
 use super::op::{MicroOp, Op};
-use super::{atomic, control, convert, crosslane, double, float, half, integer, logic, memory, mufu, special};
+use super::{
+    atomic, control, convert, crosslane, double, float, half, integer, logic, memory, mma, mufu, simd, special,
+};
 
 /// A word that is the same for all lanes of all warps of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +44,7 @@ pub fn lower(kernel: &Kernel) -> Result<Program, SassError> {
         let micro = lowering.instruction().map_err(|refusal| refusal.at(kernel, instruction))?;
         code.push(micro);
     }
-    super::clock::refuse_dependence(kernel)?;
-    // An operand may reach three words behind its slot.
-    let frame_words = usize::from(layout.first_constant) + constants.len() + 4;
+    let frame_words = usize::from(layout.first_constant) + constants.len() + usize::from(layout.reach);
     Ok(Program { code, constants, first_constant: layout.first_constant, frame_words })
 }
 
@@ -78,6 +78,8 @@ type Family = for<'b, 'c, 'd> fn(&'b mut Lowering<'c>, &'d str) -> Lowered<Optio
 
 /// Where the parts of a frame begin.
 struct Layout {
+    /// Words that an operand may span from the one it names on.
+    reach: Slot,
     zero: Slot,
     discard: Slot,
     first_uniform: Slot,
@@ -108,9 +110,11 @@ impl Layout {
                 _ => {}
             }
         }
-        // An operand names the first of up to four registers.
-        let zero = vector + 4;
-        Self { zero, discard: zero + 4, first_uniform: zero + 8, first_constant: zero + 8 + uniform + 4 }
+        // Doubles of a matrix take up to 16 registers, anything else four.
+        let reach = if instructions.iter().any(|instruction| instruction.mnemonic == "DMMA") { 16 } else { 4 };
+        let (zero, discard) = (vector + reach, vector + 2 * reach);
+        let first_uniform = discard + reach;
+        Self { reach, zero, discard, first_uniform, first_constant: first_uniform + uniform + reach }
     }
 }
 
@@ -157,17 +161,20 @@ impl<'a> Lowering<'a> {
     /// The operation, and whether it is of the uniform data path (executes whatever the active mask).
     fn op(&mut self) -> Lowered<(bool, Op)> {
         let mnemonic = self.instruction.mnemonic.as_str();
-        let families: [Family; 12] = [
+        let families: [Family; 15] = [
             integer::lower,
             logic::lower,
             float::lower,
             half::lower,
+            simd::lower,
             double::lower,
             mufu::lower,
             convert::lower,
             memory::lower,
             atomic::lower,
             crosslane::lower,
+            mma::lower,
+            mma::lower_matrix,
             special::lower,
             control::lower,
         ];
@@ -362,7 +369,8 @@ impl<'a> Lowering<'a> {
                 Ok(Source { slot, negate: constant.negate, absolute: constant.absolute, invert: constant.invert })
             }
             Operand::Integer(value) => {
-                if i64::from(*value as u32) != *value && i64::from(*value as i32) != *value {
+                let fits = i64::from(*value as u32) == *value || i64::from(*value as i32) == *value;
+                if words == 1 && !fits {
                     return Err(Refusal::new(format!("immediate {value:#x} has more than 32 bits"), ""));
                 }
                 let low = ConstantWord::Immediate(*value as u32);
@@ -400,6 +408,24 @@ impl<'a> Lowering<'a> {
             return Ok(Source::plain(self.immediate(bits)));
         }
         self.source()
+    }
+
+    /// A 32-bit source of which a byte or a half may be selected (`R3.H1`, `R3.B2`), and the bits below that part.
+    pub fn part_source(&mut self) -> Lowered<(Source, u8)> {
+        let Some(Operand::Register(register)) = self.peek() else { return Ok((self.float_source()?, 0)) };
+        let shift = match register.suffixes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] | ["H0" | "B0" | "H0_H0"] => 0,
+            ["B1"] => 8,
+            ["H1" | "B2" | "H1_H1"] => 16,
+            ["B3"] => 24,
+            _ => {
+                let suffix = register.suffixes.join(".");
+                return Err(Refusal::new(format!("register suffix `.{suffix}` is not supported"), ""));
+            }
+        };
+        self.next += 1;
+        let RegisterOperand { negate, absolute, invert, .. } = *register;
+        Ok((Source { slot: self.register(register.file, register.number), negate, absolute, invert }, shift))
     }
 
     /// A 64-bit floating-point source; an immediate gives the upper word.

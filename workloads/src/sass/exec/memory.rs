@@ -1,4 +1,5 @@
-//! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, LDCU, ULDC.
+//! Loads and stores: LDG, STG, LDS, STS, LDL, STL, LDC, LDCU, ULDC; LD and ST, whose addresses tell the space; QSPC, which
+//! asks it.
 
 use super::banks::ConstantBanks;
 use super::coalesce::{Pattern, Recorder};
@@ -7,7 +8,7 @@ use super::frame::{FULL, Frame, Slot, lanes_of};
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 use super::storage::{GlobalMemory, LocalMemory, SharedMemory};
-use crate::sass::arch::number_of;
+use super::windows;
 use crate::sass::{MemoryOperand, Operand};
 use crate::stream::{AccessKind, NO_ACCESS, Space};
 
@@ -57,15 +58,10 @@ impl Address {
         let operand = memory_operand(cx)?;
         let mut address = Self::parts(cx, operand)?;
         let suffix = |name: &str| operand.base.as_ref().is_some_and(|base| base.has_suffix(name));
-        // sm_75 has no other global addresses, and leaves the suffix away where there is no uniform part.
-        let implied = number_of(&cx.kernel.arch).is_some_and(|arch| arch < 80)
-            && operand.base.as_ref().is_some_and(|base| base.suffixes.is_empty());
-        address.wide = suffix("64") || implied;
         address.wide_uniform = operand.uniform.is_some();
         let bare = operand.base.as_ref().is_none_or(|base| base.is_zero());
-        if !address.wide && !suffix("U32") && !bare {
-            return Err(Refusal::new("a 32-bit global address is not supported", "expected [R2.64] or [R2.U32+UR4]"));
-        }
+        // Without a memory descriptor (always on sm_75) the disassembler prints the pair of a 64-bit address as [R2].
+        address.wide = suffix("64") || !bare && !suffix("U32");
         Ok(address)
     }
 
@@ -149,6 +145,20 @@ pub enum MemoryOp {
         width: Width,
         address: Address,
     },
+    /// Each lane's address tells its space.
+    Generic {
+        load: bool,
+        register: Slot,
+        width: Width,
+        address: Address,
+    },
+    /// Whether an address lies in a space.
+    QuerySpace {
+        predicate: u8,
+        address: Address,
+        /// `None`: memory of another block of the cluster.
+        space: Option<Space>,
+    },
     /// Words whose place in constant space is known: values from constant slots.
     Constant {
         to: Slot,
@@ -174,6 +184,16 @@ pub enum MemoryOp {
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
         "LDG" | "STG" => global(cx, mnemonic == "LDG")?,
+        "LD" | "ST" => match global(cx, mnemonic == "LD")? {
+            MemoryOp::Load { to: register, width, address, .. } => {
+                MemoryOp::Generic { load: true, register, width, address }
+            }
+            MemoryOp::Store { from: register, width, address, .. } => {
+                MemoryOp::Generic { load: false, register, width, address }
+            }
+            other => other,
+        },
+        "QSPC" => query(cx)?,
         "LDS" => {
             let width = Width::of(cx);
             let _ = cx.take("U");
@@ -229,6 +249,19 @@ fn global(cx: &mut Lowering<'_>, load: bool) -> Lowered<MemoryOp> {
     })
 }
 
+fn query(cx: &mut Lowering<'_>) -> Lowered<MemoryOp> {
+    if !cx.take("E") {
+        return Err(Refusal::new("a 32-bit address space is not supported", "expected QSPC.E"));
+    }
+    let spaces = [("G", Some(Space::Global)), ("S", Some(Space::Shared)), ("L", Some(Space::Local)), ("D", None)];
+    let space = cx.need_one_of("space", &spaces)?;
+    let predicate = cx.predicate_target()?;
+    if cx.target()? != cx.discard() {
+        return Err(Refusal::new("a register result of QSPC is not supported", "expected QSPC.E.S P0, RZ, [R2]"));
+    }
+    Ok(MemoryOp::QuerySpace { predicate, address: Address::global(cx)?, space })
+}
+
 fn constant(cx: &mut Lowering<'_>, uniform: bool, recorded: bool) -> Lowered<MemoryOp> {
     let width = Width::of(cx);
     let to = cx.target()?;
@@ -249,12 +282,25 @@ fn constant(cx: &mut Lowering<'_>, uniform: bool, recorded: bool) -> Lowered<Mem
     Ok(MemoryOp::Constant { to, from, words, uniform, offset })
 }
 
+impl MemoryOp {
+    /// Whether others can see it or change what it finds: global and shared memory.
+    pub fn is_shared_with_others(&self) -> bool {
+        match self {
+            Self::Load { space, .. } | Self::Store { space, .. } => matches!(space, Space::Global | Space::Shared),
+            Self::Generic { .. } => true,
+            Self::Constant { .. } | Self::IndexedConstant { .. } | Self::QuerySpace { .. } => false,
+        }
+    }
+}
+
 /// The memories of a running CTA.
 pub struct Memories<'a, const RECORD: bool> {
     pub global: &'a mut GlobalMemory,
     pub shared: &'a mut SharedMemory,
     pub banks: &'a ConstantBanks,
     pub recorder: &'a mut Recorder<RECORD>,
+    /// Counts what changed global or shared memory, or may have.
+    pub changes: &'a mut u64,
 }
 
 /// Executes; returns the index of the recorded access.
@@ -270,36 +316,41 @@ pub fn execute<const RECORD: bool>(
 ) -> Result<u32, Fault> {
     match *op {
         MemoryOp::Load { space: Space::Global, to, width, address } => {
-            let addresses = address.wide(frame);
-            let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
-            match width.bytes {
-                8 => load_global::<2>(frame, to, width, mask, &addresses, pattern, memories.global)?,
-                16 => load_global::<4>(frame, to, width, mask, &addresses, pattern, memories.global)?,
-                _ => load_global::<1>(frame, to, width, mask, &addresses, pattern, memories.global)?,
-            }
-            Ok(memories.recorder.lines(Space::Global, AccessKind::Load, width.bytes.into(), mask, &addresses, pattern))
+            global_access(true, frame, to, width, mask, &address.wide(frame), memories)
         }
         MemoryOp::Store { space: Space::Global, from, width, address } => {
-            let addresses = address.wide(frame);
-            let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
-            store_global(frame, from, width, mask, &addresses, pattern, memories.global)?;
-            Ok(memories.recorder.lines(Space::Global, AccessKind::Store, width.bytes.into(), mask, &addresses, pattern))
+            global_access(false, frame, from, width, mask, &address.wide(frame), memories)
         }
         MemoryOp::Load { space: Space::Shared, to, width, address } => {
-            let addresses = address.narrow(frame);
-            let pattern = Pattern::of_narrow(width.bytes.into(), mask, &addresses);
-            match width.bytes {
-                8 => load_shared::<2>(frame, to, width, mask, &addresses, pattern, memories.shared)?,
-                16 => load_shared::<4>(frame, to, width, mask, &addresses, pattern, memories.shared)?,
-                _ => load_shared::<1>(frame, to, width, mask, &addresses, pattern, memories.shared)?,
-            }
-            Ok(memories.recorder.banks(position, AccessKind::Load, width.bytes.into(), mask, &addresses, pattern))
+            shared_access(true, frame, to, width, mask, &address.narrow(frame), position, memories)
         }
         MemoryOp::Store { space: Space::Shared, from, width, address } => {
-            let addresses = address.narrow(frame);
-            let pattern = Pattern::of_narrow(width.bytes.into(), mask, &addresses);
-            store_shared(frame, from, width, mask, &addresses, memories.shared)?;
-            Ok(memories.recorder.banks(position, AccessKind::Store, width.bytes.into(), mask, &addresses, pattern))
+            shared_access(false, frame, from, width, mask, &address.narrow(frame), position, memories)
+        }
+        MemoryOp::Generic { load, register, width, address } => {
+            let addresses = address.wide(frame);
+            let offsets = windows::offsets(&addresses);
+            let [shared, of_thread, global] =
+                [Space::Shared, Space::Local, Space::Global].map(|space| windows::lanes_in(space, mask, &addresses));
+            let mut access = NO_ACCESS;
+            // A dynamic instruction has one access: of those to several spaces, timing sees the farthest.
+            if shared != 0 {
+                access = shared_access(load, frame, register, width, shared, &offsets, position, memories)?;
+            }
+            if of_thread != 0 {
+                access = local_access(load, frame, register, width, of_thread, &offsets, local, local_base, memories)?;
+            }
+            if global != 0 {
+                access = global_access(load, frame, register, width, global, &addresses, memories)?;
+            }
+            Ok(access)
+        }
+        MemoryOp::QuerySpace { predicate, address, space } => {
+            let addresses = address.wide(frame);
+            // A cluster of one block has no memory of another.
+            let found = space.map_or(0, |space| windows::lanes_in(space, mask, &addresses));
+            frame.write_predicate(predicate, mask, found);
+            Ok(NO_ACCESS)
         }
         MemoryOp::Constant { to, from, words, uniform, offset } => {
             let mask = if uniform { FULL } else { mask };
@@ -347,33 +398,99 @@ pub fn execute<const RECORD: bool>(
             ))
         }
         MemoryOp::Load { to, width, address, .. } => {
-            let addresses = address.narrow(frame);
-            for lane in lanes_of(mask) {
-                check_local(addresses[lane], lane, width, local)?;
-                let first = addresses[lane] as usize;
-                let mut bytes = [0u8; 16];
-                for (at, byte) in bytes[..width.bytes.into()].iter_mut().enumerate() {
-                    *byte = local.words[(first + at) / 4][lane].to_le_bytes()[(first + at) % 4];
-                }
-                write_lane(frame, to, lane, width, &bytes[..width.bytes.into()]);
-            }
-            Ok(memories.recorder.local(AccessKind::Load, width.bytes.into(), mask, local_base, &addresses))
+            local_access(true, frame, to, width, mask, &address.narrow(frame), local, local_base, memories)
         }
         MemoryOp::Store { from, width, address, .. } => {
-            let addresses = address.narrow(frame);
-            for lane in lanes_of(mask) {
-                check_local(addresses[lane], lane, width, local)?;
-                let first = addresses[lane] as usize;
-                for (at, byte) in read_lane(frame, from, lane)[..width.bytes.into()].iter().enumerate() {
-                    let word = &mut local.words[(first + at) / 4][lane];
-                    let mut bytes = word.to_le_bytes();
-                    bytes[(first + at) % 4] = *byte;
-                    *word = u32::from_le_bytes(bytes);
-                }
-            }
-            Ok(memories.recorder.local(AccessKind::Store, width.bytes.into(), mask, local_base, &addresses))
+            local_access(false, frame, from, width, mask, &address.narrow(frame), local, local_base, memories)
         }
     }
+}
+
+#[inline(always)]
+fn global_access<const RECORD: bool>(
+    load: bool,
+    frame: &mut Frame,
+    register: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u64; 32],
+    memories: &mut Memories<'_, RECORD>,
+) -> Result<u32, Fault> {
+    let bytes = width.bytes.into();
+    let pattern = Pattern::of_wide(bytes, mask, addresses);
+    if !load {
+        store_global(frame, register, width, mask, addresses, pattern, memories.global)?;
+        *memories.changes += u64::from(mask != 0);
+        return Ok(memories.recorder.lines(Space::Global, AccessKind::Store, bytes, mask, addresses, pattern));
+    }
+    match bytes {
+        8 => load_global::<2>(frame, register, width, mask, addresses, pattern, memories.global)?,
+        16 => load_global::<4>(frame, register, width, mask, addresses, pattern, memories.global)?,
+        _ => load_global::<1>(frame, register, width, mask, addresses, pattern, memories.global)?,
+    }
+    Ok(memories.recorder.lines(Space::Global, AccessKind::Load, bytes, mask, addresses, pattern))
+}
+
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn shared_access<const RECORD: bool>(
+    load: bool,
+    frame: &mut Frame,
+    register: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u32; 32],
+    position: u32,
+    memories: &mut Memories<'_, RECORD>,
+) -> Result<u32, Fault> {
+    let bytes = width.bytes.into();
+    let pattern = Pattern::of_narrow(bytes, mask, addresses);
+    if !load {
+        store_shared(frame, register, width, mask, addresses, memories.shared)?;
+        *memories.changes += u64::from(mask != 0);
+        return Ok(memories.recorder.banks(position, AccessKind::Store, bytes, mask, addresses, pattern));
+    }
+    match bytes {
+        8 => load_shared::<2>(frame, register, width, mask, addresses, pattern, memories.shared)?,
+        16 => load_shared::<4>(frame, register, width, mask, addresses, pattern, memories.shared)?,
+        _ => load_shared::<1>(frame, register, width, mask, addresses, pattern, memories.shared)?,
+    }
+    Ok(memories.recorder.banks(position, AccessKind::Load, bytes, mask, addresses, pattern))
+}
+
+#[allow(clippy::too_many_arguments)]
+fn local_access<const RECORD: bool>(
+    load: bool,
+    frame: &mut Frame,
+    register: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u32; 32],
+    local: &mut LocalMemory,
+    local_base: u64,
+    memories: &mut Memories<'_, RECORD>,
+) -> Result<u32, Fault> {
+    let size = usize::from(width.bytes);
+    for lane in lanes_of(mask) {
+        check_local(addresses[lane], lane, width, local)?;
+        let first = addresses[lane] as usize;
+        if load {
+            let mut bytes = [0u8; 16];
+            for (at, byte) in bytes[..size].iter_mut().enumerate() {
+                *byte = local.words[(first + at) / 4][lane].to_le_bytes()[(first + at) % 4];
+            }
+            write_lane(frame, register, lane, width, &bytes[..size]);
+        } else {
+            for (at, byte) in read_lane(frame, register, lane)[..size].iter().enumerate() {
+                let word = &mut local.words[(first + at) / 4][lane];
+                let mut bytes = word.to_le_bytes();
+                bytes[(first + at) % 4] = *byte;
+                *word = u32::from_le_bytes(bytes);
+            }
+        }
+    }
+    let kind = if load { AccessKind::Load } else { AccessKind::Store };
+    Ok(memories.recorder.local(kind, width.bytes.into(), mask, local_base, addresses))
 }
 
 /// The lane's register and those behind it as bytes.
@@ -407,7 +524,7 @@ pub fn extend(width: Width, bytes: &[u8]) -> u32 {
 }
 
 #[cold]
-fn outside_global(address: u64, lane: usize, width: Width, global: &GlobalMemory) -> Fault {
+pub fn outside_global(address: u64, lane: usize, width: Width, global: &GlobalMemory) -> Fault {
     let neighbourhood = global.neighbourhood(address);
     let bytes = width.bytes.into();
     Box::new(Cause::OutOfBounds { space: "global", lane: lane as u32, address, bytes, neighbourhood })

@@ -9,8 +9,8 @@
 //!
 //! Models: values of every opcode it accepts, divergence, barriers, all memories, in an order that depends on nothing but
 //! the program and its data: CTAs in dispatch order (x fastest), within one the warps by number from barrier to barrier.
-//! Leaves out: time. A kernel that spins on another CTA is stopped by a limit on executed instructions; one that
-//! computes with a clock is refused.
+//! Leaves out: time. A kernel that spins on another CTA is found out, one that computes with a clock is refused: those
+//! need [`live`], which executes each instruction when a timing model issues it.
 //! Numbers: IEEE 754 for floating point; PTX ISA for conversions, shuffles and NaN; see `mufu` for transcendental functions.
 //! Start reading at [`Grid::run_cta`], then `warp.rs`; the canonical tests are `tests/opcodes_*.rs` and `tests/shipped.rs`.
 
@@ -34,40 +34,61 @@ mod frame;
 mod half;
 mod ieee;
 mod integer;
+pub mod live;
 mod logic;
 mod lower;
 mod memory;
+mod mma;
 mod mufu;
+pub(super) mod narrow;
 mod op;
+mod simd;
 mod special;
+mod spin;
 mod storage;
 mod warp;
+mod windows;
 
 pub use counters::Counters;
 pub use fault::{Cause, ExecError};
+pub use special::Clocks;
 pub use storage::{Buffer, GlobalMemory};
 
 use super::error::SassError;
 use super::kernel::Kernel;
 use super::launch::{Launch, Value};
-use crate::stream::CtaStream;
+use crate::stream::{CtaStream, DynamicOp};
 use banks::ConstantBanks;
 use coalesce::Recorder;
-use divergence::Divergence;
+use divergence::{BarrierReduction, Divergence};
 use fault::Fault;
 use frame::{FULL, Frame};
 use lower::Program;
 use memory::Memories;
 use special::Place;
+use spin::{Circling, Recurrence};
 use storage::{LocalMemory, SharedMemory};
 use warp::{Stop, Tally, Warp};
 
-/// Warp instructions after which a CTA that has not ended is given up: some seconds of computing, some hundred megabytes
+/// Warp instructions after which a CTA that has not ended is given up: a second or two of computing, some hundred megabytes
 /// of stream. A tile of a large matrix product takes about a million.
 pub const DEFAULT_WATCHDOG: u64 = 20_000_000;
+/// The same for all CTAs that execute live: warp instructions in which memory does not change and no warp starts or ends.
+/// Minutes of simulation; a wait that changes no register either is found out much earlier.
+pub const DEFAULT_LIVE_WATCHDOG: u64 = 100_000_000;
 
 /// Where local memory lies for the coalescer: away from all buffers.
 const LOCAL_WINDOW: u64 = 0x1_0000_0000;
+
+/// When the instructions of a grid take effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Values {
+    /// A whole CTA when it is dispatched.
+    #[default]
+    Ahead,
+    /// Each instruction when a timing model issues it: see [`live`].
+    AtIssue,
+}
 
 /// A kernel on its way through a grid: memory, and the scratch of the CTA that runs.
 #[derive(Debug)]
@@ -78,11 +99,33 @@ pub struct Grid {
     program: Program,
     banks: ConstantBanks,
     global: GlobalMemory,
+    scratch: CtaState,
+    tallies: Vec<Tally>,
+    /// Counts what changed global or shared memory.
+    changes: u64,
+    watchdog: Option<u64>,
+    values: Values,
+    live: Circling,
+    recorder: Recorder<true>,
+    /// Of each instruction: bit i = it writes predicate i of a frame. Only for execution at issue.
+    predicates_written: Vec<u32>,
+    /// Buffer for what a step executes.
+    stepped: Vec<DynamicOp>,
+}
+
+/// What one CTA has of its own.
+#[derive(Clone, Debug)]
+struct CtaState {
     shared: SharedMemory,
     warps: Vec<Warp>,
-    tallies: Vec<Tally>,
-    watchdog: u64,
 }
+
+// Between two CTAs: their own state is scratch that `begin_cta` clears. CTAs that execute at issue are not saved.
+sim_core::saved!(Grid {
+    sized: tallies;
+    parts: global;
+    rebuilt: kernel, grid, block, program, banks, scratch, changes, watchdog, values, live, recorder, predicates_written, stepped;
+});
 
 impl Grid {
     /// Lowers the kernel, sets the buffers aside and fills them.
@@ -91,8 +134,19 @@ impl Grid {
     /// The launch does not fit the kernel ([`Launch::fit`]), or an instruction is not understood: opcode, modifier or
     /// operand, with line and address.
     pub fn new(kernel: &Kernel, launch: &Launch) -> Result<Self, SassError> {
+        Self::with_values(kernel, launch, Values::Ahead)
+    }
+
+    /// As [`Grid::new`], for a kernel whose values are computed ahead of time or at issue.
+    ///
+    /// # Errors
+    /// As [`Grid::new`]; ahead of time also a kernel that computes with a clock.
+    pub fn with_values(kernel: &Kernel, launch: &Launch, values: Values) -> Result<Self, SassError> {
         launch.fit(kernel)?;
         let program = lower::lower(kernel)?;
+        if values == Values::Ahead {
+            clock::refuse_dependence(kernel)?;
+        }
         let mut global = GlobalMemory::default();
         let arguments: Vec<Vec<u8>> = launch
             .arguments
@@ -104,7 +158,11 @@ impl Grid {
                 }
             })
             .collect();
-        let banks = ConstantBanks::new(kernel, launch, &arguments);
+        let mut banks = ConstantBanks::new(kernel, launch, &arguments);
+        for variable in &kernel.metadata.globals {
+            let address = global.allocate(&variable.name, variable.contents.clone());
+            variable.addresses.iter().for_each(|place| banks.set_address(*place, address));
+        }
         let mut frame = Frame::new(program.frame_words);
         for (index, word) in program.constants.iter().enumerate() {
             frame.words[usize::from(program.first_constant) + index] = [banks.word(*word); 32];
@@ -119,6 +177,7 @@ impl Grid {
                 place: Place { block: launch.block, ..Place::default() },
                 executed: 0,
                 at: 0,
+                leaving: false,
             })
             .collect();
         let shared = SharedMemory {
@@ -133,10 +192,18 @@ impl Grid {
             program,
             banks,
             global,
-            shared,
-            warps,
+            scratch: CtaState { shared, warps },
             tallies,
-            watchdog: DEFAULT_WATCHDOG,
+            changes: 0,
+            watchdog: None,
+            values,
+            live: Circling::default(),
+            recorder: Recorder::default(),
+            predicates_written: match values {
+                Values::Ahead => Vec::new(),
+                Values::AtIssue => kernel.instructions.iter().map(live::predicates_written).collect(),
+            },
+            stepped: Vec::new(),
         })
     }
 
@@ -165,9 +232,15 @@ impl Grid {
         Counters::of(&self.kernel.instructions, &self.tallies)
     }
 
-    /// Limit of warp instructions that one CTA may execute.
+    /// When the instructions take effect.
+    pub fn values(&self) -> Values {
+        self.values
+    }
+
+    /// Limit of warp instructions that one CTA may execute ([`DEFAULT_WATCHDOG`]); at issue, of those that all CTAs may
+    /// execute without progress ([`DEFAULT_LIVE_WATCHDOG`]).
     pub fn set_watchdog(&mut self, warp_instructions: u64) {
-        self.watchdog = warp_instructions;
+        self.watchdog = Some(warp_instructions);
     }
 
     /// Executes one CTA and records what its warps did. `stream` is cleared; its buffers are kept for reuse.
@@ -188,38 +261,42 @@ impl Grid {
     }
 
     fn run<const RECORD: bool>(&mut self, index: u32, stream: &mut CtaStream) -> Result<(), ExecError> {
-        self.begin_cta(index);
-        stream.warps.resize_with(self.warps.len(), Vec::new);
+        let mut state = std::mem::replace(&mut self.scratch, CtaState::nothing());
+        self.begin_cta(index, &mut state);
+        stream.warps.resize_with(state.warps.len(), Vec::new);
         stream.warps.iter_mut().for_each(Vec::clear);
         stream.accesses.clear();
         stream.lines.clear();
         let mut recorder = Recorder::<RECORD>::default();
         let (accesses, lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
         recorder.begin(self.program.code.len(), accesses, lines);
-        let outcome = self.run_warps(&mut recorder, &mut stream.warps);
+        let outcome = self.run_warps(&mut state, &mut recorder, &mut stream.warps);
         stream.accesses = recorder.accesses;
         stream.lines = recorder.lines;
-        outcome.map_err(|(warp, fault)| self.error(warp, fault, index))
+        let outcome = outcome.map_err(|(warp, fault)| self.error(warp, state.warps[warp].at, fault, index));
+        self.scratch = state;
+        outcome
     }
 
-    fn begin_cta(&mut self, index: u32) {
+    fn begin_cta(&self, index: u32, state: &mut CtaState) {
         let threads: u32 = self.block.iter().product();
         let cta = self.cta_position(index);
         let constants = usize::from(self.program.first_constant);
-        self.shared.data.fill(0);
-        for (number, warp) in (0u32..).zip(&mut self.warps) {
+        state.shared.data.fill(0);
+        for (number, warp) in (0u32..).zip(&mut state.warps) {
             let lanes = (threads - 32 * number).min(32);
             warp.frame.words[..constants].fill([0; 32]);
             warp.frame.predicates[..7].fill(0);
             warp.frame.predicates[8..15].fill(0);
             warp.divergence.reset(FULL >> (32 - lanes));
             warp.local.words.fill([0; 32]);
-            warp.place = Place { first_thread: 32 * number, block: self.block, cta };
+            warp.place = Place { first_thread: 32 * number, block: self.block, cta, ..Place::default() };
             warp.executed = 0;
             warp.at = 0;
+            warp.leaving = false;
         }
         let stack = 32 * u64::from(banks::stack_bytes(&self.kernel));
-        for (number, warp) in (0u64..).zip(&mut self.warps) {
+        for (number, warp) in (0u64..).zip(&mut state.warps) {
             warp.local_base = LOCAL_WINDOW + (u64::from(index) * u64::from(threads.div_ceil(32)) + number) * stack;
         }
     }
@@ -227,12 +304,16 @@ impl Grid {
     /// Runs the warps by number, each until it waits, until all have ended.
     fn run_warps<const RECORD: bool>(
         &mut self,
+        state: &mut CtaState,
         recorder: &mut Recorder<RECORD>,
-        streams: &mut [Vec<crate::stream::DynamicOp>],
+        streams: &mut [Vec<DynamicOp>],
     ) -> Result<(), (usize, Fault)> {
-        let Self { program, banks, global, shared, warps, tallies, watchdog, .. } = self;
-        let mut memories = Memories { global, shared, banks, recorder };
+        let watchdog = self.watchdog.unwrap_or(DEFAULT_WATCHDOG);
+        let Self { program, banks, global, tallies, changes, .. } = self;
+        let CtaState { shared, warps } = state;
+        let mut memories = Memories { global, shared, banks, recorder, changes };
         let mut waiting = vec![false; warps.len()];
+        let mut recurrences = vec![Recurrence::default(); warps.len()];
         loop {
             let mut all_wait = true;
             for (number, warp) in warps.iter_mut().enumerate() {
@@ -244,9 +325,20 @@ impl Grid {
                 all_wait &= waiting[number];
             }
             let executed: u64 = warps.iter().map(|warp| warp.executed).sum();
-            if executed > *watchdog {
-                let spinning = waiting.iter().position(|waits| !waits).unwrap_or(0);
-                return Err((spinning, Box::new(Cause::Watchdog { executed })));
+            let running = || waiting.iter().position(|waits| !waits);
+            if executed > watchdog {
+                return Err((running().unwrap_or(0), Box::new(Cause::Watchdog { executed })));
+            }
+            // Whoever runs has used up its slice. If nobody gets anywhere now, nobody ever will.
+            let mut circling = true;
+            for (warp, recurrence) in
+                warps.iter().zip(&mut recurrences).zip(&waiting).filter_map(|(of, waits)| (!waits).then_some(of))
+            {
+                recurrence.look(warp.state_hash(), *memories.changes);
+                circling &= recurrence.circles(*memories.changes);
+            }
+            if let Some(spinning) = running().filter(|_| circling) {
+                return Err((spinning, Box::new(Cause::Spin)));
             }
             let released = release_barriers(warps, &mut waiting);
             if all_wait && !released {
@@ -258,8 +350,8 @@ impl Grid {
         }
     }
 
-    fn error(&self, warp: usize, cause: Fault, index: u32) -> ExecError {
-        let at = self.warps[warp].at as usize;
+    fn error(&self, warp: usize, at: u32, cause: Fault, index: u32) -> ExecError {
+        let at = at as usize;
         let instruction = self.kernel.instructions.get(at).or(self.kernel.instructions.last());
         ExecError {
             kernel: self.kernel.name.clone(),
@@ -271,6 +363,13 @@ impl Grid {
             warp: warp as u32,
             cause,
         }
+    }
+}
+
+impl CtaState {
+    /// Holds the place of a state that is elsewhere.
+    fn nothing() -> Self {
+        Self { shared: SharedMemory::default(), warps: Vec::new() }
     }
 }
 
@@ -287,26 +386,37 @@ fn release_barriers(warps: &mut [Warp], waiting: &mut [bool]) -> bool {
             continue;
         }
         let wanted = warps.iter().map(|warp| parked(warp).1).max().unwrap_or(0);
+        let is_whole = |warp: &Warp| warp.divergence.live & !parked(warp).0 == 0;
         // All threads of the block that have not exited, or as many warps as were asked for.
         let complete = match wanted {
-            0 => warps.iter().all(|warp| parked(warp).0 == warp.divergence.live),
-            threads => {
-                let whole =
-                    warps.iter().all(|warp| matches!(parked(warp).0, 0) || parked(warp).0 == warp.divergence.live);
-                whole && 32 * arrived >= threads
-            }
+            0 => warps.iter().all(|warp| is_whole(warp) && !warp.leaving),
+            threads => warps.iter().all(|warp| parked(warp).0 == 0 || is_whole(warp)) && 32 * arrived >= threads,
         };
         if complete {
             released = true;
+            let result = reduce(warps, barrier);
             for (warp, waiting) in warps.iter_mut().zip(waiting.iter_mut()) {
                 if parked(warp).0 != 0 {
-                    warp.divergence.unpark(barrier);
+                    warp.divergence.unpark(barrier, result);
                     *waiting = false;
                 }
             }
         }
     }
     released
+}
+
+/// What a complete barrier computes from the predicates that came to it; nothing if none was asked for.
+fn reduce(warps: &[Warp], barrier: u8) -> Option<(u32, bool)> {
+    let parked = || warps.iter().flat_map(|warp| &warp.divergence.parked).filter(|parked| parked.barrier == barrier);
+    let (reduction, _) = parked().find_map(|parked| parked.reduction)?;
+    let votes = parked().filter_map(|parked| parked.reduction).map(|(_, votes)| votes.count_ones()).sum();
+    let threads: u32 = parked().map(|parked| parked.path.lanes.count_ones()).sum();
+    let holds = match reduction {
+        BarrierReduction::Count | BarrierReduction::Any => votes > 0,
+        BarrierReduction::All => votes == threads,
+    };
+    Some((if reduction == BarrierReduction::Count { votes } else { holds.into() }, holds))
 }
 
 fn describe_deadlock(warps: &[Warp]) -> String {

@@ -8,11 +8,14 @@
 //!
 //! Subnormal operands and results are flushed. That follows from what the compiler puts round the instruction when
 //! subnormals must be kept: it scales operands below 2⁻¹²⁶ before, and results after.
+//! RCP64H and RSQ64H take and give the upper words of doubles: 20 bits of a reciprocal from which software iterates (PTX
+//! ISA, `rcp.approx.ftz.f64`, `rsqrt.approx.ftz.f64`). TANH and EX2 also exist for 16-bit numbers (`tanh.approx.f16`, error 2⁻¹⁰·⁹⁸⁷).
 //! The argument of SIN and COS counts revolutions: the compiler multiplies by 1/2π before.
 
 use super::frame::{Frame, Slot, Source};
-use super::ieee::{NAN, canonical, flush};
+use super::ieee::{NAN, Rounding, canonical, flush};
 use super::lower::{Lowered, Lowering};
+use super::narrow::{BFLOAT16, BINARY16, Format};
 use super::op::Op;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,9 @@ pub enum Function {
     Sine,
     Cosine,
     HyperbolicTangent,
+    /// Of a double, upper words only.
+    WideReciprocal,
+    WideReciprocalRoot,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +38,8 @@ pub struct MufuOp {
     to: Slot,
     from: Source,
     function: Function,
+    /// A 16-bit number in the register, above `shift` bits.
+    narrow: Option<(Format, u8)>,
 }
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
@@ -47,18 +55,41 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         ("SIN", Function::Sine),
         ("COS", Function::Cosine),
         ("TANH", Function::HyperbolicTangent),
+        ("RCP64H", Function::WideReciprocal),
+        ("RSQ64H", Function::WideReciprocalRoot),
     ];
     let function = cx.need_one_of("function", &functions)?;
-    Ok(Some(Op::Mufu(MufuOp { to: cx.target()?, from: cx.float_source()?, function })))
+    let format = match function {
+        Function::PowerOfTwo | Function::HyperbolicTangent => cx.take_one_of(&[("F16", BINARY16), ("BF16", BFLOAT16)]),
+        _ => None,
+    };
+    let to = cx.target()?;
+    let (from, shift) = if format.is_some() { cx.part_source()? } else { (cx.float_source()?, 0) };
+    Ok(Some(Op::Mufu(MufuOp { to, from, function, narrow: format.map(|format| (format, shift)) })))
 }
 
 pub fn execute(op: &MufuOp, frame: &mut Frame, mask: u32) {
     let (and, xor) = op.from.float_masks();
+    if let Some((format, shift)) = op.narrow {
+        let sign = format.sign();
+        let (and, xor) = (if and == u32::MAX { u16::MAX } else { !sign }, if xor == 0 { 0 } else { sign });
+        frame.map1(mask, op.to, op.from.slot, |bits| {
+            let single = format.widen((bits >> shift) as u16 & and ^ xor) as f32;
+            let result = f32::from_bits(evaluate(op.function, single.to_bits()));
+            format.narrow(result.into(), Rounding::Nearest).into()
+        });
+        return;
+    }
     frame.map1(mask, op.to, op.from.slot, |bits| evaluate(op.function, bits & and ^ xor));
 }
 
 /// The function of one operand, as bits of single precision.
 pub fn evaluate(function: Function, bits: u32) -> u32 {
+    match function {
+        Function::WideReciprocal => return upper_word(bits, |value| 1.0 / value),
+        Function::WideReciprocalRoot => return upper_word(bits, |value| 1.0 / value.sqrt()),
+        _ => {}
+    }
     let value = f64::from(f32::from_bits(flush(bits)));
     if value.is_nan() {
         return NAN;
@@ -72,8 +103,20 @@ pub fn evaluate(function: Function, bits: u32) -> u32 {
         Function::Sine => sine_of_quarters(value, 0),
         Function::Cosine => sine_of_quarters(value, 1),
         Function::HyperbolicTangent => hyperbolic_tangent(value),
+        Function::WideReciprocal | Function::WideReciprocalRoot => unreachable!("answered above"),
     };
     flush(canonical(result as f32))
+}
+
+/// A function of the double with that upper word and zeros below, to the nearest upper word; subnormals count as zero.
+fn upper_word(bits: u32, function: impl Fn(f64) -> f64) -> u32 {
+    let flushed = |upper: u32| if upper & 0x7ff0_0000 == 0 { upper & 0x8000_0000 } else { upper };
+    let result = function(f64::from_bits(u64::from(flushed(bits)) << 32));
+    if result.is_nan() {
+        return NAN;
+    }
+    // Half a unit carries into the exponent by itself; infinity has nothing below to carry.
+    flushed((result.to_bits().wrapping_add(1 << 31) >> 32) as u32)
 }
 
 /// The integer nearest to a double below 2⁵¹.

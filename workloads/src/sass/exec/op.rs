@@ -11,7 +11,9 @@ use super::half::HalfOp;
 use super::integer::IntegerOp;
 use super::logic::LogicOp;
 use super::memory::MemoryOp;
+use super::mma::{MatrixOp, MmaOp};
 use super::mufu::MufuOp;
+use super::simd::SimdOp;
 use super::special::SpecialOp;
 
 /// One instruction, ready to execute.
@@ -32,12 +34,15 @@ pub enum Op {
     Logic(LogicOp),
     Float(FloatOp),
     Half(HalfOp),
+    Simd(SimdOp),
     Double(DoubleOp),
     Mufu(MufuOp),
     Convert(ConvertOp),
     Memory(MemoryOp),
     Atomic(AtomicOp),
     CrossLane(CrossLaneOp),
+    Mma(MmaOp),
+    Matrix(MatrixOp),
     Special(SpecialOp),
     Control(ControlOp),
 }

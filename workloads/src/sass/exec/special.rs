@@ -1,4 +1,4 @@
-//! Special registers: S2R, S2UR, CS2R.
+//! Special registers: S2R, S2UR, CS2R, CS2UR.
 
 use super::frame::{FULL, Frame, Lanes, Slot};
 use super::lower::{Lowered, Lowering, Refusal};
@@ -12,8 +12,14 @@ pub enum Register {
     Lane,
     /// Zero: SRZ, and the rank of a block in a cluster of one.
     Zero,
-    /// A clock. Its value comes from timing; lowering makes sure that nothing depends on it, so it reads as zero here.
-    Clock,
+    /// Upper word of the window of shared memory in generic addresses.
+    SharedWindow,
+    /// A clock; `high`: its upper half. Its value comes from timing: zero where a CTA executes ahead of time, which is
+    /// done only with kernels that do not use it.
+    Clock {
+        nanoseconds: bool,
+        high: bool,
+    },
     LanesBelow,
     LanesUpTo,
     LanesAbove,
@@ -30,6 +36,22 @@ pub struct SpecialOp {
     uniform: bool,
 }
 
+impl SpecialOp {
+    /// Whether its value depends on when it executes.
+    pub fn reads_clock(&self) -> bool {
+        matches!(self.register, Register::Clock { .. })
+    }
+}
+
+/// What clocks show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Clocks {
+    /// Of the SM.
+    pub cycle: u64,
+    /// Of the whole machine.
+    pub time_ns: u64,
+}
+
 /// Names of the clocks, see [`Register::Clock`].
 pub const CLOCKS: [&str; 4] = ["SR_CLOCKLO", "SR_CLOCKHI", "SR_GLOBALTIMERLO", "SR_GLOBALTIMERHI"];
 
@@ -38,6 +60,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "S2R" => (false, false),
         "S2UR" => (true, false),
         "CS2R" => (false, !cx.take("32")),
+        "CS2UR" => (true, !cx.take("32")),
         _ => return Ok(None),
     };
     let to = cx.target()?;
@@ -53,12 +76,15 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "SR_CTAID.Z" => Register::Block(2),
         "SR_LANEID" => Register::Lane,
         "SRZ" | "SR_CgaCtaId" => Register::Zero,
+        "SR_SWINHI" => Register::SharedWindow,
         "SR_LTMASK" => Register::LanesBelow,
         "SR_LEMASK" => Register::LanesUpTo,
         "SR_GTMASK" => Register::LanesAbove,
         "SR_GEMASK" => Register::LanesFrom,
         "SR_EQMASK" => Register::OwnLane,
-        clock if CLOCKS.contains(&clock) => Register::Clock,
+        clock if CLOCKS.contains(&clock) => {
+            Register::Clock { nanoseconds: clock.contains("TIMER"), high: clock.ends_with("HI") }
+        }
         other => return Err(Refusal::new(format!("special register {other} is not supported"), "")),
     };
     Ok(Some(Op::Special(SpecialOp { to, register, wide, uniform })))
@@ -71,6 +97,15 @@ pub struct Place {
     pub first_thread: u32,
     pub block: [u32; 3],
     pub cta: [u32; 3],
+    /// At the last instruction that read one.
+    pub clock: Clocks,
+}
+
+impl Place {
+    fn clock_word(&self, nanoseconds: bool, high: bool) -> u32 {
+        let clock = if nanoseconds { self.clock.time_ns } else { self.clock.cycle };
+        if high { (clock >> 32) as u32 } else { clock as u32 }
+    }
 }
 
 pub fn execute(op: &SpecialOp, frame: &mut Frame, lanes: u32, place: &Place) {
@@ -82,7 +117,9 @@ pub fn execute(op: &SpecialOp, frame: &mut Frame, lanes: u32, place: &Place) {
         Register::Thread(_) => each(&|lane| (place.first_thread + lane) / x / y),
         Register::Block(axis) => [place.cta[usize::from(axis)]; 32],
         Register::Lane => each(&|lane| lane),
-        Register::Zero | Register::Clock => [0; 32],
+        Register::Zero => [0; 32],
+        Register::SharedWindow => [(super::windows::SHARED >> 32) as u32; 32],
+        Register::Clock { nanoseconds, high } => [place.clock_word(nanoseconds, high); 32],
         Register::LanesBelow => each(&|lane| (1 << lane) - 1),
         Register::LanesUpTo => each(&|lane| FULL >> (31 - lane)),
         Register::LanesAbove => each(&|lane| !(FULL >> (31 - lane))),
@@ -95,6 +132,10 @@ pub fn execute(op: &SpecialOp, frame: &mut Frame, lanes: u32, place: &Place) {
     let lanes = if op.uniform { FULL } else { lanes };
     frame.write(op.to, lanes, &out);
     if op.wide {
-        frame.write(op.to + 1, lanes, &[0; 32]);
+        let upper = match op.register {
+            Register::Clock { nanoseconds, .. } => place.clock_word(nanoseconds, true),
+            _ => 0,
+        };
+        frame.write(op.to + 1, lanes, &[upper; 32]);
     }
 }

@@ -37,6 +37,10 @@ pub struct GlobalMemory {
     buffers: Vec<Buffer>,
 }
 
+// Where the buffers lie is the launch's; what is in them has happened.
+sim_core::saved!(Buffer { sized: data; rebuilt: name, address });
+sim_core::saved!(GlobalMemory { parts: buffers });
+
 impl GlobalMemory {
     /// Sets a buffer aside; returns its address.
     pub fn allocate(&mut self, name: &str, data: Vec<u8>) -> u64 {

@@ -9,20 +9,22 @@ use super::memory::{self, Memories};
 use super::op::Op;
 use super::special::{self, Place};
 use super::storage::LocalMemory;
-use super::{atomic, convert, crosslane, double, float, half, integer, logic, mufu};
+use super::{atomic, convert, crosslane, double, float, half, integer, logic, mma, mufu, simd};
 use crate::stream::{DynamicOp, NO_ACCESS};
+use rustc_hash::FxHasher;
+use std::hash::{Hash, Hasher};
 
 /// Instructions after which a warp that only spins gives way to the others of its block.
 const SLICE: u64 = 1 << 16;
 
 /// How often an instruction was executed, and by how many lanes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tally {
     pub warps: u64,
     pub lanes: u64,
 }
 
-/// One warp of the running CTA.
+/// One warp of a CTA.
 #[derive(Clone, Debug)]
 pub struct Warp {
     pub frame: Frame,
@@ -35,6 +37,8 @@ pub struct Warp {
     pub executed: u64,
     /// Where it stopped, for messages.
     pub at: u32,
+    /// All lanes have exited, but by the timing model's clock the last EXIT has not issued: barriers still count it.
+    pub leaving: bool,
 }
 
 /// Why [`Warp::run`] returned.
@@ -59,7 +63,7 @@ impl Warp {
     ) -> Result<Stop, Fault> {
         let until = self.executed + SLICE;
         while let Some(path) = self.divergence.next() {
-            if let Some(stop) = self.run_path(path, until, program, tallies, memories, stream)? {
+            if let Some(stop) = self.run_path::<RECORD, false>(path, until, program, tallies, memories, stream)? {
                 return Ok(stop);
             }
         }
@@ -70,9 +74,35 @@ impl Warp {
         }
     }
 
-    /// Runs one path until it stops, following it through branches.
+    /// Executes one instruction of the path that is next. `stream` gets it.
+    pub fn step(
+        &mut self,
+        program: &Program,
+        tallies: &mut [Tally],
+        memories: &mut Memories<'_, true>,
+        stream: &mut Vec<DynamicOp>,
+    ) -> Result<(), Fault> {
+        let until = self.executed + 1;
+        if let Some(path) = self.divergence.next() {
+            self.run_path::<true, true>(path, until, program, tallies, memories, stream)?;
+        }
+        if self.divergence.is_alone() && self.divergence.live != 0 && self.divergence.parked.is_empty() {
+            return Err(Box::new(Cause::ConvergenceDeadlock { lanes: self.divergence.live }));
+        }
+        Ok(())
+    }
+
+    /// Registers, paths and local memory as one number: equal states have equal numbers.
+    pub fn state_hash(&self) -> u64 {
+        let mut hasher = FxHasher::default();
+        (&self.frame.words, &self.frame.predicates, &self.divergence, &self.local.words).hash(&mut hasher);
+        self.place.clock.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Runs one path until it stops, following it through branches; with `STEP` until it has executed one instruction.
     #[inline(always)]
-    fn run_path<const RECORD: bool>(
+    fn run_path<const RECORD: bool, const STEP: bool>(
         &mut self,
         Path { at: mut position, lanes: mut active }: Path,
         until: u64,
@@ -108,6 +138,10 @@ impl Warp {
                     }
                     let code_len = program.code.len() as u32;
                     match control::execute(op, frame, &mut self.divergence, position, active, lanes, code_len)? {
+                        Flow::Next if STEP => {
+                            self.divergence.suspend(Path { at: position + 1, lanes: active });
+                            return Ok(Some(Stop::Slice));
+                        }
                         Flow::Next => position += 1,
                         Flow::Go(path) => {
                             // Regions and computed jumps can lead backwards, too.
@@ -130,6 +164,7 @@ impl Warp {
                 }
                 Op::Nothing => {}
                 Op::Half(op) => half::execute(op, frame, mask),
+                Op::Simd(op) => simd::execute(op, frame, mask),
                 Op::Double(op) => double::execute(op, frame, mask),
                 Op::Mufu(op) => mufu::execute(op, frame, mask),
                 Op::Convert(op) => convert::execute(op, frame, mask),
@@ -139,6 +174,8 @@ impl Warp {
                         crosslane::execute(op, frame, lanes);
                     }
                 }
+                Op::Mma(op) => mma::execute(op, frame, mask),
+                Op::Matrix(op) => access = mma::execute_matrix(op, frame, mask, memories)?,
                 Op::Special(op) => {
                     if lanes != 0 {
                         special::execute(op, frame, lanes, &self.place);
@@ -149,6 +186,10 @@ impl Warp {
                 stream.push(DynamicOp { index: position, lanes, access });
             }
             position += 1;
+            if STEP {
+                self.divergence.suspend(Path { at: position, lanes: active });
+                return Ok(Some(Stop::Slice));
+            }
         }
     }
 }

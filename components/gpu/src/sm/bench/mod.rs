@@ -18,7 +18,7 @@ use super::fact::SmFact;
 use super::occupancy::CtaResources;
 use super::rfc::RegisterRead;
 use super::stats::SmCounters;
-use super::{Cta, Hazard, KernelTiming, NEVER, Sm, SmSpec};
+use super::{Cta, Hazard, KernelTiming, NEVER, OpSource, Sm, SmSpec};
 use protocol::{MemRequest, MemResponse, Stations};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -176,7 +176,7 @@ impl Bench {
         if self.caches == Caches::ColdConstants {
             sm.warm_l1_constants(&kernel);
         }
-        sm.launch(0, first, Cta { handle: CtaHandle(0), kernel, stream, resources });
+        sm.launch(0, first, Cta { handle: CtaHandle(0), kernel, source: OpSource::Recorded(stream), resources });
         if self.caches != Caches::Cold {
             sm.warm_data(program::DATA..program::DATA + 512);
         }

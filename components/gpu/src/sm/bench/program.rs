@@ -65,8 +65,8 @@ fn add_access(stream: &mut CtaStream, instruction: &Instruction) -> u32 {
         ReductionGlobal => (Space::Global, AccessKind::Reduction),
         LoadLocal => (Space::Local, AccessKind::Load),
         StoreLocal => (Space::Local, AccessKind::Store),
-        LoadShared => (Space::Shared, AccessKind::Load),
-        StoreShared => (Space::Shared, AccessKind::Store),
+        LoadShared | LoadMatrix => (Space::Shared, AccessKind::Load),
+        StoreShared | StoreMatrix => (Space::Shared, AccessKind::Store),
         AtomicShared => (Space::Shared, AccessKind::Atomic),
         _ => return NO_ACCESS,
     };

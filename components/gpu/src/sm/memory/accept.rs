@@ -39,6 +39,7 @@ impl Shared {
                     self.memory.accepted += 1;
                     let occupied = self.execute(now, subcore, &head, &mut subcores[subcore], env);
                     self.memory.accept_free = now + occupied;
+                    self.forget_access(head.cta, head.access);
                     let credit = Event::Credit { subcore: subcore as u8 };
                     self.wheel.schedule(now + self.spec.credit_return_cycles, credit);
                     break;
@@ -71,8 +72,8 @@ impl Shared {
     fn access(&self, queued: &Queued) -> (Access, &[workloads::stream::Line]) {
         match &self.ctas[usize::from(queued.cta)] {
             Some(cta) if queued.access != NO_ACCESS => {
-                let access = cta.stream.accesses[queued.access as usize];
-                (access, cta.stream.lines_of(&access))
+                let (access, lines) = cta.source.access(queued.access);
+                (*access, lines)
             }
             _ => (NOTHING, &[]),
         }
@@ -173,7 +174,7 @@ impl Shared {
         let waiting = WaitingLoad::new(to, tail.saturating_sub(self.spec.miss_request_cycles).max(1), link_cycles);
         let answer = Answer::Store { subcore: to.subcore, warp: to.warp, generation: core.warps.generation[warp] };
         let lines = match &self.ctas[usize::from(queued.cta)] {
-            Some(cta) if access.line_count > 0 => cta.stream.lines_of(&access),
+            Some(cta) if access.line_count > 0 => cta.source.access(queued.access).1,
             _ => &[],
         };
         let l1 = &mut self.memory.l1;

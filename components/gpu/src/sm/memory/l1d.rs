@@ -56,7 +56,7 @@ impl Answer {
 }
 
 /// A load some of whose sectors are on their way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct WaitingLoad {
     pub to: Destination,
     /// Lines (or atomic requests) that are missing.
@@ -68,7 +68,7 @@ pub(crate) struct WaitingLoad {
 }
 
 /// A line on its way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Entry {
     line: u64,
     /// Sectors asked for and not yet here.
@@ -98,6 +98,14 @@ pub(crate) struct L1Data {
     pub bytes_read: u64,
     pub bytes_written: u64,
 }
+
+// A kernel's carve-out gives the tags their size: they are saved with it.
+sim_core::saved!(L1Data {
+    state: tags, by_line, free_entries, loads, free_loads, requests, instruction_requests, serial, sector_hits,
+        sector_misses, requests_sent, bytes_read, bytes_written;
+    sized: entries;
+    rebuilt: spec_sets, unified_bytes, carveouts_bytes, most_requests, merges;
+});
 
 impl L1Data {
     pub fn new(spec: &Spec) -> Self {

@@ -25,7 +25,7 @@ use l1d::L1Data;
 use std::collections::VecDeque;
 
 /// A memory instruction in the local queue of its sub-core.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Queued {
     pub op: OpTiming,
     pub issued: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Queued {
 }
 
 /// Whom a result goes to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Destination {
     pub subcore: u8,
     pub warp: u8,
@@ -88,6 +88,13 @@ pub(crate) struct MemoryPipeline {
     pub accepted: u64,
     pub shared_passes: u64,
 }
+
+sim_core::saved!(MemoryPipeline {
+    state: queues, address_unit_free, accept_free, round_robin, next, shared_released, return_free, constants,
+        constant_waiters, accepted, shared_passes;
+    parts: l1;
+    rebuilt: issue_to_accept_cycles;
+});
 
 impl MemoryPipeline {
     pub fn new(spec: &SmSpec) -> Self {

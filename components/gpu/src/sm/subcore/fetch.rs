@@ -19,7 +19,7 @@ use super::{Mask, SubCore};
 use std::collections::VecDeque;
 
 /// A line of the stream buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct StreamLine {
     line: u64,
     present: bool,
@@ -35,6 +35,8 @@ pub(super) struct FrontEnd {
     demand: Vec<(u64, Mask)>,
     waiting: Mask,
 }
+
+sim_core::saved!(FrontEnd { state: tags, recent, stream, stream_next, demand, waiting });
 
 impl FrontEnd {
     pub fn new(spec: &spec::FrontEnd) -> Self {
@@ -64,6 +66,12 @@ impl SubCore {
     }
 
     fn fetch_warp<E: SmEnv>(&mut self, now: u64, warp: usize, shared: &mut Shared, env: &mut E) {
+        if self.warps.live >> warp & 1 == 1 {
+            self.look_ahead(now, warp, shared);
+            if self.warps.wants_fetch & !self.warps.behind_branch & 1 << warp == 0 {
+                return;
+            }
+        }
         let next = self.warps.fetched[warp] as usize;
         let index = self.warps.streams[warp][next].index;
         if !shared.spec.perfect_instruction_cache {

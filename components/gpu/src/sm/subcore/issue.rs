@@ -109,6 +109,10 @@ impl SubCore {
     }
 
     fn issue_warp<E: SmEnv>(&mut self, now: u64, warp: usize, shared: &mut Shared, env: &mut E) {
+        let live = self.warps.live >> warp & 1 == 1;
+        if live && !self.execute_live(now, warp, shared, env) {
+            return;
+        }
         let op = self.warps.head[warp];
         let position = self.warps.position[warp] as usize;
         let dynamic = self.warps.streams[warp][position];
@@ -179,6 +183,9 @@ impl SubCore {
         if op.effect != Effect::None {
             self.take_effect(now, warp, op.effect, shared);
         }
+        if live {
+            self.trim(warp, shared);
+        }
         if next.is_none() {
             self.retire(now, warp, shared);
         }
@@ -241,6 +248,8 @@ impl SubCore {
                 let event = Event::CounterBarrier { subcore: self.index, warp: warp as u8, counter, limit, zero };
                 shared.wheel.schedule(now + shared.spec.depbar_cycles, event);
             }
+            // Live warps wait where execution says so.
+            Effect::Barrier { .. } if self.warps.live >> warp & 1 == 1 => {}
             Effect::Barrier { number, threads, waits } => {
                 if waits {
                     self.warps.block(warp, Reason::Barrier);
@@ -255,7 +264,11 @@ impl SubCore {
     fn retire(&mut self, now: u64, warp: usize, shared: &mut Shared) {
         self.warps.resident &= !(1 << warp);
         let cta = self.warps.cta[warp];
-        shared.warp_exited(now, cta);
+        if self.warps.live >> warp & 1 == 1 {
+            self.retire_live(now, warp, shared);
+        } else {
+            shared.warp_exited(now, cta);
+        }
         // Its last instruction goes through Control and Allocate before the slot can be free.
         self.warps.outstanding[warp] += 1;
         self.warps.draining |= 1 << warp;

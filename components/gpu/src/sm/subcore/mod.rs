@@ -14,6 +14,7 @@
 mod allocate;
 mod fetch;
 mod issue;
+mod live;
 mod statements;
 mod warps;
 
@@ -33,7 +34,7 @@ pub(crate) use statements::slot;
 pub(crate) use warps::{Mask, Warps};
 
 /// An instruction in the Control or Allocate latch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Latched {
     op: OpTiming,
     position: u32,
@@ -44,7 +45,7 @@ struct Latched {
 }
 
 /// A pipe's input latch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct PipeState {
     /// Instructions between issue and the exit from Allocate.
     on_the_way: u8,
@@ -88,6 +89,14 @@ pub(crate) struct SubCore {
     said: statements::Said,
 }
 
+sim_core::saved!(UnitQueue { state: enters, next, free; rebuilt: entries });
+// Who watches from where a run goes on is told anew what the heads wait for.
+sim_core::saved!(SubCore {
+    state: control, allocate, read_ports, write_ports, pipes, credits, hold_until, unit_free, wake, issued;
+    parts: warps, front, rfc, units, constants, breakdown;
+    rebuilt: index, said;
+});
+
 impl SubCore {
     pub fn new(index: u8, spec: &SmSpec, start: u64) -> Self {
         let queue =
@@ -114,6 +123,7 @@ impl SubCore {
                 queue(variable.special_register.queue_entries),
                 queue(variable.warp_reduce.queue_entries),
                 queue(fp64_entries),
+                queue(1),
             ],
             credits: spec.memory.queue_credits,
             hold_until: 0,

@@ -137,6 +137,7 @@ impl Reason {
             WaitKind::Constant => Reason::WaitConstant,
             WaitKind::Xu => Reason::WaitXu,
             WaitKind::Fp64 => Reason::WaitFp64,
+            WaitKind::Tensor => Reason::WaitTensor,
             WaitKind::Shuffle => Reason::WaitShuffle,
             WaitKind::Special => Reason::WaitSpecial,
             WaitKind::Sources => Reason::WaitSources,

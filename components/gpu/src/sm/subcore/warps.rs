@@ -1,5 +1,6 @@
 //! Warp state of one sub-core: flat arrays by slot, and masks with one bit a warp for what can hold a warp back.
 
+use super::super::kernel_handles;
 use super::super::reason::Reason;
 use super::super::spec::MAX_WARPS;
 use super::super::timing::{KernelTiming, OpTiming, Route, WaitKind};
@@ -26,6 +27,8 @@ pub(crate) struct Warps {
     pub counters_zero: Mask,
     /// At a barrier of any kind; `block_reason` says which.
     pub blocked: Mask,
+    /// Executes as it issues: its list of operations grows.
+    pub live: Mask,
     /// Waits for a line of the fixed-latency constant cache.
     pub constant_wait: Mask,
     pub block_reason: [Reason; MAX_WARPS],
@@ -76,6 +79,15 @@ pub(crate) struct Warps {
     stall_slots: u64,
 }
 
+sim_core::saved!(Warps {
+    state: resident, draining, stall_over, decoded, counters_zero, blocked, live, constant_wait, block_reason,
+        younger,        last_issued, position, head, cta, warp_in_cta, counters, counter_kind, non_zero, depbar, outstanding, stores,
+        generation, fetched, arrived, buffered, wants_fetch, head_is_memory, behind_branch, resume, arrivals, stall_slots;
+    sized: streams, stall_ring;
+    by kernel_handles: kernels;
+    rebuilt: buffer_places;
+});
+
 impl Warps {
     pub fn new(buffer_places: u8) -> Self {
         let nothing = OpTiming::NOTHING;
@@ -86,6 +98,7 @@ impl Warps {
             decoded: 0,
             counters_zero: 0,
             blocked: 0,
+            live: 0,
             constant_wait: 0,
             block_reason: [Reason::Barrier; MAX_WARPS],
             younger: [0; MAX_WARPS],
@@ -211,6 +224,70 @@ impl Warps {
         if self.buffered[warp] == self.buffer_places || self.fetched[warp] as usize == self.streams[warp].len() {
             self.wants_fetch &= !(1 << warp);
         }
+    }
+
+    pub fn set_live(&mut self, slot: u8, live: bool) {
+        self.live = self.live & !(1 << slot) | Mask::from(live) << slot;
+    }
+
+    /// The live warps of a set.
+    pub fn live_of(&self, set: Mask) -> impl Iterator<Item = usize> + use<> {
+        let live = self.live & set;
+        (0..MAX_WARPS).filter(move |warp| live >> warp & 1 == 1)
+    }
+
+    /// The instructions from position `from` on were guessed wrong: they leave the buffer, wherever they are.
+    pub fn squash(&mut self, now: u64, warp: usize, from: u32) {
+        let bit = 1 << warp;
+        let stay = (from - self.position[warp]) as u8;
+        // Those on the way arrive in order: the last go.
+        let mut late = self.buffered[warp] - stay.max(self.arrived[warp]);
+        for ahead in (0..4).rev() {
+            let arrival = &mut self.arrivals[((now + ahead) & 3) as usize];
+            if late > 0 && *arrival & bit != 0 {
+                *arrival &= !bit;
+                late -= 1;
+            }
+        }
+        self.fetched[warp] = from;
+        self.buffered[warp] = stay;
+        self.arrived[warp] = self.arrived[warp].min(stay);
+        if self.arrived[warp] == 0 {
+            self.decoded &= !bit;
+        }
+    }
+
+    /// Whether there is something to fetch, after the list of a live warp has changed.
+    pub fn reconsider_fetch(&mut self, warp: usize) {
+        let (bit, list, fetched) = (1 << warp, &self.streams[warp], self.fetched[warp] as usize);
+        let next = list.get(fetched);
+        // As for recorded warps: behind a taken branch fetch goes on when the branch has issued.
+        if fetched > self.position[warp] as usize && next.is_some_and(|next| next.index != list[fetched - 1].index + 1)
+        {
+            self.behind_branch |= bit;
+        }
+        if next.is_some() && self.buffered[warp] < self.buffer_places {
+            self.wants_fetch |= bit;
+        } else {
+            self.wants_fetch &= !bit;
+        }
+    }
+
+    /// The list of a live warp may name another instruction as the next.
+    pub fn refresh_head(&mut self, warp: usize) {
+        let next = self.streams[warp].get(self.position[warp] as usize);
+        if let (Some(next), Some(kernel)) = (next, &self.kernels[warp]) {
+            let head = kernel.ops[next.index as usize];
+            self.set_head(warp, head);
+            self.check_counters(warp);
+        }
+    }
+
+    /// Forgets the first `count` operations of a live warp's list, which have issued.
+    pub fn trim(&mut self, warp: usize, count: u32) {
+        self.streams[warp].drain(..count as usize);
+        self.position[warp] -= count;
+        self.fetched[warp] -= count;
     }
 
     /// The head is kept back by dependence counters: its wait mask, or a DEPBAR before it.

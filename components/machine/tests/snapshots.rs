@@ -1,0 +1,75 @@
+//! A GPU that is saved and goes on in another machine gives the result of one that was not: whatever the kernel, the
+//! cycle and the shards.
+
+use machine::gpu::{GpuResult, GpuShape, GpuSimulation};
+use proptest::prelude::*;
+use sim_core::config::Document;
+use sim_core::{Cycle, MachineFile, Plan, StopReason};
+use workloads::sass::catalog;
+
+/// Kernels that differ in what is under way: streaming, barriers and shuffles, atomics on shared and global memory,
+/// constants and transcendental functions, local memory.
+const KERNELS: [&str; 6] = ["saxpy", "reduction", "histogram", "transpose", "softmax", "stencil2d"];
+
+fn simulation(kernel: &str, shards: usize) -> GpuSimulation {
+    let path = format!("{}/../../configs/gpu/rtx-3070.toml", env!("CARGO_MANIFEST_DIR"));
+    let sets = ["part.sm.count=5".to_string()];
+    let file = MachineFile::load(&path, &mut Document::from_disk, &sets).unwrap();
+    let launch = catalog::launch(kernel).unwrap();
+    let kernel = catalog::kernel(&launch.kernel, &GpuShape::of(&file).unwrap().sm.arch).unwrap();
+    GpuSimulation::new(&file, &kernel, &launch, Plan { shards, ..Plan::serial() }).unwrap()
+}
+
+/// All of a result that may not depend on the plan or on having been saved.
+fn shown(result: &GpuResult) -> String {
+    let GpuResult { cycles, time, stats, executed, check, digest, .. } = result;
+    format!("{cycles} {time} {executed:?} {check:?} {digest} {:?}", stats.children())
+}
+
+/// Saves at a cycle, goes on in another machine to the end.
+fn in_two_pieces(kernel: &str, at: Cycle, from: usize, to: usize) -> String {
+    let mut first = simulation(kernel, from);
+    let outcome = first.advance(Some(at), &mut |_| {}).unwrap();
+    assert_eq!(outcome.reason, StopReason::TimeLimit, "{kernel} ends before {at}");
+    let state = first.machine_mut().save();
+    let mut second = simulation(kernel, to);
+    second.machine_mut().load(&state).unwrap();
+    assert_eq!(second.machine_mut().digest(), first.machine_mut().digest(), "{kernel}: what was loaded");
+    shown(&second.run(&mut |_| {}).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_gpu_goes_on_where_it_was_saved(
+        kernel in prop::sample::select(&KERNELS[..]), share in 0.0_f64..1.0, from in 1usize..4, to in 1usize..9,
+    ) {
+        let whole = simulation(kernel, 1).run(&mut |_| {}).unwrap();
+        let at = Cycle(((whole.cycles - 1) as f64 * share) as u64);
+        prop_assert_eq!(in_two_pieces(kernel, at, from, to), shown(&whole), "{} saved at {}", kernel, at);
+    }
+}
+
+/// What was counted up to the cycle of saving is there after loading, and the state is the same for one shard and three.
+#[test]
+fn the_state_of_a_gpu_does_not_depend_on_the_shards() {
+    let state = |shards| {
+        let mut gpu = simulation("reduction", shards);
+        gpu.advance(Some(Cycle(4000)), &mut |_| {}).unwrap();
+        gpu.machine_mut().save()
+    };
+    let serial = state(1);
+    assert!(serial == state(3));
+    let mut again = simulation("reduction", 2);
+    again.machine_mut().load(&serial).unwrap();
+    assert!(serial == again.machine_mut().save());
+}
+
+#[test]
+fn a_state_of_another_kernel_is_refused() {
+    let mut gpu = simulation("reduction", 1);
+    gpu.advance(Some(Cycle(3000)), &mut |_| {}).unwrap();
+    let state = gpu.machine_mut().save();
+    assert!(simulation("histogram", 1).machine_mut().load(&state).is_err());
+}
