@@ -270,6 +270,12 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
     Ok(op)
 }
 
+/// Whether an instruction goes through Allocate: its sources are read at once, and it holds no counter.
+pub(crate) fn is_fixed_route(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<bool, String> {
+    let bare = Instruction { control: Control::default(), ..instruction.clone() };
+    Ok(op_timing(&bare, uses, spec)?.route == Route::Fixed)
+}
+
 /// Accesses that others than the SM's own threads have to agree on go past its L1. `LDG.STRONG.SM`, which `ld.global.ca`
 /// becomes in order, does not: the published L1 latencies were measured with it (arXiv 2402.13499).
 fn bypasses_l1(instruction: &Instruction) -> bool {
