@@ -13,6 +13,7 @@ mod pieces;
 mod report;
 mod result;
 mod simulate;
+mod traced;
 mod views;
 
 use std::process::ExitCode;

@@ -46,7 +46,8 @@ fn stalls_by_hand() {
     assert_eq!(stalls(&["FADD R2, R1, R1", "STG.E [R6.64], R2", "EXIT"])[0], 5, "to memory");
     assert_eq!(stalls(&["ISETP.GE.AND P0, PT, R0, 0x4, PT", "@P0 EXIT", "EXIT"]), [13, 5, 5]);
     assert_eq!(stalls(&["ISETP.GE.AND P0, PT, R0, 0x4, PT", "SEL R1, R2, R3, P0", "EXIT"])[0], 4, "as an operand");
-    assert_eq!(stalls(&["FADD R2, R1, R1", "FADD R3, R4, R4", "FADD R5, R6, R6", "EXIT"]), [1, 1, 1, 5]);
+    assert_eq!(stalls(&["FADD R2, R1, R1", "FADD R3, R4, R4", "MOV R5, R6", "EXIT"]), [2, 1, 1, 5], "one FADD in 2 cycles");
+    assert_eq!(stalls(&["LDS R2, [R1]", "LDS R3, [R4]", "EXIT"]), [4, 1, 5], "one address in 4 cycles");
 }
 
 /// HMMA.16816 to others 23: 15 before the reader, the other 8 are the two before it, 1 and 7.
@@ -209,10 +210,19 @@ fn no_hazard_fires_on_derived_control_fields() {
 }
 
 #[test]
-fn stalls_compare_with_the_compilers() {
+fn stalls_and_times_compare_with_the_compilers() {
     let (mut all, mut same, mut lower, mut higher) = (0u64, 0u64, 0u64, 0u64);
     let (mut real_sum, mut derived_sum) = (0u64, 0u64);
+    let mut cycles = (0u64, 0u64);
     for kernel in stripped(&["sm_80", "sm_86", "sm_90"], 4000) {
+        let run = |code: &[Instruction]| -> Option<u64> {
+            let timing = Arc::new(KernelTiming::new(&kernel.name, code, &kernel.spec).ok()?);
+            let stream = synthetic_stream(code, &kernel.paths[0], &[0]);
+            Bench::new(kernel.spec.clone()).run_stream(timing, stream).issues[0].last().map(|last| last.cycle)
+        };
+        if let (Some(real), Some(own)) = (run(&kernel.real), run(&kernel.derived.instructions)) {
+            cycles = (cycles.0 + real, cycles.1 + own);
+        }
         let seen: BTreeSet<u32> = kernel.paths.iter().flatten().copied().collect();
         for at in seen {
             let real = kernel.real[at as usize].control.stall.max(1);
@@ -221,8 +231,6 @@ fn stalls_compare_with_the_compilers() {
             same += u64::from(real == own);
             lower += u64::from(own < real);
             higher += u64::from(own > real);
-            real_sum += u64::from(real);
-            derived_sum += u64::from(own);
         }
     }
     let percent = |count: u64| 100.0 * count as f64 / all as f64;
@@ -234,5 +242,13 @@ fn stalls_compare_with_the_compilers() {
         derived_sum as f64 / all as f64,
         real_sum as f64 / all as f64,
     );
-    assert!(all > 3000);
+    let ratio = cycles.1 as f64 / cycles.0 as f64;
+    println!("{} cycles, {} with the compiler's: {ratio:.4}", cycles.1, cycles.0);
+    assert!(all > 10_000, "{all}");
+    // Fields that follow from the table agree. What is left is the compiler's choice between equals: which of the
+    // instructions before a reader holds the stall, and spacing that no dependence asks for (CS2R, BSYNC).
+    assert!(percent(same) > 85.0);
+    // The price of not knowing control bits: 13.45 against 14.71 % mean error (arXiv 2503.20481, section 7.5). Derived
+    // fields may not move the time of a warp by more.
+    assert!((ratio - 1.0).abs() < 0.0126, "{ratio}");
 }

@@ -113,6 +113,11 @@ impl TracedKernel {
         Ok(statics.finish(&reader))
     }
 
+    /// Instructions that were executed at least once.
+    pub fn static_count(&self) -> usize {
+        self.index_of.len()
+    }
+
     /// Index of a dynamic instruction of the same trace.
     pub(super) fn index(&self, op: &TraceOp) -> Option<u32> {
         self.index_of.get(&(op.pc, op.form)).copied()

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use super::hazard::{HazardRegister, HazardUse};
 use super::spec::SmSpec;
-use super::timing::{TimingError, is_fixed_route};
+use super::timing::{NO_UNIT, Route, TimingError, place_of};
 use workloads::sass::control::{Control, NO_COUNTER};
 use workloads::sass::{Instruction, OpClass, Operand, RegisterFile, Uses};
 
@@ -33,6 +33,8 @@ const BRANCH_STALL: u8 = 5;
 /// An instruction that a counter is raised for, and one that waits for it in the very next issue: the wait is seen from
 /// two cycles on.
 const COUNTER_VISIBLE: u8 = 2;
+/// From one memory instruction to the next of a warp in ptxas' output: the address unit takes one every 4 cycles.
+const MEMORY_STALL: u8 = 4;
 /// Spacing of uniform instructions whose registers are not known.
 const UNKNOWN_UNIFORM_STALL: u8 = 2;
 
@@ -76,6 +78,12 @@ pub fn derive(
             controls[at].stall = UNKNOWN_UNIFORM_STALL;
         }
     }
+    // What the pipe would refuse anyway; the compiler says so.
+    for (at, control) in controls.iter_mut().enumerate() {
+        if let [next] = code.after[at][..] {
+            control.stall = control.stall.max(code.interval(at, next as usize));
+        }
+    }
     let copies = code.classes.contains(&OpClass::CopyBarrier);
     counters(&code, copies.then_some(copy_counter), &mut controls);
     let shortfalls = stalls(&code, &mut controls);
@@ -94,6 +102,8 @@ struct Code {
     uses: Vec<HazardUse>,
     classes: Vec<OpClass>,
     fixed: Vec<bool>,
+    /// Route, pipe or unit, initiation interval.
+    places: Vec<(Route, u8, u8)>,
     before: Vec<Vec<u32>>,
     after: Vec<Vec<u32>>,
 }
@@ -104,6 +114,7 @@ impl Code {
             uses: Vec::with_capacity(instructions.len()),
             classes: Vec::with_capacity(instructions.len()),
             fixed: Vec::with_capacity(instructions.len()),
+            places: Vec::with_capacity(instructions.len()),
             before: vec![Vec::new(); instructions.len()],
             after: vec![Vec::new(); instructions.len()],
         };
@@ -115,7 +126,9 @@ impl Code {
                 problem,
             };
             let uses = Uses::of(instruction)?;
-            code.fixed.push(is_fixed_route(instruction, &uses, spec).map_err(problem)?);
+            let place = place_of(instruction, &uses, spec).map_err(problem)?;
+            code.fixed.push(place.0 == Route::Fixed);
+            code.places.push(place);
             code.uses.push(HazardUse::new(instruction, &uses, spec).map_err(problem)?);
             code.classes.push(uses.class);
         }
@@ -136,6 +149,24 @@ impl Code {
             [next] if self.before[next as usize].len() == 1 => Some(next as usize),
             _ => None,
         }
+    }
+
+    /// Cycles between two instructions that go to the same place.
+    fn interval(&self, at: usize, next: usize) -> u8 {
+        let ((route, unit, interval), (next_route, next_unit, _)) = (self.places[at], self.places[next]);
+        match route {
+            _ if route != next_route || unit != next_unit => 1,
+            Route::Memory => MEMORY_STALL,
+            _ if unit == NO_UNIT => 1,
+            _ => interval.min(MAX_STALL),
+        }
+    }
+
+    /// Results of the two are written in the order of issue.
+    fn in_order(&self, first: usize, second: usize) -> bool {
+        use OpClass::{LoadShared, Shuffle, SpecialRegister, WarpReduce, Xu};
+        let class = self.classes[first];
+        class == self.classes[second] && matches!(class, Xu | LoadShared | Shuffle | SpecialRegister | WarpReduce)
     }
 
     fn sources(&self, at: usize) -> impl Iterator<Item = HazardRegister> + '_ {
@@ -293,12 +324,14 @@ fn waits(code: &Code, counted: &[usize], number_of: &[Option<usize>]) -> Vec<Wai
         let mut state = entry[at].clone();
         let reads: Vec<HazardRegister> = code.uses[at].reads().map(|read| read.register).collect();
         let writes: Vec<HazardRegister> = code.uses[at].writes().collect();
-        let touches = |registers: &[HazardRegister], with_reads: bool| {
-            registers.iter().any(|register| writes.contains(register) || with_reads && reads.contains(register))
+        let any = |registers: &[HazardRegister], of: &[HazardRegister]| registers.iter().any(|own| of.contains(own));
+        let wants = |number: usize| {
+            let overwrites = any(&written[number], &writes) && !code.in_order(counted[number], at);
+            overwrites || any(&written[number], &reads)
         };
         let wait = Waits {
-            results: state.results.items().filter(|&number| touches(&written[number], true)).collect(),
-            sources: state.sources.items().filter(|&number| touches(&sources[number], false)).collect(),
+            results: state.results.items().filter(|&number| wants(number)).collect(),
+            sources: state.sources.items().filter(|&number| any(&sources[number], &writes)).collect(),
         };
         for &number in &wait.results {
             state.results.remove(number);

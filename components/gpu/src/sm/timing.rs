@@ -270,10 +270,10 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
     Ok(op)
 }
 
-/// Whether an instruction goes through Allocate: its sources are read at once, and it holds no counter.
-pub(crate) fn is_fixed_route(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<bool, String> {
+/// Where an instruction goes, whatever its control field says: route, pipe or unit, initiation interval.
+pub(crate) fn place_of(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<(Route, u8, u8), String> {
     let bare = Instruction { control: Control::default(), ..instruction.clone() };
-    Ok(op_timing(&bare, uses, spec)?.route == Route::Fixed)
+    op_timing(&bare, uses, spec).map(|op| (op.route, op.unit, op.initiation_interval))
 }
 
 /// Accesses that others than the SM's own threads have to agree on go past its L1. `LDG.STRONG.SM`, which `ld.global.ca`
