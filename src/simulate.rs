@@ -48,7 +48,8 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
     let mut simulation = GpuSimulation::with_values(&file, &kernel, &launch, plan, request.values).map_err(failure)?;
     let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
-    let drawing = Drawing::start(&request.views, &title, &kernel.instructions, shape.clock_hz, simulation.machine_mut())?;
+    let drawing =
+        Drawing::start(&request.views, &title, &kernel.instructions, shape.clock_hz, simulation.machine_mut())?;
     let content = content(&kernel, &launch, request.values);
     let inputs = inputs(file.seed, &file.to_toml(), &content.concat());
     let mut from_cycle = 0;

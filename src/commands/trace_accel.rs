@@ -70,7 +70,8 @@ fn shown(triple: [u32; 3]) -> String {
 
 fn text(kernel: &TracedKernel) -> String {
     let (header, totals) = (&kernel.header, &kernel.totals);
-    let mut out = format!("{}: {} ({}), Accel-Sim version {}\n", kernel.file, header.kernel, header.arch, header.version);
+    let mut out =
+        format!("{}: {} ({}), Accel-Sim version {}\n", kernel.file, header.kernel, header.arch, header.version);
     let _ = writeln!(
         out,
         "  launch    grid {}, block {}, {} registers a thread, {} bytes of shared memory",

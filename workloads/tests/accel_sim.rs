@@ -5,7 +5,9 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use workloads::accel_sim::{Block, Command, KernelList, Replay, TraceReader, TracedKernel, is_list_name, is_trace_name};
+use workloads::accel_sim::{
+    Block, Command, KernelList, Replay, TraceReader, TracedKernel, is_list_name, is_trace_name,
+};
 use workloads::sass::{OpClass, SassError, Uses};
 use workloads::stream::{AccessKind, CtaStream, NO_ACCESS, Space};
 
@@ -134,7 +136,12 @@ fn what_is_wrong_is_told_with_its_line() {
         (fewer.clone(), line_of(&fewer, "insts"), "insts = 8, but 7 instruction lines follow", "cut off"),
         (good.replace("version = 5", "version = 7"), 12, "version 7 of the format is not known", "3, 4 and 5"),
         (good.replace("version = 5", "version = 2"), 12, "version 2 of the format is not known", "3, 4 and 5"),
-        (good.replace(" 0x90 0", " 0"), line_of(&good, "STS"), "1 addresses stand here, but mask 00000003 has 2", "one address"),
+        (
+            good.replace(" 0x90 0", " 0"),
+            line_of(&good, "STS"),
+            "1 addresses stand here, but mask 00000003 has 2",
+            "one address",
+        ),
         (good.replace("4 4 4 0 ", "4 4 0 "), line_of(&good, "STG"), "15 words for the base", "one address"),
         (good.replace("0000ffff", "000ffff"), line_of(&good, "STG"), "`000ffff` is no mask", "8 hexadecimal digits"),
         (good.replace("0000ffff", "0000fffg"), line_of(&good, "STG"), "`0000fffg` is no mask", "8 hexadecimal digits"),
@@ -144,7 +151,12 @@ fn what_is_wrong_is_told_with_its_line() {
         (good.replacen("warp = 1", "warp = 0", 1), line_of(&good, "warp = 1"), "stands twice", "one section"),
         (good.replace("block = 1,0,0", "block = 2,0,0"), line_of(&good, "block = 1,0"), "not in the grid", "from 0"),
         (good.replace("R255 0 4", "R256 0 4"), line_of(&good, "IMAD"), "`R256` is no register", "R0 to R255"),
-        (good.replace("1 R5 FADD 2 R0 R0 0 0", "1 R5 FADD 2 R0 R0 0"), line_of(&good, "FADD"), "line ends", "reads: pc"),
+        (
+            good.replace("1 R5 FADD 2 R0 R0 0 0", "1 R5 FADD 2 R0 R0 0"),
+            line_of(&good, "FADD"),
+            "line ends",
+            "reads: pc",
+        ),
         (header(5), lines(&header(5)) + 1, "no thread block", "cut off"),
         ("{}\n".to_owned(), 1, "no line `-kernel name", "Accel-Sim kernel trace"),
     ];
@@ -284,11 +296,9 @@ fn a_replay_gives_lanes_lines_and_passes() {
 fn generic_accesses_go_where_their_window_says() {
     let line = |address: &str| format!("0000 ffffffff 1 R0 LD.E 1 R4 4 1 {address} 4 0");
     let folder = tempfile::tempdir().unwrap();
-    for (address, space) in [
-        ("0x7f0000001000", Space::Global),
-        ("0x7f1000000080", Space::Shared),
-        ("0x7f2000000080", Space::Local),
-    ] {
+    for (address, space) in
+        [("0x7f0000001000", Space::Global), ("0x7f1000000080", Space::Shared), ("0x7f2000000080", Space::Local)]
+    {
         let line = line(address);
         let text = header(5) + &block(0, &[&[&line, "0010 ffffffff 0 EXIT 0 0 0"], &[]]);
         let path = written(folder.path(), "k.traceg", text.as_bytes());

@@ -46,7 +46,11 @@ fn stalls_by_hand() {
     assert_eq!(stalls(&["FADD R2, R1, R1", "STG.E [R6.64], R2", "EXIT"])[0], 5, "to memory");
     assert_eq!(stalls(&["ISETP.GE.AND P0, PT, R0, 0x4, PT", "@P0 EXIT", "EXIT"]), [13, 5, 5]);
     assert_eq!(stalls(&["ISETP.GE.AND P0, PT, R0, 0x4, PT", "SEL R1, R2, R3, P0", "EXIT"])[0], 4, "as an operand");
-    assert_eq!(stalls(&["FADD R2, R1, R1", "FADD R3, R4, R4", "MOV R5, R6", "EXIT"]), [2, 1, 1, 5], "one FADD in 2 cycles");
+    assert_eq!(
+        stalls(&["FADD R2, R1, R1", "FADD R3, R4, R4", "MOV R5, R6", "EXIT"]),
+        [2, 1, 1, 5],
+        "one FADD in 2 cycles"
+    );
     assert_eq!(stalls(&["LDS R2, [R1]", "LDS R3, [R4]", "EXIT"]), [4, 1, 5], "one address in 4 cycles");
 }
 
@@ -231,6 +235,8 @@ fn stalls_and_times_compare_with_the_compilers() {
             same += u64::from(real == own);
             lower += u64::from(own < real);
             higher += u64::from(own > real);
+            real_sum += u64::from(real);
+            derived_sum += u64::from(own);
         }
     }
     let percent = |count: u64| 100.0 * count as f64 / all as f64;

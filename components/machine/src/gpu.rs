@@ -1,8 +1,8 @@
 //! A GPU that executes one kernel launch.
 
+use gpu::sm::dependences::derive;
 use gpu::sm::spec::SmSpec;
 use gpu::sm::{CtaResources, KernelTiming};
-use gpu::sm::dependences::derive;
 use gpu::{LaunchFailure, LaunchStore, SmComponent, SmParameters};
 use sim_core::config::{ConfigError, Problem};
 use sim_core::{

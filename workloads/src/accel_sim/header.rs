@@ -74,7 +74,10 @@ impl HeaderReader {
             "block dim" => {
                 header.block = triple(key, value, [1024, 1024, 64])?;
                 if header.threads_per_block() > 1024 {
-                    return Err(problem(format!("block dim = {value} is too large"), "a block has at most 1024 threads"));
+                    return Err(problem(
+                        format!("block dim = {value} is too large"),
+                        "a block has at most 1024 threads",
+                    ));
                 }
             }
             "shmem" => header.shared_bytes = number(key, value, 1 << 20)?,

@@ -18,8 +18,8 @@ use super::header::Header;
 use super::line::{Form, TraceOp};
 use super::reader::{Block, TraceReader};
 use crate::sass::{
-    ConstantOperand, Control, Instruction, MemoryOperand, Operand, PT, PredicateOperand, RegisterFile,
-    RegisterOperand, SassError, URZ,
+    ConstantOperand, Control, Instruction, MemoryOperand, Operand, PT, PredicateOperand, RegisterFile, RegisterOperand,
+    SassError, URZ,
 };
 
 /// Bytes from one instruction to the next, since Volta.
@@ -153,7 +153,8 @@ impl Statics {
                 if let Some(next) = warp.get(at + 1) {
                     let own = &mut self.all[number as usize];
                     own.continues = true;
-                    own.guarded |= next.pc == op.pc + step && !is_control(&form.opcode) && is_strict_subset(op.mask, next.mask);
+                    own.guarded |=
+                        next.pc == op.pc + step && !is_control(&form.opcode) && is_strict_subset(op.mask, next.mask);
                 }
                 self.totals.warp_instructions += 1;
                 let (warps, lanes) = &mut self.lanes[number as usize];
@@ -259,15 +260,7 @@ fn nop(at: u32) -> Instruction {
 }
 
 fn register(file: RegisterFile, number: u8) -> RegisterOperand {
-    RegisterOperand {
-        file,
-        number,
-        negate: false,
-        absolute: false,
-        invert: false,
-        reuse: false,
-        suffixes: Vec::new(),
-    }
+    RegisterOperand { file, number, negate: false, absolute: false, invert: false, reuse: false, suffixes: Vec::new() }
 }
 
 fn vector(number: u8) -> Operand {
@@ -294,7 +287,8 @@ fn instruction(form: &Form, own: &Static) -> Instruction {
     let mnemonic = parts.next().unwrap_or_default().to_owned();
     let modifiers: Vec<String> = parts.map(str::to_owned).collect();
     let has = |modifier: &str| modifiers.iter().any(|own| own == modifier);
-    let uniform = mnemonic.starts_with('U') || matches!(mnemonic.as_str(), "S2UR" | "R2UR" | "REDUX" | "CREDUX" | "LDCU");
+    let uniform =
+        mnemonic.starts_with('U') || matches!(mnemonic.as_str(), "S2UR" | "R2UR" | "REDUX" | "CREDUX" | "LDCU");
     let mut destinations = form.destinations.clone();
     let mut sources = form.sources.as_slice();
     let behind_predicate =
@@ -361,7 +355,8 @@ fn instruction(form: &Form, own: &Static) -> Instruction {
         "EXIT" => own.continues,
         _ => own.guarded,
     };
-    let listed: Vec<String> = form.destinations.iter().chain(&form.sources).map(|number| format!("R{number}")).collect();
+    let listed: Vec<String> =
+        form.destinations.iter().chain(&form.sources).map(|number| format!("R{number}")).collect();
     Instruction {
         pc: own.pc,
         line: own.line,

@@ -201,8 +201,9 @@ fn read_addresses(
             .map_err(|_| problem(format!("`{word}` is no address"), "an address is hexadecimal, as in 0x7f0000000000"))
     };
     let decimal = |word: &str| {
-        word.parse::<i64>()
-            .map_err(|_| problem(format!("`{word}` is no distance"), "strides and distances are signed decimal numbers"))
+        word.parse::<i64>().map_err(|_| {
+            problem(format!("`{word}` is no distance"), "strides and distances are signed decimal numbers")
+        })
     };
     match mode {
         "0" => {

@@ -207,9 +207,10 @@ impl Set {
     }
 
     fn items(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(word, &bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| 64 * word + bit)
-        })
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(|(word, &bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| 64 * word + bit))
     }
 }
 
@@ -269,7 +270,8 @@ fn counters(code: &Code, reserved: Option<u8>, controls: &mut [Control]) {
     for (at, successors) in code.after.iter().enumerate() {
         let own = [controls[at].write_counter, controls[at].read_counter];
         let waited = |counter: u8| {
-            counter != NO_COUNTER && successors.iter().any(|&next| controls[next as usize].wait_mask >> counter & 1 == 1)
+            counter != NO_COUNTER
+                && successors.iter().any(|&next| controls[next as usize].wait_mask >> counter & 1 == 1)
         };
         if own.into_iter().any(waited) {
             controls[at].stall = controls[at].stall.max(COUNTER_VISIBLE);
@@ -413,10 +415,7 @@ fn stalls(code: &Code, controls: &mut [Control]) -> Vec<Shortfall> {
 }
 
 fn aged(ages: &Ages, cycles: u8) -> Ages {
-    ages.iter()
-        .map(|(&result, &age)| (result, age.saturating_add(cycles)))
-        .filter(|(_, age)| *age < OLDEST)
-        .collect()
+    ages.iter().map(|(&result, &age)| (result, age.saturating_add(cycles))).filter(|(_, age)| *age < OLDEST).collect()
 }
 
 /// Cycles by which instruction `at` comes too early.
