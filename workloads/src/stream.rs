@@ -40,6 +40,40 @@ pub enum AccessKind {
     Atomic,
     /// Atomic without a result (`RED`).
     Reduction,
+    /// From global to shared memory (`LDGSTS`): lines of the source, passes and bytes of the destination.
+    Copy,
+    /// On barriers in shared memory: `first_line` and `line_count` give the range of [`CtaStream::mbarriers`].
+    Mbarrier,
+    /// `first_line` gives the index into [`CtaStream::bulk`].
+    Bulk,
+}
+
+/// What an instruction does to one barrier in shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum MbarrierUse {
+    /// From now on a phase is over after so many arrivals.
+    Init { arrivals: u32 },
+    /// Arrivals, and bytes that are expected (below zero: that have come).
+    Arrive { arrivals: u32, bytes: i64 },
+    /// Goes on when so many phases are over.
+    Wait { phase: u32 },
+}
+
+/// A copy between global and shared memory that no warp carries out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BulkCopy {
+    /// To shared memory.
+    pub is_load: bool,
+    /// Address of the tensor map that describes it.
+    pub map_address: Option<u64>,
+    /// Barrier in shared memory that counts its bytes.
+    pub mbarrier: Option<u32>,
+    pub bytes: u32,
+    /// The range of [`CtaStream::lines`] that it reads or writes in global memory.
+    pub first_line: u32,
+    pub line_count: u32,
+    /// Lines of 128 bytes that it is walked in, those outside the tensor included.
+    pub line_cycles: u32,
 }
 
 /// The memory behaviour of one dynamic warp instruction.
@@ -52,7 +86,8 @@ pub struct Access {
     /// All lanes have the same address.
     pub one_address: bool,
     /// Shared memory: passes over the 32 four-byte banks that the lanes need (1 = no conflict; lanes that read the same
-    /// word share it). Atomics on shared memory: lanes on the same word take a pass each. Otherwise 1.
+    /// word share it). Atomics on shared memory: lanes on the same word take a pass each. Copies: those of the write.
+    /// Otherwise 1.
     pub passes: u8,
     /// Bytes that all lanes together move.
     pub bytes: u16,
@@ -77,10 +112,15 @@ pub struct CtaStream {
     pub warps: Vec<Vec<DynamicOp>>,
     pub accesses: Vec<Access>,
     pub lines: Vec<Line>,
+    pub mbarriers: Vec<(u32, MbarrierUse)>,
+    pub bulk: Vec<BulkCopy>,
 }
 
 impl CtaStream {
     pub fn lines_of(&self, access: &Access) -> &[Line] {
+        if matches!(access.kind, AccessKind::Mbarrier | AccessKind::Bulk) {
+            return &[];
+        }
         let first = access.first_line as usize;
         &self.lines[first..first + usize::from(access.line_count)]
     }

@@ -46,6 +46,7 @@ macro_rules! shipped {
 shipped! {
     attention_bf16 "attention-bf16"
     dmma_gemm "dmma-gemm"
+    gemm_wgmma "gemm-wgmma"
     bf16_rmsnorm "bf16-rmsnorm"
     double_division "double-division"
     smith_waterman "smith-waterman"
@@ -58,6 +59,7 @@ shipped! {
     reduction "reduction"
     saxpy "saxpy"
     sgemm_naive "sgemm-naive"
+    sgemm_async "sgemm-async"
     sgemm_tiled "sgemm"
     softmax "softmax"
     stencil2d "stencil2d"

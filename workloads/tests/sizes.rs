@@ -27,7 +27,7 @@ fn run(launch: &Launch, arch: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Those that all of these kernels are shipped for.
+/// Those that most of these kernels are shipped for.
 fn arch() -> impl Strategy<Value = String> {
     proptest::sample::select(catalog::archs_of("vectoradd"))
 }
@@ -58,6 +58,19 @@ proptest! {
         let mut launch = catalog::launch(if tiled { "sgemm" } else { "sgemm-naive" }).unwrap();
         let (tile_m, tile_n) = if tiled { (64, 64) } else { (launch.block[1], launch.block[0]) };
         launch.grid = [n.div_ceil(tile_n), m.div_ceil(tile_m), 1];
+        [("m", m), ("n", n), ("k", k)].iter().for_each(|(name, size)| scalar(&mut launch, name, *size));
+        if beta_zero {
+            scalar(&mut launch, "beta", 0);
+        }
+        [("a", m * k), ("b", k * n), ("c", m * n)].iter().for_each(|(name, size)| count(&mut launch, name, *size));
+        run(&launch, &arch)?;
+    }
+
+    #[test]
+    fn sgemm_async(arch in proptest::sample::select(catalog::archs_of("sgemm_async")), m in 1u32..100, n in 1u32..25, k in 1u32..18, beta_zero: bool) {
+        let mut launch = catalog::launch("sgemm-async").unwrap();
+        let (n, k) = (4 * n, 4 * k);
+        launch.grid = [n.div_ceil(64), m.div_ceil(64), 1];
         [("m", m), ("n", n), ("k", k)].iter().for_each(|(name, size)| scalar(&mut launch, name, *size));
         if beta_zero {
             scalar(&mut launch, "beta", 0);

@@ -76,6 +76,7 @@ fn every_launch_passes_what_its_kernel_takes() {
             assert_eq!(arguments.len(), parameters.len(), "{}: number of arguments", path.display());
             for (argument, parameter) in arguments.iter().zip(parameters) {
                 let size_bytes = match (argument["kind"].as_str().unwrap(), argument["type"].as_str().unwrap()) {
+                    ("tensor_map", _) => 128,
                     ("buffer", _) | ("scalar", "f64" | "i64" | "u64") => 8,
                     ("scalar", "f32" | "i32" | "u32") => 4,
                     other => panic!("{}: {other:?}", path.display()),

@@ -76,6 +76,50 @@ fn two_loads_of_one_line_send_one_request() {
 }
 
 #[test]
+fn a_group_of_copies_is_complete_when_its_last_copy_is() {
+    // Table 2: an LDGSTS is over 39 cycles after issue. The second group issues 25 cycles after the first.
+    let lines = |left: u8| {
+        program(&[
+            "B------:R-:W-:-:S01  LDGSTS.E [R12], [R4.64]",
+            "B------:R-:W0:-:S12  LDGDEPBAR",
+            "B------:R-:W-:Y:S12  NOP",
+            "B------:R-:W-:-:S01  LDGSTS.E [R14], [R4.64]",
+            "B------:R-:W0:-:S01  LDGDEPBAR",
+            &format!("B------:R-:W-:Y:S04  DEPBAR.LE SB0, {left:#x}"),
+            "B------:R-:W-:-:S01  NOP",
+            "B------:R-:W-:-:S05  EXIT",
+        ])
+    };
+    let spec = common::parameters("ga102");
+    for (left, after) in [(0, 3), (1, 0)] {
+        let text = lines(left);
+        let outcome = Bench::new(spec.clone()).run(&text).unwrap();
+        let waited = issue(&text, &outcome, 6) - issue(&text, &outcome, after);
+        assert_eq!(waited, 39, "at most {left} groups left");
+    }
+}
+
+#[test]
+fn a_copy_that_misses_waits_for_memory() {
+    let text = program(&[
+        "B------:R-:W0:-:S02  LDGSTS.E.BYPASS.128 [R12], [R4.64]",
+        "B0-----:R-:W0:-:S02  LDG.E R4, [R2.64]",
+        "B0-----:R-:W-:-:S01  NOP",
+        "B------:R-:W-:-:S05  EXIT",
+    ]);
+    let run = |cycles: u64| {
+        let bench = Bench { caches: Caches::Cold, memory_cycles: cycles, ..Bench::new(common::parameters("ga102")) };
+        let outcome = bench.run(&text).unwrap();
+        // What goes past the L1 is not found there afterwards.
+        assert_eq!(outcome.counters.l1_sector_hits, 0);
+        issue(&text, &outcome, 1)
+    };
+    // Three more lines behind the first, a request a cycle.
+    assert_eq!(run(200), 39 + 200 + 1 + 3);
+    assert_eq!(run(500) - run(200), 300);
+}
+
+#[test]
 fn a_memory_barrier_waits_for_own_stores() {
     let text = program(&[
         "B------:R-:W-:-:S04  STG.E [R2.64], R4",

@@ -24,8 +24,8 @@ struct Touch {
     bytes: u8,
     /// The space is told by the address.
     generic: bool,
-    /// Lanes that name an address.
-    lanes: u32,
+    /// 8×8 matrices of LDSM and STSM; 0 for others. Eight lanes name the rows of each.
+    matrices: u32,
 }
 
 /// A traced kernel on its way through its blocks.
@@ -95,6 +95,8 @@ impl Replay {
         stream.warps.iter_mut().for_each(Vec::clear);
         let (mut accesses, mut lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
         accesses.clear();
+        stream.mbarriers.clear();
+        stream.bulk.clear();
         lines.clear();
         self.recorder.begin(self.touches.len(), accesses, lines);
         let block = std::mem::take(&mut self.block);
@@ -118,12 +120,13 @@ impl Replay {
     fn access(&mut self, at: u32, op: &TraceOp, addresses: &[u64], local_base: u64) -> Result<u32, SassError> {
         let Some(touch) = self.touches[at as usize].filter(|_| !addresses.is_empty()) else { return Ok(NO_ACCESS) };
         let bytes = u32::from(touch.bytes);
-        let mask = op.mask & touch.lanes;
+        let mask = op.mask;
+        let named = if touch.matrices > 0 { (u64::MAX >> (64 - 8 * touch.matrices)) as u32 } else { mask };
         let mut wide = [0; 32];
         let lanes = (0..32usize).filter(|lane| op.mask >> lane & 1 == 1);
         for (lane, &address) in lanes.zip(addresses) {
             wide[lane] = address;
-            if mask >> lane & 1 == 1 && address % u64::from(bytes) != 0 {
+            if named >> lane & 1 == 1 && address % u64::from(bytes) != 0 {
                 let message = format!("lane {lane} accesses {bytes} bytes at {address:#x}, which is not aligned");
                 return Err(SassError::new(&self.kernel.file, op.line, message, "accesses are aligned to their width"));
             }
@@ -132,6 +135,12 @@ impl Replay {
         let space = if touch.generic { space_of(addresses[0], header) } else { touch.space };
         let narrow = |from: u64| wide.map(|address: u64| address.wrapping_sub(from) as u32);
         Ok(match space {
+            // The side in shared memory is not traced: as if lanes wrote side by side.
+            _ if touch.kind == AccessKind::Copy => {
+                let to = std::array::from_fn(|lane| lane as u32 * bytes);
+                self.recorder.copy(at, bytes, mask, mask, &wide, &to)
+            }
+            _ if touch.matrices > 0 => self.recorder.matrices(touch.kind, &narrow(0), touch.matrices),
             Space::Shared => {
                 // Traces show shared addresses from 0 on, generic ones in their window.
                 let shared = narrow(if touch.generic { header.shared_window } else { 0 });
@@ -162,9 +171,10 @@ fn space_of(address: u64, header: &super::Header) -> Space {
 }
 
 fn touch(uses: &Uses, mnemonic: &str, modifiers: &[String]) -> Option<Touch> {
-    use AccessKind::{Atomic, Load, Reduction, Store};
+    use AccessKind::{Atomic, Copy, Load, Reduction, Store};
     let (space, kind) = match uses.class {
-        OpClass::LoadGlobal | OpClass::CopyGlobalToShared => (Space::Global, Load),
+        OpClass::LoadGlobal => (Space::Global, Load),
+        OpClass::CopyGlobalToShared => (Space::Global, Copy),
         OpClass::StoreGlobal => (Space::Global, Store),
         OpClass::AtomicGlobal => (Space::Global, Atomic),
         OpClass::ReductionGlobal => (Space::Global, Reduction),
@@ -175,15 +185,14 @@ fn touch(uses: &Uses, mnemonic: &str, modifiers: &[String]) -> Option<Touch> {
         OpClass::StoreLocal => (Space::Local, Store),
         _ => return None,
     };
-    let matrices = modifiers.iter().rev().find_map(|modifier| match modifier.as_str() {
+    let count = modifiers.iter().rev().find_map(|modifier| match modifier.as_str() {
         "4" => Some(4),
         "2" => Some(2),
         _ => None,
     });
-    let (bytes, lanes) = match mnemonic {
-        // Each lane names a row of a matrix, eight lanes a matrix.
-        "LDSM" | "STSM" => (MATRIX_ROW_BYTES, (u64::MAX >> (64 - 8 * matrices.unwrap_or(1))) as u32),
-        _ => (uses.access_bytes, u32::MAX),
+    let (bytes, matrices) = match mnemonic {
+        "LDSM" | "STSM" => (MATRIX_ROW_BYTES, count.unwrap_or(1)),
+        _ => (uses.access_bytes, 0),
     };
-    Some(Touch { space, kind, bytes, generic: matches!(mnemonic, "LD" | "ST" | "ATOM"), lanes })
+    Some(Touch { space, kind, bytes, generic: matches!(mnemonic, "LD" | "ST" | "ATOM"), matrices })
 }

@@ -157,7 +157,7 @@ impl Arguments<'_> {
         let argument = self.find(name)?;
         match &argument.value {
             Value::Scalar(bytes) => Ok(decode(argument.element, bytes).first().copied().unwrap_or(0.0)),
-            Value::Buffer { .. } => Err(self.error(format!("`{name}` should be a scalar"), "")),
+            _ => Err(self.error(format!("`{name}` should be a scalar"), "")),
         }
     }
 
@@ -169,14 +169,14 @@ impl Arguments<'_> {
     /// At least `least` elements.
     fn buffer(&self, name: &str, least: usize) -> Result<Vec<f64>, SassError> {
         let argument = self.find(name)?;
-        let Value::Buffer { count, init } = &argument.value else {
+        let Some((count, init)) = argument.value.memory() else {
             return Err(self.error(format!("`{name}` should be a buffer"), ""));
         };
-        if *count < least {
+        if count < least {
             let message = format!("buffer `{name}` has {count} elements, but the sizes ask for {least}");
             return Err(self.error(message, "make it larger, or the sizes smaller"));
         }
-        Ok(decode(argument.element, &init.bytes(argument.element, *count)))
+        Ok(decode(argument.element, &init.bytes(argument.element, count)))
     }
 
     fn area(&self, rows: usize, columns: usize) -> Result<usize, SassError> {

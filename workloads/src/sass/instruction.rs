@@ -95,6 +95,8 @@ pub enum Operand {
     Float(f64),
     Constant(ConstantOperand),
     Memory(MemoryOperand),
+    /// `gdesc[UR4].tnspB`: matrix descriptors in consecutive uniform registers from this one on.
+    MatrixDescriptor(RegisterOperand),
     /// Convergence barrier `B0`…`B15`.
     ConvergenceBarrier(u8),
     /// Dependence counter `SB0`…`SB5`.

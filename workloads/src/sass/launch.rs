@@ -13,6 +13,7 @@ use super::error::{SassError, line_of, read_toml};
 use super::exec::narrow::{BFLOAT16, BINARY16, Rounding};
 use super::kernel::Kernel;
 use super::listing::text_of;
+use super::tensor_map::{self, Swizzle, TensorMap};
 
 /// Element type of a buffer, or type of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -125,6 +126,20 @@ pub enum Value {
     Scalar(Vec<u8>),
     /// Global memory of that many elements; its address is passed.
     Buffer { count: usize, init: Init },
+    /// Global memory of a tensor's elements; what describes the tensor is passed ([`super::tensor_map`]; its address is
+    /// filled in when the memory is set aside).
+    TensorMap { map: TensorMap, init: Init },
+}
+
+impl Value {
+    /// Elements and contents of the memory that the argument brings; `None` for a scalar.
+    pub fn memory(&self) -> Option<(usize, &Init)> {
+        match self {
+            Self::Scalar(_) => None,
+            Self::Buffer { count, init } => Some((*count, init)),
+            Self::TensorMap { map, init } => Some((map.elements(), init)),
+        }
+    }
 }
 
 /// Contents of a buffer before the run.
@@ -185,10 +200,33 @@ struct File {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum Kind {
     Scalar,
     Buffer,
+    TensorMap,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTensor {
+    dims: Vec<u32>,
+    r#box: Vec<u32>,
+    #[serde(default)]
+    swizzle: FileSwizzle,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+enum FileSwizzle {
+    #[default]
+    #[serde(rename = "none")]
+    None,
+    #[serde(rename = "32B")]
+    Bytes32,
+    #[serde(rename = "64B")]
+    Bytes64,
+    #[serde(rename = "128B")]
+    Bytes128,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +237,7 @@ struct FileArgument {
     r#type: ElementType,
     value: Option<Spanned<Number>>,
     count: Option<Spanned<u64>>,
+    tensor: Option<Spanned<FileTensor>>,
     init: Option<Spanned<FileInit>>,
 }
 
@@ -291,8 +330,8 @@ impl Launch {
         let mut arguments = Vec::new();
         for (position, argument) in read.arguments.iter().enumerate() {
             let argument = reader.argument(position, argument)?;
-            if let Value::Buffer { count, .. } = argument.value {
-                total_bytes = total_bytes.saturating_add((count * argument.element.size_bytes()) as u64);
+            if let Some((count, _)) = argument.value.memory() {
+                total_bytes = total_bytes.saturating_add(count.saturating_mul(argument.element.size_bytes()) as u64);
             }
             if total_bytes > MAX_BUFFER_BYTES {
                 let message = "the buffers together are larger than 16 GiB";
@@ -402,6 +441,7 @@ impl Launch {
             let (size, what) = match &argument.value {
                 Value::Scalar(bytes) => (bytes.len(), format!("a scalar {}", argument.element.name())),
                 Value::Buffer { .. } => (8, "the address of a buffer".to_owned()),
+                Value::TensorMap { .. } => (tensor_map::BYTES, "a tensor map".to_owned()),
             };
             if size as u32 != parameter.size_bytes {
                 let message = format!(
@@ -410,6 +450,7 @@ impl Launch {
                 );
                 let help = match parameter.size_bytes {
                     8 => "a buffer, or a scalar of type i64, u64 or f64",
+                    128 => "a tensor map (kind = \"tensor_map\")",
                     4 => "a scalar of type i32, u32 or f32",
                     _ => "parameters of this size (structures) cannot be given in a launch file yet",
                 };
@@ -446,7 +487,12 @@ impl Reader<'_> {
     fn argument(&self, position: usize, spanned: &Spanned<FileArgument>) -> Result<Argument, SassError> {
         let argument = spanned.get_ref();
         let element = argument.r#type;
+        if let (Kind::Scalar | Kind::Buffer, Some(tensor)) = (&argument.kind, &argument.tensor) {
+            let message = "only a tensor map has a tensor";
+            return Err(self.error(tensor.span(), message, "kind = \"tensor_map\""));
+        }
         let value = match argument.kind {
+            Kind::TensorMap => self.tensor_map(position, spanned)?,
             Kind::Scalar => {
                 if let Some(span) =
                     argument.count.as_ref().map(Spanned::span).or(argument.init.as_ref().map(Spanned::span))
@@ -492,6 +538,35 @@ impl Reader<'_> {
         };
         let name = argument.name.clone().unwrap_or_else(|| format!("arg{position}"));
         Ok(Argument { name, line: line_of(self.text, spanned.span().start), element, value })
+    }
+
+    fn tensor_map(&self, position: usize, spanned: &Spanned<FileArgument>) -> Result<Value, SassError> {
+        let argument = spanned.get_ref();
+        let superfluous = argument.value.as_ref().map(Spanned::span).or(argument.count.as_ref().map(Spanned::span));
+        if let Some(span) = superfluous {
+            return Err(self.error(span, "a tensor map has no value and no count", "its elements are those of `dims`"));
+        }
+        let missing = |what: &str| {
+            let help = "tensor = { dims = [64, 32], box = [64, 8], swizzle = \"128B\" } and init = { fill = 0 }";
+            self.error(spanned.span(), format!("argument {position} has no {what}"), help)
+        };
+        let tensor = argument.tensor.as_ref().ok_or_else(|| missing("tensor"))?;
+        let init = argument.init.as_ref().ok_or_else(|| missing("init"))?;
+        let FileTensor { dims, r#box, swizzle } = tensor.get_ref();
+        let swizzle = match swizzle {
+            FileSwizzle::None => Swizzle::None,
+            FileSwizzle::Bytes32 => Swizzle::Bytes32,
+            FileSwizzle::Bytes64 => Swizzle::Bytes64,
+            FileSwizzle::Bytes128 => Swizzle::Bytes128,
+        };
+        let element = argument.r#type;
+        let map = TensorMap::packed(element.size_bytes() as u32, dims, r#box, swizzle);
+        let map = map.map_err(|message| self.error(tensor.span(), message, "sizes are innermost first"))?;
+        let elements = dims.iter().fold(1u64, |all, &size| all.saturating_mul(size.into()));
+        if elements > MAX_BUFFER_BYTES / element.size_bytes() as u64 {
+            return Err(self.error(tensor.span(), "the tensor is larger than 16 GiB", "choose smaller sizes"));
+        }
+        Ok(Value::TensorMap { map, init: self.init(element, elements as usize, init)? })
     }
 
     fn encode(&self, element: ElementType, number: Number, span: Range<usize>) -> Result<Vec<u8>, SassError> {
@@ -555,7 +630,7 @@ impl Reader<'_> {
     fn check(&self, check: &Spanned<FileCheck>, arguments: &[Argument]) -> Result<Check, SassError> {
         let read = check.get_ref();
         for output in &read.outputs {
-            let buffer = |argument: &&Argument| matches!(argument.value, Value::Buffer { .. });
+            let buffer = |argument: &&Argument| argument.value.memory().is_some();
             let buffers: Vec<&str> = arguments.iter().filter(buffer).map(|argument| argument.name.as_str()).collect();
             if !buffers.contains(&output.as_str()) {
                 let message = format!("checks `{output}`, which is no buffer of this launch");

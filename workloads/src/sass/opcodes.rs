@@ -190,8 +190,10 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
     let has = |modifier: &str| instruction.has_modifier(modifier);
     let wide_product = has("WIDE");
     let shape = match instruction.mnemonic.as_str() {
-        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "WARPGROUP"
-        | "PREEXIT" | "ACQBULK" | "ENDCOLLECTIVE" => Shape::new(Nop, 0),
+        "NOP" | "BSSY" | "BSYNC" | "BREAK" | "WARPSYNC" | "YIELD" | "PMTRIG" | "NANOSLEEP" | "PREEXIT" | "ACQBULK"
+        | "ENDCOLLECTIVE" => Shape::new(Nop, 0),
+        "WARPGROUP" if has("DEPBAR") => Shape::new(WarpgroupBarrier, 0),
+        "WARPGROUP" => Shape::new(Nop, 0),
         "BRA" | "JMP" | "KILL" | "BPT" => Shape::new(Branch, 0),
         "CALL" | "RET" | "BRX" | "JMX" => Shape::new(Branch, 0).sources([2, 1, 1]),
         "EXIT" => Shape::new(Exit, 0),
@@ -232,6 +234,19 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         "DADD" | "DMUL" | "DFMA" | "DMNMX" => Shape::new(Fp64, 2).sources([2; 3]),
         "DSETP" => Shape::new(Fp64, 0).predicates(2).sources([2; 3]),
         "HMMA" | "QMMA" | "IMMA" | "DMMA" => tensor(instruction)?,
+        "HGMMA" | "QGMMA" | "IGMMA" => Shape::new(WarpgroupTensor, 1).sources([4, 1, 1]),
+        "SYNCS" if has("PHASECHK") => Shape { access_bytes: 8, ..Shape::new(Mbarrier, 0).predicates(1) },
+        "SYNCS" if has("CCTL") => Shape { access_bytes: 8, ..Shape::new(Mbarrier, 0) },
+        "SYNCS" => {
+            let value = if has("EXCH") { 2 } else { 1 };
+            Shape { access_bytes: 8, ..Shape::new(Mbarrier, 2).sources([1, value, 1]) }
+        }
+        "UTMALDG" | "UTMASTG" | "UBLKCP" | "UTMAPF" | "UTMACCTL" => {
+            Shape { wide_address: true, ..Shape::new(BulkCopy, 0) }
+        }
+        "UTMACMDFLUSH" => Shape::new(BulkFlush, 0),
+        "ELECT" => Shape::new(Vote, 1).predicates(1),
+        "USETMAXREG" => Shape::new(SpecialRegister, 0).predicates(1),
         "UIMAD" if wide_product => Shape::new(Uniform, 2).predicates(1).sources([1, 1, 2]),
         "UIADD3" if has("64") => Shape::new(Uniform, 2).predicates(2).sources([2; 3]),
         "USEL" if has("64") => Shape::new(Uniform, 2).sources([2; 3]),

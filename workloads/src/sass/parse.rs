@@ -96,6 +96,7 @@ fn operand(text: &str) -> Result<Operand, ParseError> {
         .or_else(|| memory(text).map(Operand::Memory))
         .or_else(|| constant(text).map(Operand::Constant))
         .or_else(|| register(text).map(Operand::Register))
+        .or_else(|| matrix_descriptor(text).map(Operand::MatrixDescriptor))
         .or_else(|| indexed("SB", text, 5).map(Operand::Counter))
         .or_else(|| indexed("B", text, 15).map(Operand::ConvergenceBarrier))
         .or_else(|| counter_set(text))
@@ -250,6 +251,13 @@ fn constant(text: &str) -> Option<ConstantOperand> {
     })
 }
 
+fn matrix_descriptor(text: &str) -> Option<RegisterOperand> {
+    let (inside, suffixes) = text.strip_prefix("gdesc[")?.split_once(']')?;
+    let found = register(inside).filter(|found| found.file == RegisterFile::Uniform && found.suffixes.is_empty())?;
+    let suffixes = suffixes.split('.').filter(|suffix| !suffix.is_empty()).map(str::to_owned).collect();
+    Some(RegisterOperand { suffixes, ..found })
+}
+
 fn counter_set(text: &str) -> Option<Operand> {
     let inside = text.strip_prefix('{')?.strip_suffix('}')?;
     let mut set = 0;
@@ -348,6 +356,15 @@ mod tests {
         assert_eq!(operands("DEPBAR.LE SB0, 0x1, {1,3}")[2], Operand::CounterSet(0b1010));
         assert_eq!(operands("BRX R2 -0x120"), vec![Operand::Register(vector(2)), Operand::Integer(-0x120)]);
         assert_eq!(operands("NOP"), vec![]);
+        let descriptor = RegisterOperand {
+            file: RegisterFile::Uniform,
+            suffixes: vec!["tnspA".into(), "tnspB".into()],
+            ..vector(4)
+        };
+        assert_eq!(
+            operands("HGMMA.64x8x16.F32 R0, gdesc[UR4].tnspA.tnspB, R0")[1],
+            Operand::MatrixDescriptor(descriptor)
+        );
         assert_eq!(operands("P2R R0, PR, RZ, 0x7f")[1], Operand::Name("PR".into()));
     }
 

@@ -112,6 +112,16 @@ pub enum OpClass {
     MemoryBarrier,
     /// DEPBAR: waits for dependence counters.
     CounterBarrier,
+    /// SYNCS: barriers in shared memory that count arrivals and bytes.
+    Mbarrier,
+    /// UTMALDG, UTMASTG, UBLKCP: bulk copies, and UTMAPF, UTMACCTL, which prefetch for them.
+    BulkCopy,
+    /// UTMACMDFLUSH: counts earlier bulk stores.
+    BulkFlush,
+    /// HGMMA, QGMMA, IGMMA: matrix multiply of a warpgroup. Its result is waited for by WARPGROUP.DEPBAR, so it writes no registers here.
+    WarpgroupTensor,
+    /// WARPGROUP.DEPBAR.
+    WarpgroupBarrier,
 }
 
 impl OpClass {
@@ -134,6 +144,8 @@ impl OpClass {
                 | CopyGlobalToShared
                 | LoadLocal
                 | StoreLocal
+                | Mbarrier
+                | BulkCopy
         )
     }
 }
@@ -269,6 +281,10 @@ impl Reader {
             immediate_pair = immediate && !immediate_pair;
             self.source(operand)?;
         }
+        // The accumulators are waited for by other means than registers.
+        if self.shape.class == OpClass::WarpgroupTensor {
+            self.uses.written = Span::default();
+        }
         if self.shape.reads_all_predicates {
             // P2R R0, PR, RZ, 0x8: those of the mask.
             self.uses.predicates_read = match instruction.operands.last() {
@@ -342,11 +358,17 @@ impl Reader {
                 let wide = if register.has_suffix("64") { 2 } else { 1 };
                 let count = self.shape.source_registers.get(slot).copied().unwrap_or(1).max(wide);
                 match register.file {
+                    // The fourth source of a sparse multiply: its metadata, read like the accumulators.
+                    RegisterFile::Vector if slot == SLOTS && self.shape.class == OpClass::WarpgroupTensor => {}
                     RegisterFile::Vector => self.take_slot(Span::of(register.number, count))?,
                     RegisterFile::Uniform => self.uses.uniform_read |= uniform_mask(register.number, count),
                 }
             }
             Operand::Memory(memory) => self.address(memory)?,
+            // Two descriptors unless a register holds A.
+            Operand::MatrixDescriptor(first) => {
+                self.uses.descriptor_read |= uniform_mask(first.number, if slot == 0 { 4 } else { 2 });
+            }
             Operand::Constant(constant) => {
                 match constant.index {
                     Some((RegisterFile::Vector, number)) => self.take_slot(Span::of(number, 1))?,
@@ -389,7 +411,9 @@ impl Reader {
         match memory.base.as_ref().filter(|base| !base.is_zero()) {
             Some(base) => {
                 // A 64-bit address without descriptor (always on sm_75) is printed as the first register of its pair.
-                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty();
+                // The first address of LDGSTS is in shared memory.
+                let in_shared = self.shape.class == OpClass::CopyGlobalToShared && self.slot == 0;
+                let wide = base.has_suffix("64") || self.shape.wide_address && base.suffixes.is_empty() && !in_shared;
                 let count = if wide && base.file == RegisterFile::Vector { 2 } else { 1 };
                 self.take_slot(Span::of(base.number, count))?;
             }

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::env::CtaHandle;
 use super::event::Event;
+use super::mbarrier::Mbarriers;
 use super::occupancy::CtaResources;
 use super::source::{OpSource, saved as source_state};
 use super::spec::SUBCORES;
@@ -46,10 +47,11 @@ pub(crate) struct Resident {
     /// Warps that still hold their slot.
     pub unfinished: u16,
     barriers: [BlockBarrier; BARRIERS],
+    pub mbarriers: Mbarriers,
 }
 
 sim_core::saved!(Resident {
-    state: handle, slots, registers, shared_bytes, live, unfinished, barriers;
+    state: handle, slots, registers, shared_bytes, live, unfinished, barriers, mbarriers;
     by source_state: source;
     rebuilt: kernel;
 });
@@ -99,6 +101,7 @@ impl Resident {
             live: warps,
             unfinished: warps,
             barriers: [BlockBarrier::default(); BARRIERS],
+            mbarriers: Mbarriers::default(),
         }
     }
 

@@ -84,7 +84,14 @@ pub fn derive(
             control.stall = control.stall.max(code.interval(at, next as usize));
         }
     }
-    let copies = code.classes.contains(&OpClass::CopyBarrier);
+    for (control, class) in controls.iter_mut().zip(&code.classes) {
+        match class {
+            OpClass::CopyBarrier => control.write_counter = copy_counter,
+            OpClass::BulkFlush => control.read_counter = copy_counter,
+            _ => {}
+        }
+    }
+    let copies = code.classes.iter().any(|class| matches!(class, OpClass::CopyBarrier | OpClass::BulkFlush));
     counters(&code, copies.then_some(copy_counter), &mut controls);
     let shortfalls = stalls(&code, &mut controls);
     let mut instructions = instructions.to_vec();

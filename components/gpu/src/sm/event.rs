@@ -37,6 +37,34 @@ pub(crate) enum Event {
         banks: u8,
         position: u32,
     },
+    /// An asynchronous copy's bytes are in shared memory.
+    CopyDone {
+        subcore: u8,
+        warp: u8,
+        counter: u8,
+        group: u32,
+    },
+    /// Bytes of a bulk copy are all there.
+    BulkDone {
+        place: u32,
+    },
+    /// The sources of a bulk store have been read.
+    BulkRead {
+        subcore: u8,
+        warp: u8,
+        group: u32,
+    },
+    /// The last multiply of a group of a warpgroup's is over.
+    WarpgroupDone {
+        subcore: u8,
+        warp: u8,
+    },
+    /// WARPGROUP.DEPBAR takes effect.
+    WarpgroupBarrier {
+        subcore: u8,
+        warp: u8,
+        limit: u8,
+    },
     Credit {
         subcore: u8,
     },

@@ -233,6 +233,8 @@ fn column(class: OpClass) -> Column {
     match class {
         Alu | AluWide => Column::Alu,
         AluCompare => Column::AluCompare,
+        // The listing of gemm_wgmma (ptxas 13.0): SHF 4 cycles before R2UR and before SYNCS.PHASECHK.
+        ToUniform | Mbarrier => Column::Alu,
         Fp32 | Imad => Column::Fma,
         ImadWide => Column::ImadWide,
         Half => Column::Half,

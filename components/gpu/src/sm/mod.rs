@@ -12,8 +12,7 @@
 //! Models: the core of "Dissecting and Modeling the Architecture of Modern GPU Cores" (arXiv 2503.20481), cycle by cycle,
 //! driven by the control bits that the compiler put into the instructions. Values come from functional execution, ahead of
 //! time or at issue ([`OpSource`]).
-//! Leaves out: texture, surfaces, asynchronous tensor and bulk copies, clusters; variable-latency units read their operands
-//! without read ports.
+//! Leaves out: texture, surfaces, clusters; variable-latency units read their operands without read ports.
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
 //! `tests/hazards.rs`. Start reading at [`Sm::step`], then `subcore`.
 //!
@@ -21,6 +20,7 @@
 //! watch is a [`SmFact`]; `tests/facts.rs` holds that against what it counts.
 
 pub mod bench;
+mod bulk;
 mod constant;
 mod cta;
 pub mod dependences;
@@ -30,6 +30,7 @@ mod fact;
 mod hazard;
 mod kernel_handles;
 mod l1i;
+mod mbarrier;
 mod memory;
 mod occupancy;
 mod ports;
@@ -56,6 +57,7 @@ pub use stats::SmCounters;
 pub use timing::{KernelTiming, TimingError};
 pub use wheel::NEVER;
 
+use bulk::BulkEngine;
 use cta::Resident;
 use event::{CachePort, Event};
 use hazard::HazardCheck;
@@ -93,6 +95,7 @@ pub(crate) struct Rules {
     pub miss_request_cycles: u64,
     pub return_bytes_per_cycle: u32,
     pub barrier_release_cycles: u64,
+    pub warpgroup_depbar_cycles: u64,
 }
 
 impl Rules {
@@ -120,6 +123,7 @@ impl Rules {
             miss_request_cycles: spec.l1_data.miss_request_cycles.into(),
             return_bytes_per_cycle: spec.l1_data.return_bytes_per_cycle,
             barrier_release_cycles: u64::from(spec.barrier.release_cycles).max(1),
+            warpgroup_depbar_cycles: spec.warpgroup_tensor.map_or(1, |unit| u64::from(unit.depbar_cycles).max(1)),
         }
     }
 }
@@ -130,6 +134,7 @@ pub(crate) struct Shared {
     wheel: EventWheel<Event>,
     l1i: L1Instruction,
     memory: MemoryPipeline,
+    bulk: BulkEngine,
     ctas: Vec<Option<Resident>>,
     /// CTAs one of whose warps gave its slot up.
     finished: Vec<u16>,
@@ -167,7 +172,7 @@ pub struct Next {
 // Looking for hazards is a test's, which starts anew where a run goes on.
 sim_core::saved!(Shared {
     state: finished, fp64_free, failed;
-    parts: wheel, l1i, memory;
+    parts: wheel, l1i, memory, bulk;
     by cta::residents: ctas;
     rebuilt: spec, hazards;
 });
@@ -190,6 +195,7 @@ impl Sm {
                 wheel: EventWheel::new(),
                 l1i: L1Instruction::new(&spec.front_end),
                 memory: MemoryPipeline::new(spec),
+                bulk: BulkEngine::new(spec.bulk_copy.as_ref()),
                 ctas: (0..ctas).map(|_| None).collect(),
                 finished: Vec::new(),
                 fp64_free: 0,
@@ -306,6 +312,7 @@ impl Sm {
         match Answer::of_id(response.id) {
             Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
             Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
+            Answer::Bulk(place) => self.shared.bulk_answered(now, place),
             Answer::Instruction { line } => self.shared.l1i.filled(now, &mut self.shared.wheel, line),
             Answer::Store { subcore, warp, generation } => {
                 let core = &mut self.subcores[usize::from(subcore)];
@@ -336,6 +343,9 @@ impl Sm {
         if self.shared.memory.next <= now {
             self.shared.accept(now, &mut self.subcores, env);
         }
+        if self.shared.bulk.next <= now {
+            self.shared.step_bulk(now);
+        }
         for core in &mut self.subcores {
             if core.wake <= now {
                 core.evaluate(now, &mut self.shared, env);
@@ -350,7 +360,7 @@ impl Sm {
     }
 
     fn next_cycle(&self, now: u64, wants_to_send: bool) -> u64 {
-        let mut next = self.shared.wheel.next_due().min(self.shared.memory.next);
+        let mut next = self.shared.wheel.next_due().min(self.shared.memory.next).min(self.shared.bulk.next);
         for core in &self.subcores {
             next = next.min(core.wake);
         }
@@ -398,6 +408,45 @@ impl Sm {
                 } else {
                     self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter, position });
                 }
+            }
+            Event::CopyDone { subcore, warp, counter, group } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                let w = usize::from(warp);
+                if counter != workloads::sass::control::NO_COUNTER {
+                    core.warps.decrement(w, counter);
+                }
+                core.warps.copies[w].complete(group);
+                core.wake_at(now);
+                while let Some(counter) = self.subcores[usize::from(subcore)].warps.copies[w].take_complete() {
+                    self.subcores[usize::from(subcore)].warps.decrement(w, counter);
+                    self.settle(subcore, warp);
+                }
+                self.settle(subcore, warp);
+            }
+            Event::BulkDone { place } => {
+                if let Some((subcore, warp)) = self.shared.bulk_done(now, place) {
+                    self.settle(subcore, warp);
+                }
+            }
+            Event::BulkRead { subcore, warp, group } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                let fallen = core.bulk_read(warp, group);
+                core.wake_at(now);
+                for _ in 0..fallen {
+                    self.settle(subcore, warp);
+                }
+            }
+            Event::WarpgroupDone { subcore, warp } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                core.warps.warpgroup_done(usize::from(warp));
+                core.wake_at(now);
+                self.settle(subcore, warp);
+            }
+            Event::WarpgroupBarrier { subcore, warp, limit } => {
+                let core = &mut self.subcores[usize::from(subcore)];
+                core.warps.warpgroup_barrier(usize::from(warp), limit);
+                core.wake_at(now);
+                self.settle(subcore, warp);
             }
             Event::Credit { subcore } => {
                 let core = &mut self.subcores[usize::from(subcore)];
@@ -492,7 +541,7 @@ impl Sm {
 
     /// Nothing resides here and memory owes no answer.
     pub fn is_idle(&self) -> bool {
-        self.shared.ctas.iter().all(Option::is_none) && self.shared.memory.l1.is_idle()
+        self.shared.ctas.iter().all(Option::is_none) && self.shared.memory.l1.is_idle() && self.shared.bulk.is_idle()
     }
 
     /// Puts constant bank 0 into the L1 instruction/constant cache, but not into the caches above it.

@@ -37,12 +37,16 @@ pub enum Reason {
     WaitShuffle,
     /// … S2R, REDUX, MATCH.
     WaitSpecial,
+    /// … a barrier in shared memory that counts arrivals and bytes.
+    WaitMbarrier,
     /// … an instruction that has not read its source registers yet.
     WaitSources,
     /// The instruction buffers are empty.
     InstructionFetch,
     /// DEPBAR.
     CounterBarrier,
+    /// WARPGROUP.DEPBAR: multiplies of the warpgroup are not over.
+    WarpgroupBarrier,
     /// BAR: other warps of the block have not arrived.
     Barrier,
     /// MEMBAR: own stores are on the way.
@@ -54,7 +58,7 @@ pub enum Reason {
 }
 
 /// Number of reasons.
-pub const REASONS: usize = 22;
+pub const REASONS: usize = 24;
 
 impl Reason {
     pub const ALL: [Reason; REASONS] = [
@@ -73,9 +77,11 @@ impl Reason {
         Reason::WaitTensor,
         Reason::WaitShuffle,
         Reason::WaitSpecial,
+        Reason::WaitMbarrier,
         Reason::WaitSources,
         Reason::InstructionFetch,
         Reason::CounterBarrier,
+        Reason::WarpgroupBarrier,
         Reason::Barrier,
         Reason::MemoryBarrier,
         Reason::Draining,
@@ -100,9 +106,11 @@ impl Reason {
             Reason::WaitTensor => "wait.tensor",
             Reason::WaitShuffle => "wait.shuffle",
             Reason::WaitSpecial => "wait.special",
+            Reason::WaitMbarrier => "wait.mbarrier",
             Reason::WaitSources => "wait.sources",
             Reason::InstructionFetch => "stall.instruction_fetch",
             Reason::CounterBarrier => "barrier.counter",
+            Reason::WarpgroupBarrier => "barrier.warpgroup",
             Reason::Barrier => "barrier.block",
             Reason::MemoryBarrier => "barrier.memory",
             Reason::Draining => "idle.draining",

@@ -53,6 +53,14 @@ impl OpSource {
         }
     }
 
+    /// The whole stream. Asynchronous barriers and bulk copies need it: they do not execute at issue.
+    pub(crate) fn recorded(&self) -> Option<&CtaStream> {
+        match self {
+            Self::Recorded(stream) => Some(stream),
+            Self::Live(_) => None,
+        }
+    }
+
     pub(crate) fn live(&mut self) -> Option<&mut LiveOps> {
         match self {
             Self::Recorded(_) => None,

@@ -29,6 +29,37 @@ pub struct SmSpec {
     pub memory: Memory,
     pub l1_data: L1Data,
     pub barrier: Barrier,
+    /// Absent where the chip has no multiplies of warpgroups.
+    #[serde(default)]
+    pub warpgroup_tensor: Option<WarpgroupTensor>,
+    /// Absent where the chip has no bulk copies.
+    #[serde(default)]
+    pub bulk_copy: Option<BulkCopy>,
+}
+
+/// Multiplies of a warpgroup (wgmma): each sub-core's tensor core computes 16 of the 64 rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarpgroupTensor {
+    /// Multiplies that may wait in front of a tensor core.
+    pub queue_entries: u8,
+    pub columns_per_cycle: u8,
+    /// To all four tensor cores.
+    pub shared_bytes_per_cycle: u32,
+    /// From the issue of WARPGROUP.DEPBAR until it blocks.
+    pub depbar_cycles: u8,
+}
+
+/// The engine of bulk copies (TMA).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BulkCopy {
+    /// Tensor maps that are kept.
+    pub tensor_maps: u8,
+    /// From the acceptance of a copy to its first line.
+    pub start_cycles: u8,
+    /// From the last answer of memory to the count at the mbarrier.
+    pub finish_cycles: u8,
 }
 
 /// What bounds the blocks (CTAs) that reside on one SM.
@@ -501,8 +532,21 @@ impl SmSpec {
         );
         require(l1.return_bytes_per_cycle > 0, "l1_data.return_bytes_per_cycle should be at least 1".to_owned());
         require(self.memory.bytes_per_pass > 0, "memory.bytes_per_pass should be at least 1".to_owned());
-        let factor = self.execution.tensor_single_sum_factor;
+        if let Some(unit) = &self.warpgroup_tensor {
+            require(
+                (1..=8).contains(&unit.queue_entries) && unit.columns_per_cycle > 0 && unit.shared_bytes_per_cycle > 0,
+                "warpgroup_tensor: queue_entries should be 1 to 8, columns_per_cycle and shared_bytes_per_cycle at least 1"
+                    .to_owned(),
+            );
+        }
+        require(
+            self.bulk_copy.is_none_or(|engine| engine.tensor_maps > 0),
+            "bulk_copy.tensor_maps should be at least 1".to_owned(),
+        );
         for row in &self.tensor {
+            // Sums in single precision are HMMA's and QMMA's.
+            let single = matches!(row.mnemonic.as_str(), "HMMA" | "QMMA");
+            let factor = if single { self.execution.tensor_single_sum_factor } else { 1 };
             let interval = row.initiation_interval_cycles;
             let name = format!("tensor: {}.{}", row.mnemonic, row.shape);
             require(

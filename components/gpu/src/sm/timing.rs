@@ -28,6 +28,7 @@ pub enum WaitKind {
     Tensor,
     Shuffle,
     Special,
+    Mbarrier,
     Sources,
 }
 
@@ -42,12 +43,34 @@ pub enum Effect {
         waits: bool,
     },
     MemoryBarrier,
+    /// Ordering that nothing is waited for.
+    Fence,
+    /// LDGDEPBAR: closes a group of asynchronous copies.
+    CopyBarrier,
+    /// UTMACMDFLUSH: closes a group of bulk stores.
+    BulkFlush,
+    /// HGMMA with gsb0: the last of a group.
+    WarpgroupGroup,
+    /// WARPGROUP.DEPBAR: until at most `limit` groups are not over.
+    WarpgroupBarrier {
+        limit: u8,
+    },
     /// DEPBAR: until the counter is at most `limit` and the counters of `zero` are 0.
     CounterBarrier {
         counter: u8,
         limit: u8,
         zero: u8,
     },
+}
+
+/// What a load does with the L1D.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum L1Use {
+    Cached,
+    /// Must see other SMs' stores: looks nothing up; what arrives is kept.
+    Refetched,
+    /// Looks nothing up and leaves nothing behind (LDGSTS.BYPASS).
+    Bypassed,
 }
 
 /// No pipe or variable unit.
@@ -59,7 +82,8 @@ pub(crate) const WARP_REDUCE: u8 = 2;
 pub(crate) const FP64: u8 = 3;
 /// Matrix multiplies whose results are protected by counters.
 pub(crate) const TENSOR: u8 = 4;
-pub(crate) const VARIABLE_UNITS: usize = 5;
+pub(crate) const WARPGROUP_TENSOR: u8 = 5;
+pub(crate) const VARIABLE_UNITS: usize = 6;
 
 /// One static instruction. All that issue, Control and Allocate look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -94,8 +118,7 @@ pub struct OpTiming {
     pub constant_line: u32,
     /// Constant operand of LDC: bank × 64 KiB + offset.
     pub constant_address: u32,
-    /// A load that must see other SMs' stores.
-    pub bypasses_l1: bool,
+    pub l1: L1Use,
 }
 
 impl OpTiming {
@@ -122,7 +145,7 @@ impl OpTiming {
         effect: Effect::None,
         constant_line: NO_CONSTANT,
         constant_address: 0,
-        bypasses_l1: false,
+        l1: L1Use::Cached,
     };
 
     /// Writes memory beyond the SM and returns nothing.
@@ -239,7 +262,7 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         written_banks: uses.written.registers().fold(0, |banks, register| banks | 1 << (register % 2)),
         window: spec.register_file.read_window_cycles,
         effect: effect(instruction, uses.class)?,
-        bypasses_l1: bypasses_l1(instruction),
+        l1: l1_use(instruction),
         ..OpTiming::NOTHING
     };
     if let Some(constant) = uses.constant {
@@ -249,18 +272,31 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
         op.window = spec.register_file.wide_read_window_cycles;
     }
     place(&mut op, uses, spec)?;
+    if uses.class == OpClass::WarpgroupTensor {
+        let lacks = || format!("{} has no multiplies of warpgroups", spec.arch);
+        let unit = spec.warpgroup_tensor.as_ref().ok_or_else(lacks)?;
+        let busy = warpgroup_busy_cycles(instruction, unit)?;
+        // In order and one at a time: a multiply takes as long as it keeps the unit.
+        variable(&mut op, WARPGROUP_TENSOR, WaitKind::Special, busy, busy, busy);
+    }
+    if uses.class == OpClass::BulkCopy && spec.bulk_copy.is_none() {
+        return Err(format!("{} has no bulk copies", spec.arch));
+    }
     // The compiler never counts above the six; 7 is none.
     for counter in [op.write_counter, op.read_counter] {
         if counter == 6 {
             return Err("dependence counter 6 does not exist".to_owned());
         }
     }
-    // The warp goes on when the fence or barrier is over; its operands are free by then.
-    if matches!(uses.class, OpClass::MemoryBarrier | OpClass::Barrier) {
+    // The warp goes on when the barrier is over; its operands are free by then.
+    if uses.class == OpClass::Barrier {
         (op.write_counter, op.read_counter) = (NO_COUNTER, NO_COUNTER);
     }
     if op.route == Route::Fixed {
-        if op.write_counter != NO_COUNTER || op.read_counter != NO_COUNTER {
+        // What counts without being a unit's result.
+        let counted =
+            matches!(op.effect, Effect::CopyBarrier | Effect::BulkFlush | Effect::MemoryBarrier | Effect::Fence);
+        if !counted && (op.write_counter != NO_COUNTER || op.read_counter != NO_COUNTER) {
             return Err("a fixed-latency instruction cannot hold a dependence counter in this model".to_owned());
         }
         if uses.constant.is_some_and(|constant| !constant.indexed) {
@@ -272,15 +308,27 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
 
 /// Where an instruction goes, whatever its control field says: route, pipe or unit, initiation interval.
 pub(crate) fn place_of(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<(Route, u8, u8), String> {
-    let bare = Instruction { control: Control::default(), ..instruction.clone() };
+    // LDGDEPBAR and UTMACMDFLUSH cannot do without a counter.
+    let control = match uses.class {
+        OpClass::CopyBarrier => Control { write_counter: 0, ..Control::default() },
+        OpClass::BulkFlush => Control { read_counter: 0, ..Control::default() },
+        _ => Control::default(),
+    };
+    let bare = Instruction { control, ..instruction.clone() };
     op_timing(&bare, uses, spec).map(|op| (op.route, op.unit, op.initiation_interval))
 }
 
-/// Accesses that others than the SM's own threads have to agree on go past its L1. `LDG.STRONG.SM`, which `ld.global.ca`
-/// becomes in order, does not: the published L1 latencies were measured with it (arXiv 2402.13499).
-fn bypasses_l1(instruction: &Instruction) -> bool {
+/// What others than the SM's own threads have to agree on is fetched again past its L1. `LDG.STRONG.SM`, which
+/// `ld.global.ca` becomes in order, is not: the published L1 latencies were measured with it (arXiv 2402.13499).
+fn l1_use(instruction: &Instruction) -> L1Use {
     let within_sm = ["SM", "CTA"].iter().any(|scope| instruction.has_modifier(scope));
-    instruction.has_modifier("VOLATILE") || instruction.has_modifier("STRONG") && !within_sm
+    if instruction.has_modifier("BYPASS") {
+        L1Use::Bypassed
+    } else if instruction.has_modifier("VOLATILE") || instruction.has_modifier("STRONG") && !within_sm {
+        L1Use::Refetched
+    } else {
+        L1Use::Cached
+    }
 }
 
 /// Reuse flags at the slots that hold a vector register: from the encoding, or from the text.
@@ -324,7 +372,8 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
     };
     let latency = &spec.fixed_latency;
     match uses.class {
-        Nop | Exit | Barrier | MemoryBarrier | CounterBarrier | CopyBarrier => {}
+        Nop | Exit | Barrier | MemoryBarrier | CounterBarrier | CopyBarrier | BulkFlush | WarpgroupBarrier
+        | WarpgroupTensor => {}
         Branch => fixed(op, execution.branch, 0),
         Alu | Vote => fixed(op, execution.alu, own(&latency.alu)),
         AluWide => fixed(op, execution.alu, own(latency.from_alu_wide())),
@@ -365,10 +414,22 @@ fn place(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) -> Result<(), String> {
             let interval = unit.initiation_interval_cycles;
             variable(op, WARP_REDUCE, WaitKind::Special, interval, unit.war_cycles, unit.raw_cycles);
         }
-        Shuffle | LoadConstant | LoadGlobal | StoreGlobal | AtomicGlobal | ReductionGlobal | LoadShared
-        | StoreShared | LoadMatrix | StoreMatrix | AtomicShared | CopyGlobalToShared | LoadLocal | StoreLocal => {
-            memory(op, uses, spec)
-        }
+        Shuffle
+        | LoadConstant
+        | LoadGlobal
+        | StoreGlobal
+        | AtomicGlobal
+        | ReductionGlobal
+        | LoadShared
+        | StoreShared
+        | LoadMatrix
+        | StoreMatrix
+        | AtomicShared
+        | CopyGlobalToShared
+        | LoadLocal
+        | StoreLocal
+        | Mbarrier
+        | OpClass::BulkCopy => memory(op, uses, spec),
     }
     Ok(())
 }
@@ -413,6 +474,9 @@ fn memory(op: &mut OpTiming, uses: &Uses, spec: &SmSpec) {
         LoadMatrix => (load(&m.load_matrix), WaitKind::Shared),
         StoreMatrix => ((store(&m.store_matrix), 0), WaitKind::Shared),
         // Atomics were not measured by anyone: sources free as those of a store, result as that of a load.
+        OpClass::Mbarrier => ((store(&m.store_shared), load(&m.load_shared).1), WaitKind::Mbarrier),
+        // Nothing is returned; sources free as those of a store.
+        OpClass::BulkCopy => ((store(&m.store_global), 0), WaitKind::Global),
         AtomicShared => ((store(&m.store_shared), load(&m.load_shared).1), WaitKind::Shared),
         CopyGlobalToShared => (load(&m.copy_global_to_shared), WaitKind::Global),
         LoadLocal => (load(&m.load_global), WaitKind::Local),
@@ -454,12 +518,55 @@ pub(crate) fn tensor_row<'a>(uses: &Uses, spec: &'a SmSpec) -> Result<&'a Tensor
 
 fn effect(instruction: &Instruction, class: OpClass) -> Result<Effect, String> {
     match class {
+        OpClass::MemoryBarrier if instruction.mnemonic == "FENCE" => Ok(Effect::Fence),
         OpClass::MemoryBarrier => Ok(Effect::MemoryBarrier),
+        OpClass::BulkFlush if instruction.control.read_counter == NO_COUNTER => {
+            Err("UTMACMDFLUSH should name a read counter".to_owned())
+        }
+        OpClass::BulkFlush => Ok(Effect::BulkFlush),
+        OpClass::WarpgroupTensor if names_group(instruction) => Ok(Effect::WarpgroupGroup),
+        OpClass::WarpgroupBarrier => match instruction.operands.as_slice() {
+            [Operand::Name(group), Operand::Integer(limit)] if group == "gsb0" && (0..64).contains(limit) => {
+                Ok(Effect::WarpgroupBarrier { limit: *limit as u8 })
+            }
+            _ => Err("WARPGROUP.DEPBAR should read WARPGROUP.DEPBAR.LE gsb0, 0x1".to_owned()),
+        },
         OpClass::Barrier => barrier(instruction),
         OpClass::CounterBarrier => counter_barrier(instruction),
-        OpClass::CopyBarrier => Err("LDGDEPBAR is not modelled".to_owned()),
+        OpClass::CopyBarrier if instruction.control.write_counter == NO_COUNTER => {
+            Err("LDGDEPBAR should name a write counter".to_owned())
+        }
+        OpClass::CopyBarrier => Ok(Effect::CopyBarrier),
         _ => Ok(Effect::None),
     }
+}
+
+fn names_group(instruction: &Instruction) -> bool {
+    instruction.operands.iter().any(|operand| matches!(operand, Operand::Name(name) if name == "gsb0"))
+}
+
+/// Cycles for which a multiply of a warpgroup keeps the tensor cores: N/2, or longer if its factors come from shared memory
+/// more slowly. Published points: arXiv 2402.13499 (bf16, fp8, s8 and sparse, N = 256), arXiv 2512.02189 (N = 128, 64).
+fn warpgroup_busy_cycles(instruction: &Instruction, unit: &super::spec::WarpgroupTensor) -> Result<u8, String> {
+    let form = || "the shape should read 64xNxK, as in HGMMA.64x128x16.F32".to_owned();
+    let shape = instruction.modifiers.iter().find_map(|modifier| modifier.strip_prefix("64x")).ok_or_else(form)?;
+    let (n, k) = shape.split_once('x').ok_or_else(form)?;
+    let (n, k): (u32, u32) = (n.parse().map_err(|_| form())?, k.parse().map_err(|_| form())?);
+    let element_bytes = match instruction.mnemonic.as_str() {
+        "HGMMA" if instruction.has_modifier("TF32") => 4,
+        "HGMMA" => 2,
+        _ => 1,
+    };
+    if n == 0 || n > 256 || !n.is_multiple_of(8) || k == 0 || k > 64 {
+        return Err(form());
+    }
+    // A stands in registers unless a descriptor comes first; sparse, half of it is stored.
+    let a_in_memory = matches!(instruction.operands.get(1), Some(Operand::MatrixDescriptor(_)));
+    let a_k = if instruction.has_modifier("SP") { k / 2 } else { k };
+    let a_bytes = if a_in_memory { 64 * a_k * element_bytes } else { 0 };
+    let bytes = a_bytes + n * k * element_bytes;
+    let cycles = (n / u32::from(unit.columns_per_cycle)).max(bytes.div_ceil(unit.shared_bytes_per_cycle));
+    u8::try_from(cycles).map_err(|_| format!("a multiply of {cycles} cycles is not supported"))
 }
 
 fn barrier(instruction: &Instruction) -> Result<Effect, String> {

@@ -13,6 +13,9 @@ const BANK_BYTES: u32 = 64 * 1024;
 /// Of any architecture: behind the words that the driver fills.
 const HIGHEST_PARAMETER_BASE: usize = 0x380;
 
+/// Generic address of constant bank 0: a kernel may take the address of a parameter (`__grid_constant__`).
+const PARAMETER_WINDOW: u64 = 0x6_0000_0000;
+
 /// Where timing sees an address of a bank: banks lie one behind the other.
 pub fn timing_offset(bank: u8, offset: u32) -> u32 {
     u32::from(bank) * BANK_BYTES + offset % BANK_BYTES
@@ -25,6 +28,10 @@ enum LaunchWord {
     Block(usize),
     Grid(usize),
     StackPointer,
+    /// Half of the generic address of the parameters.
+    ParameterAddress {
+        upper: bool,
+    },
     /// Of global accesses; its contents do not matter to values.
     Descriptor,
     /// A word of the base of a window of generic addresses.
@@ -56,6 +63,8 @@ fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
         0x24 if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::LOCAL >> 32)),
         _ if offset & !4 == if descriptor == 0x208 { 0xd0 } else { 0x50 } => Some(LaunchWord::ParameterWindow),
         _ if offset & !4 == descriptor => Some(LaunchWord::Descriptor),
+        // sm_90: where the parameters lie, as a generic address.
+        0x198 | 0x19c if descriptor == 0x208 => Some(LaunchWord::ParameterAddress { upper: offset == 0x19c }),
         _ => None,
     }
 }
@@ -106,6 +115,10 @@ impl ConstantBanks {
                 Some(LaunchWord::Grid(axis)) => launch.grid[axis],
                 // The stack grows down from the end of the thread's local memory.
                 Some(LaunchWord::StackPointer) => stack_bytes(kernel),
+                Some(LaunchWord::ParameterAddress { upper }) => {
+                    let address = PARAMETER_WINDOW + u64::from(metadata.parameter_base);
+                    if upper { (address >> 32) as u32 } else { address as u32 }
+                }
                 Some(LaunchWord::Window(base)) => base as u32,
                 Some(LaunchWord::Descriptor | LaunchWord::ParameterWindow) | None => 0,
             };
@@ -131,6 +144,12 @@ impl ConstantBanks {
 
     fn bytes(&self, bank: u8) -> Option<&[u8]> {
         self.banks.iter().find(|(own, _)| *own == bank).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// Bytes of constant bank 0 by their generic address.
+    pub fn parameters_at(&self, address: u64, count: usize) -> Option<&[u8]> {
+        let start = usize::try_from(address.checked_sub(PARAMETER_WINDOW)?).ok()?;
+        self.bytes(0)?.get(start..start.checked_add(count)?)
     }
 
     /// A word that [`check_word`] let pass.

@@ -7,7 +7,7 @@
 //! where all lanes read the same 16 bytes takes 1. Atomics serve one lane a word and pass.
 
 use super::frame::{FULL, lanes_of};
-use crate::stream::{Access, AccessKind, LINE_BYTES, Line, NO_ACCESS, SECTOR_BYTES, Space};
+use crate::stream::{Access, AccessKind, BulkCopy, LINE_BYTES, Line, MbarrierUse, NO_ACCESS, SECTOR_BYTES, Space};
 
 /// How the addresses of the lanes that execute lie to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ struct KnownPasses {
 pub struct Recorder<const ON: bool> {
     pub accesses: Vec<Access>,
     pub lines: Vec<Line>,
+    pub mbarriers: Vec<(u32, MbarrierUse)>,
+    pub bulk: Vec<BulkCopy>,
     /// By instruction.
     known: Vec<KnownPasses>,
 }
@@ -136,6 +138,52 @@ impl<const ON: bool> Recorder<ON> {
         })
     }
 
+    /// What an instruction does to barriers in shared memory, by address. Returns the index of the access.
+    pub fn mbarriers(&mut self, uses: &[(u32, MbarrierUse)]) -> u32 {
+        if !ON || uses.is_empty() {
+            return NO_ACCESS;
+        }
+        self.mbarriers.extend_from_slice(uses);
+        let first = self.mbarriers.len() - uses.len();
+        self.push(Access {
+            space: Space::Shared,
+            kind: AccessKind::Mbarrier,
+            width_bytes: 8,
+            one_address: uses.len() == 1,
+            passes: uses.len() as u8,
+            bytes: 8 * uses.len() as u16,
+            first_line: first as u32,
+            line_count: uses.len() as u16,
+        })
+    }
+
+    /// A bulk copy. Returns the index of the access.
+    pub fn bulk(&mut self, copy: BulkCopy) -> u32 {
+        if !ON {
+            return NO_ACCESS;
+        }
+        self.bulk.push(copy);
+        self.push(Access {
+            space: Space::Global,
+            kind: AccessKind::Bulk,
+            width_bytes: 0,
+            one_address: true,
+            passes: 1,
+            bytes: 0,
+            first_line: self.bulk.len() as u32 - 1,
+            line_count: 0,
+        })
+    }
+
+    /// The lines of consecutive bytes, as part of a bulk copy; how many.
+    pub fn bulk_lines(&mut self, begin: u64, bytes: u32) -> u32 {
+        let before = self.lines.len();
+        if ON && bytes > 0 {
+            self.range(begin, begin + u64::from(bytes));
+        }
+        (self.lines.len() - before) as u32
+    }
+
     /// Marks one sector; an aligned access never straddles two.
     #[inline(always)]
     fn touch(&mut self, first_line: usize, address: u64) {
@@ -190,6 +238,27 @@ impl<const ON: bool> Recorder<ON> {
             bytes: (mask.count_ones() * bytes) as u16,
             first_line: self.lines.len() as u32,
             line_count: 0,
+        })
+    }
+
+    /// A copy from global to shared memory by the instruction at `position`: the lines that the lanes of `valid` read, the
+    /// passes in which all lanes of `mask` are written. Returns its index.
+    pub fn copy(&mut self, position: u32, bytes: u32, mask: u32, valid: u32, from: &[u64; 32], to: &[u32; 32]) -> u32 {
+        if !ON || mask == 0 {
+            return NO_ACCESS;
+        }
+        let first_line = self.lines.len();
+        lanes_of(valid).for_each(|lane| self.touch(first_line, from[lane]));
+        let passes = self.passes(position, bytes, mask, to);
+        self.push(Access {
+            space: Space::Global,
+            kind: AccessKind::Copy,
+            width_bytes: bytes as u8,
+            one_address: false,
+            passes: passes as u8,
+            bytes: (mask.count_ones() * bytes) as u16,
+            first_line: first_line as u32,
+            line_count: (self.lines.len() - first_line) as u16,
         })
     }
 

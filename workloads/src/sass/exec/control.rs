@@ -14,6 +14,8 @@ pub enum ControlOp {
     Branch {
         target: u32,
         also: PredicateSource,
+        /// All active lanes jump if one does.
+        together: bool,
     },
     /// Jumps if the active lanes are those of a mask that have not exited (BRA.CONV), or if they are not (BRA.DIV).
     BranchIfTogether {
@@ -63,6 +65,10 @@ pub enum ControlOp {
         barrier: u8,
         from: Slot,
     },
+    /// The predicate holds from now on.
+    Grant {
+        granted: u8,
+    },
     Trap,
 }
 
@@ -82,7 +88,8 @@ impl ControlOp {
 
 pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
     let op = match mnemonic {
-        "NOP" | "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" | "ENDCOLLECTIVE" => {
+        "NOP" | "MEMBAR" | "ERRBAR" | "CGAERRBAR" | "DEPBAR" | "LDGDEPBAR" | "CCTL" | "ENDCOLLECTIVE" | "FENCE"
+        | "WARPGROUP" | "UTMACMDFLUSH" | "UTMACCTL" | "UTMAPF" => {
             no_effect(cx, mnemonic)?;
             return Ok(Some(Op::Nothing));
         }
@@ -94,8 +101,9 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
         "BRA" => {
             // The condition is the same for all lanes.
             let _ = cx.take("U");
+            let together = cx.take("ANY");
             let also = cx.optional_predicate()?.unwrap_or(PredicateSource::TRUE);
-            ControlOp::Branch { target: cx.branch_target()?, also }
+            ControlOp::Branch { target: cx.branch_target()?, also, together }
         }
         // Code begins at 0, so that absolute and relative addresses of a register are the same.
         "CALL" => {
@@ -106,7 +114,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
                 let plus = if relative || cx.remaining() > 0 { cx.number()? } else { 0 };
                 ControlOp::Indirect { base, plus }
             } else {
-                ControlOp::Branch { target: cx.branch_target()?, also: PredicateSource::TRUE }
+                ControlOp::Branch { target: cx.branch_target()?, also: PredicateSource::TRUE, together: false }
             }
         }
         "LEPC" => {
@@ -154,7 +162,16 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             ControlOp::Gather { lanes }
         }
         "YIELD" => ControlOp::Yield,
+        // Registers are handed out at launch for the whole life of a warp, so there are always enough.
+        "USETMAXREG" => {
+            let allocates = cx.need_one_of("direction", &[("TRY_ALLOC", true), ("DEALLOC", false)])?;
+            cx.take("CTAPOOL");
+            let granted = if allocates { cx.predicate_target()? } else { DISCARD_PREDICATE };
+            let _ = cx.number()?;
+            ControlOp::Grant { granted }
+        }
         "NANOSLEEP" => {
+            let _ = cx.take("SYNCS");
             let _ = cx.plain_source()?;
             ControlOp::Yield
         }
@@ -225,6 +242,11 @@ fn no_effect(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<()> {
     let known: &[&str] = match mnemonic {
         "MEMBAR" => &["SC", "ALL", "CTA", "GPU", "SYS", "VC"],
         "DEPBAR" => &["LE"],
+        "FENCE" => &["VIEW", "ASYNC", "S", "G"],
+        "WARPGROUP" => &["ARRIVE", "DEPBAR", "LE"],
+        // A prefetch of a tensor map or a box of it.
+        "UTMACCTL" => &["PF"],
+        "UTMAPF" => &["L2", "1D", "2D", "3D", "4D", "5D"],
         "CCTL" => &["IVALL", "E", "U", "C", "D", "LDC", "LDCU", "IV", "PF1", "PF2", "DML2", "RML2", "RS", "WB"],
         _ => &[],
     };
@@ -234,7 +256,8 @@ fn no_effect(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<()> {
     while cx.remaining() > 0 {
         match cx.next()? {
             Operand::Counter(_) | Operand::CounterSet(_) | Operand::Integer(_) if mnemonic == "DEPBAR" => {}
-            Operand::Memory(_) if mnemonic == "CCTL" => {}
+            Operand::Memory(_) if matches!(mnemonic, "CCTL" | "UTMACCTL" | "UTMAPF") => {}
+            Operand::Name(_) | Operand::Integer(_) if mnemonic == "WARPGROUP" => {}
             _ => return Err(Refusal::new(format!("an operand of {mnemonic} is not understood"), "")),
         }
     }
@@ -250,6 +273,8 @@ pub enum Flow {
     Go(Path),
     /// A jump backwards by all of them: like `Go`, and a chance to look at the clock.
     Back(Path),
+    /// As `Go`, when the other warps of the block have had their turn.
+    Pause(Path),
     /// This path stops; another one, if any.
     Stop,
 }
@@ -278,6 +303,10 @@ pub fn execute(
             frame.write(to, lanes, &values);
             Ok(Flow::Next)
         }
+        ControlOp::Grant { granted } => {
+            frame.write_predicate(granted, FULL, FULL);
+            Ok(Flow::Next)
+        }
         _ => go_on(op, frame, divergence, at, active, lanes, code_len),
     }
 }
@@ -298,8 +327,10 @@ pub fn go_on(
     }
     let next = at + 1;
     match *op {
-        ControlOp::Branch { target, also } => {
-            Ok(branch(divergence, Path { at: target, lanes: lanes & frame.predicate(also) }, at, active))
+        ControlOp::Branch { target, also, together } => {
+            let holds = lanes & frame.predicate(also);
+            let jump = if together && holds != 0 { active } else { holds };
+            Ok(branch(divergence, Path { at: target, lanes: jump }, at, active))
         }
         ControlOp::BranchIfTogether { target, mask, together } => {
             let wanted = frame.word(mask)[lanes.trailing_zeros() as usize] & divergence.live;
@@ -353,10 +384,14 @@ pub fn go_on(
             let (barrier, threads) = (frame.word(id)[first] as u8 & 0xf, frame.word(threads)[first]);
             let reduction = reduction.map(|(reduction, predicate)| (reduction, frame.predicate(predicate) & lanes));
             divergence.parked.push(Parked { barrier, threads, path: Path { at: next, lanes }, waits, reduction });
-            let stay = if waits { active & !lanes } else { active };
+            if !waits {
+                // The barrier may be complete by this.
+                return Ok(Flow::Pause(Path { at: next, lanes: active }));
+            }
+            let stay = active & !lanes;
             Ok(if stay == 0 { Flow::Stop } else { Flow::Go(Path { at: next, lanes: stay }) })
         }
-        ControlOp::BarrierResult { .. } | ControlOp::ReadConvergence { .. } => Ok(Flow::Next),
+        ControlOp::BarrierResult { .. } | ControlOp::ReadConvergence { .. } | ControlOp::Grant { .. } => Ok(Flow::Next),
         ControlOp::WriteConvergence { barrier, from } => {
             divergence.write_barrier(barrier, lanes, frame.word(from));
             Ok(Flow::Next)

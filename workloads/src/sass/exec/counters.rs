@@ -64,6 +64,11 @@ impl Counters {
             "STSM" => self.shared_store_bytes += 128 * warps * matrices(instruction),
             "LDG" => self.global_load_bytes += bytes,
             "STG" => self.global_store_bytes += bytes,
+            // Also what is filled with zeros.
+            "LDGSTS" => {
+                self.global_load_bytes += bytes;
+                self.shared_store_bytes += bytes;
+            }
             "LDS" => self.shared_load_bytes += bytes,
             "STS" => self.shared_store_bytes += bytes,
             "LDL" => self.local_load_bytes += bytes,

@@ -1,7 +1,7 @@
 //! Between the lanes of a warp: SHFL, VOTE, VOTEU, MATCH, REDUX, CREDUX, R2UR.
 
 use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, lanes_of, lanes_where};
-use super::lower::{Lowered, Lowering};
+use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum CrossLaneOp {
     Match { to: Slot, same: u8, from: Slot, all: bool, wide: bool },
     /// Over the active lanes, into a uniform register.
     Reduce { to: Slot, from: Slot, reduction: Reduction, signed: bool },
+    /// The lowest active lane: true there, its number in a uniform register.
+    Elect { leads: u8, number: Slot },
     /// The lowest active lane's value into a uniform register; the predicate: the lanes hold different values (the compiler asks
     /// it before a reduction whose mask is in a register, and takes the way lane by lane where it holds).
     ToUniform { to: Slot, from: Slot, differ: u8 },
@@ -81,6 +83,13 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
             let reduction = cx.take_one_of(&kinds).unwrap_or(Reduction::And);
             let signed = cx.take("S32");
             CrossLaneOp::Reduce { to: cx.target()?, from: cx.plain_source()?, reduction, signed }
+        }
+        "ELECT" => {
+            let op = CrossLaneOp::Elect { leads: cx.predicate_target()?, number: cx.target()? };
+            if cx.predicate()? != PredicateSource::TRUE {
+                return Err(Refusal::new("an election among the lanes of a predicate is not supported", "PT"));
+            }
+            op
         }
         "R2UR" => {
             let differ = cx.optional_predicate_target()?.unwrap_or(DISCARD_PREDICATE);
@@ -139,6 +148,11 @@ pub fn execute(op: &CrossLaneOp, frame: &mut Frame, lanes: u32) {
                 Reduction::Xor => a ^ b,
             });
             frame.write(to, FULL, &[result.unwrap_or(0); 32]);
+        }
+        CrossLaneOp::Elect { leads, number } => {
+            let leader = lanes.trailing_zeros();
+            frame.write_predicate(leads, lanes, 1 << (leader % 32));
+            frame.write(number, FULL, &[leader; 32]);
         }
         CrossLaneOp::ToUniform { to, from, differ } => {
             let words = frame.word(from);

@@ -82,6 +82,8 @@ pub struct Divergence {
     regions: Vec<Region>,
     gatherings: Vec<Gathering>,
     pub parked: Vec<Parked>,
+    /// Paths that stopped before an instruction whose condition does not hold yet.
+    pub polling: Vec<Path>,
     /// What the last barrier with a reduction computed: a number and a predicate.
     pub barrier_result: (u32, bool),
     /// Lanes that have not exited.
@@ -95,6 +97,7 @@ impl Divergence {
         self.regions.clear();
         self.gatherings.clear();
         self.parked.clear();
+        self.polling.clear();
         self.barrier_result = (0, false);
         self.live = lanes;
         self.ready.push(Path { at: 0, lanes });
@@ -107,6 +110,12 @@ impl Divergence {
     /// What [`Divergence::next`] would give.
     pub fn peek(&self) -> Option<Path> {
         self.ready.last().copied()
+    }
+
+    /// Lets the polling paths try again, in order.
+    pub fn poll(&mut self) {
+        let polling = std::mem::take(&mut self.polling);
+        self.ready.extend(polling.into_iter().rev());
     }
 
     pub fn is_alone(&self) -> bool {

@@ -48,6 +48,12 @@ pub enum Cause {
         "the warp has more than 4096 open convergence regions: it saves barrier registers (BMOV) and never restores them"
     )]
     TooManyRegions,
+    #[error("no mbarrier lies at {address:#x} of shared memory (SYNCS.EXCH.64 makes one)")]
+    NoMbarrier { address: u32 },
+    #[error("{0}")]
+    Bulk(String),
+    #[error("only the lanes {lanes:#010x} of the warp execute a multiply of its warpgroup")]
+    PartialWarpgroup { lanes: u32 },
     #[error("the kernel stops itself (trap)")]
     Trap,
 }

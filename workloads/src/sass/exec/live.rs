@@ -214,7 +214,7 @@ impl LiveCta {
                     let flow = control::go_on(op, &own.frame, paths, path.at, path.lanes, lanes, length);
                     let next = match flow {
                         Ok(Flow::Next) => Some(Path { at: path.at + 1, ..path }),
-                        Ok(Flow::Go(next)) => Some(next),
+                        Ok(Flow::Go(next) | Flow::Pause(next)) => Some(next),
                         Ok(Flow::Back(next)) => {
                             paths.step_back(next);
                             paths.next()

@@ -10,7 +10,8 @@ use super::super::kernel::Kernel;
 use super::frame::{DISCARD_PREDICATE, PredicateSource, Slot, Source, TRUE, UNIFORM_PREDICATES};
 use super::op::{MicroOp, Op};
 use super::{
-    atomic, control, convert, crosslane, double, float, half, integer, logic, memory, mma, mufu, simd, special,
+    atomic, bulk, control, convert, copy, crosslane, double, float, half, integer, logic, mbarrier, memory, mma, mufu,
+    simd, special,
 };
 
 /// A word that is the same for all lanes of all warps of a launch.
@@ -97,6 +98,7 @@ impl Layout {
         for operand in instructions.iter().flat_map(|instruction| &instruction.operands) {
             match operand {
                 Operand::Register(register) => see(register.file, register.number),
+                Operand::MatrixDescriptor(first) => see(first.file, first.number),
                 Operand::Memory(memory) => {
                     for register in [&memory.base, &memory.uniform].into_iter().flatten() {
                         see(register.file, register.number);
@@ -110,8 +112,14 @@ impl Layout {
                 _ => {}
             }
         }
-        // Doubles of a matrix take up to 16 registers, anything else four.
-        let reach = if instructions.iter().any(|instruction| instruction.mnemonic == "DMMA") { 16 } else { 4 };
+        // Registers that an operand stands for beyond the one it names: the accumulators of a warpgroup, doubles of a matrix,
+        // the coordinates of a tensor copy; anything else four.
+        let has = |mnemonic: &str| instructions.iter().any(|instruction| instruction.mnemonic.starts_with(mnemonic));
+        let reach = match () {
+            () if has("HGMMA") => 128,
+            () if has("DMMA") || has("UTMA") => 16,
+            () => 4,
+        };
         let (zero, discard) = (vector + reach, vector + 2 * reach);
         let first_uniform = discard + reach;
         Self { reach, zero, discard, first_uniform, first_constant: first_uniform + uniform + reach }
@@ -161,7 +169,7 @@ impl<'a> Lowering<'a> {
     /// The operation, and whether it is of the uniform data path (executes whatever the active mask).
     fn op(&mut self) -> Lowered<(bool, Op)> {
         let mnemonic = self.instruction.mnemonic.as_str();
-        let families: [Family; 15] = [
+        let families: [Family; 19] = [
             integer::lower,
             logic::lower,
             float::lower,
@@ -172,9 +180,13 @@ impl<'a> Lowering<'a> {
             convert::lower,
             memory::lower,
             atomic::lower,
+            copy::lower,
+            bulk::lower,
+            mbarrier::lower,
             crosslane::lower,
             mma::lower,
             mma::lower_matrix,
+            mma::lower_warpgroup,
             special::lower,
             control::lower,
         ];
@@ -236,6 +248,11 @@ impl<'a> Lowering<'a> {
         let operand = self.peek().ok_or_else(|| Refusal::new(format!("operand {} is missing", self.next), ""))?;
         self.next += 1;
         Ok(operand)
+    }
+
+    /// Gives the last operand back.
+    pub fn step_back(&mut self) {
+        self.next -= 1;
     }
 
     fn unexpected<T>(&self, wanted: &str) -> Lowered<T> {

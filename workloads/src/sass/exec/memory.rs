@@ -24,7 +24,7 @@ impl Width {
     pub const WORD: Self = Self { bytes: 4, signed: false };
 
     /// From the modifiers; a word when none says otherwise.
-    fn of(cx: &mut Lowering<'_>) -> Self {
+    pub fn of(cx: &mut Lowering<'_>) -> Self {
         let choices = [
             ("U8", (1, false)),
             ("S8", (1, true)),

@@ -19,11 +19,13 @@
 
 mod atomic;
 mod banks;
+mod bulk;
 mod clock;
 pub(crate) mod coalesce;
 mod compare;
 mod control;
 mod convert;
+mod copy;
 mod counters;
 mod crosslane;
 mod divergence;
@@ -37,6 +39,7 @@ mod integer;
 pub mod live;
 mod logic;
 mod lower;
+mod mbarrier;
 mod memory;
 mod mma;
 mod mufu;
@@ -57,6 +60,7 @@ pub use storage::{Buffer, GlobalMemory};
 use super::error::SassError;
 use super::kernel::Kernel;
 use super::launch::{Launch, Value};
+use super::tensor_map::TensorMap;
 use crate::stream::{CtaStream, DynamicOp};
 use banks::ConstantBanks;
 use coalesce::Recorder;
@@ -153,6 +157,11 @@ impl Grid {
             .iter()
             .map(|argument| match &argument.value {
                 Value::Scalar(bytes) => bytes.clone(),
+                Value::TensorMap { map, init } => {
+                    let bytes = init.bytes(argument.element, map.elements());
+                    let address = global.allocate(&argument.name, bytes);
+                    TensorMap { address, ..*map }.encode().to_vec()
+                }
                 Value::Buffer { count, init } => {
                     global.allocate(&argument.name, init.bytes(argument.element, *count)).to_le_bytes().to_vec()
                 }
@@ -183,6 +192,7 @@ impl Grid {
         let shared = SharedMemory {
             base: kernel.metadata.shared_base_bytes,
             data: vec![0; launch.shared_bytes(kernel) as usize],
+            mbarriers: std::collections::BTreeMap::new(),
         };
         let tallies = vec![Tally::default(); program.code.len()];
         Ok(Self {
@@ -267,12 +277,16 @@ impl Grid {
         stream.warps.iter_mut().for_each(Vec::clear);
         stream.accesses.clear();
         stream.lines.clear();
+        stream.mbarriers.clear();
+        stream.bulk.clear();
         let mut recorder = Recorder::<RECORD>::default();
         let (accesses, lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
+        (recorder.mbarriers, recorder.bulk) = (std::mem::take(&mut stream.mbarriers), std::mem::take(&mut stream.bulk));
         recorder.begin(self.program.code.len(), accesses, lines);
         let outcome = self.run_warps(&mut state, &mut recorder, &mut stream.warps);
         stream.accesses = recorder.accesses;
         stream.lines = recorder.lines;
+        (stream.mbarriers, stream.bulk) = (recorder.mbarriers, recorder.bulk);
         let outcome = outcome.map_err(|(warp, fault)| self.error(warp, state.warps[warp].at, fault, index));
         self.scratch = state;
         outcome
@@ -283,6 +297,7 @@ impl Grid {
         let cta = self.cta_position(index);
         let constants = usize::from(self.program.first_constant);
         state.shared.data.fill(0);
+        state.shared.mbarriers.clear();
         for (number, warp) in (0u32..).zip(&mut state.warps) {
             let lanes = (threads - 32 * number).min(32);
             warp.frame.words[..constants].fill([0; 32]);
@@ -315,33 +330,38 @@ impl Grid {
         let mut waiting = vec![false; warps.len()];
         let mut recurrences = vec![Recurrence::default(); warps.len()];
         loop {
-            let mut all_wait = true;
+            let executed_before: u64 = warps.iter().map(|warp| warp.executed).sum();
+            let mut sliced = vec![false; warps.len()];
             for (number, warp) in warps.iter_mut().enumerate() {
                 if waiting[number] {
                     continue;
                 }
                 let stop = warp.run(program, tallies, &mut memories, &mut streams[number]);
-                waiting[number] = stop.map_err(|fault| (number, fault))? != Stop::Slice;
-                all_wait &= waiting[number];
+                let stop = stop.map_err(|fault| (number, fault))?;
+                waiting[number] = matches!(stop, Stop::Finished | Stop::Barrier);
+                sliced[number] = stop == Stop::Slice;
             }
             let executed: u64 = warps.iter().map(|warp| warp.executed).sum();
             let running = || waiting.iter().position(|waits| !waits);
             if executed > watchdog {
                 return Err((running().unwrap_or(0), Box::new(Cause::Watchdog { executed })));
             }
-            // Whoever runs has used up its slice. If nobody gets anywhere now, nobody ever will.
-            let mut circling = true;
-            for (warp, recurrence) in
-                warps.iter().zip(&mut recurrences).zip(&waiting).filter_map(|(of, waits)| (!waits).then_some(of))
-            {
-                recurrence.look(warp.state_hash(), *memories.changes);
-                circling &= recurrence.circles(*memories.changes);
+            // Who has used up its slice runs on. If none of those gets anywhere now, nobody ever will.
+            let mut goes_on = sliced.contains(&true);
+            let mut circling = goes_on;
+            for (number, (warp, recurrence)) in warps.iter().zip(&mut recurrences).enumerate() {
+                if sliced[number] {
+                    recurrence.look(warp.state_hash(), *memories.changes);
+                    circling &= recurrence.circles(*memories.changes);
+                }
             }
-            if let Some(spinning) = running().filter(|_| circling) {
+            if let Some(spinning) = sliced.iter().position(|sliced| *sliced).filter(|_| circling) {
                 return Err((spinning, Box::new(Cause::Spin)));
             }
-            let released = release_barriers(warps, &mut waiting);
-            if all_wait && !released {
+            // A warp that waits for a phase may find it over when another one has run.
+            goes_on |= release_barriers(warps, &mut waiting);
+            goes_on |= executed > executed_before && waiting.contains(&false);
+            if !goes_on {
                 return match warps.iter().position(|warp| warp.divergence.live != 0) {
                     None => Ok(()),
                     Some(stuck) => Err((stuck, Box::new(Cause::BarrierDeadlock(describe_deadlock(warps))))),
@@ -429,6 +449,12 @@ fn describe_deadlock(warps: &[Warp]) -> String {
                 " warp {number} waits at barrier {} ({at:#06x}) with lanes {lanes:#x} of {live:#x};",
                 parked.barrier
             );
+        }
+    }
+    for (number, warp) in warps.iter().enumerate() {
+        for divergence::Path { at, lanes } in &warp.divergence.polling {
+            text +=
+                &format!(" warp {number} waits for the phase of an mbarrier ({:#06x}) with lanes {lanes:#x};", 16 * at);
         }
     }
     text.pop();

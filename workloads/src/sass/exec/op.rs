@@ -1,8 +1,10 @@
 //! Micro-ops: what an instruction became after lowering.
 
 use super::atomic::AtomicOp;
+use super::bulk::BulkOp;
 use super::control::ControlOp;
 use super::convert::ConvertOp;
+use super::copy::CopyOp;
 use super::crosslane::CrossLaneOp;
 use super::double::DoubleOp;
 use super::float::FloatOp;
@@ -10,8 +12,9 @@ use super::frame::PredicateSource;
 use super::half::HalfOp;
 use super::integer::IntegerOp;
 use super::logic::LogicOp;
+use super::mbarrier::MbarrierOp;
 use super::memory::MemoryOp;
-use super::mma::{MatrixOp, MmaOp};
+use super::mma::{MatrixOp, MmaOp, WarpgroupOp};
 use super::mufu::MufuOp;
 use super::simd::SimdOp;
 use super::special::SpecialOp;
@@ -40,6 +43,10 @@ pub enum Op {
     Convert(ConvertOp),
     Memory(MemoryOp),
     Atomic(AtomicOp),
+    Copy(CopyOp),
+    Mbarrier(MbarrierOp),
+    Bulk(BulkOp),
+    Warpgroup(WarpgroupOp),
     CrossLane(CrossLaneOp),
     Mma(MmaOp),
     Matrix(MatrixOp),

@@ -1,6 +1,9 @@
 //! The memories that a CTA sees, with their bounds.
 
+use std::collections::BTreeMap;
+
 use super::frame::Lanes;
+use super::mbarrier::Mbarrier;
 
 /// Where the first buffer lies. Far from zero, so that an address computed from a null pointer hits nothing.
 const FIRST_BUFFER: u64 = 0x7_0000_0000;
@@ -100,6 +103,8 @@ pub struct SharedMemory {
     pub base: u32,
     /// The window from address 0.
     pub data: Vec<u8>,
+    /// Barriers that count arrivals and bytes, by address.
+    pub mbarriers: BTreeMap<u32, Mbarrier>,
 }
 
 impl SharedMemory {

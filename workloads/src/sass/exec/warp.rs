@@ -5,11 +5,12 @@ use super::divergence::{Divergence, Path};
 use super::fault::{Cause, Fault};
 use super::frame::{FULL, Frame};
 use super::lower::Program;
+use super::mbarrier::{self, Outcome};
 use super::memory::{self, Memories};
 use super::op::Op;
 use super::special::{self, Place};
 use super::storage::LocalMemory;
-use super::{atomic, convert, crosslane, double, float, half, integer, logic, mma, mufu, simd};
+use super::{atomic, bulk, convert, copy, crosslane, double, float, half, integer, logic, mma, mufu, simd};
 use crate::stream::{DynamicOp, NO_ACCESS};
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
@@ -48,7 +49,9 @@ pub enum Stop {
     Finished,
     /// Every path waits, at least one of them at a barrier of the block.
     Barrier,
-    /// It has run for a while without stopping by itself.
+    /// Every path waits, at least one of them for the phase of a barrier in shared memory.
+    Phase,
+    /// It lets the others run: after a while, or where it depends on them.
     Slice,
 }
 
@@ -62,10 +65,14 @@ impl Warp {
         stream: &mut Vec<DynamicOp>,
     ) -> Result<Stop, Fault> {
         let until = self.executed + SLICE;
+        self.divergence.poll();
         while let Some(path) = self.divergence.next() {
             if let Some(stop) = self.run_path::<RECORD, false>(path, until, program, tallies, memories, stream)? {
                 return Ok(stop);
             }
+        }
+        if !self.divergence.polling.is_empty() {
+            return Ok(Stop::Phase);
         }
         match (self.divergence.live, self.divergence.parked.is_empty()) {
             (0, _) => Ok(Stop::Finished),
@@ -158,6 +165,10 @@ impl Warp {
                             }
                             (position, active) = (path.at, path.lanes);
                         }
+                        Flow::Pause(path) => {
+                            self.divergence.suspend(path);
+                            return Ok(Some(Stop::Slice));
+                        }
                         Flow::Stop => return Ok(None),
                     }
                     continue;
@@ -169,6 +180,24 @@ impl Warp {
                 Op::Mufu(op) => mufu::execute(op, frame, mask),
                 Op::Convert(op) => convert::execute(op, frame, mask),
                 Op::Atomic(op) => access = atomic::execute(op, frame, mask, position, memories)?,
+                Op::Copy(op) => access = copy::execute(op, frame, mask, position, memories)?,
+                Op::Bulk(op) => access = bulk::execute(op, frame, lanes, memories)?,
+                Op::Mbarrier(op) => match mbarrier::execute(op, frame, lanes, memories)? {
+                    Outcome::Done(recorded) => access = recorded,
+                    Outcome::Wait => {
+                        // As if it had not been tried.
+                        self.executed -= 1;
+                        let tally = &mut tallies[position as usize];
+                        tally.warps -= 1;
+                        tally.lanes -= u64::from(lanes.count_ones());
+                        self.divergence.polling.push(Path { at: position, lanes: active });
+                        return Ok(None);
+                    }
+                },
+                Op::Warpgroup(op) => {
+                    let number = self.place.first_thread / 32 % 4;
+                    mma::execute_warpgroup(op, frame, lanes, number as usize, memories.shared)?;
+                }
                 Op::CrossLane(op) => {
                     if lanes != 0 {
                         crosslane::execute(op, frame, lanes);

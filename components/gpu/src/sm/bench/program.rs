@@ -2,7 +2,7 @@
 
 use super::super::TimingError;
 use workloads::sass::{Instruction, OpClass, ParseError, Uses, parse_with_control};
-use workloads::stream::{Access, AccessKind, CtaStream, DynamicOp, LINE_BYTES, Line, NO_ACCESS, Space};
+use workloads::stream::{Access, AccessKind, CtaStream, DynamicOp, LINE_BYTES, Line, MbarrierUse, NO_ACCESS, Space};
 
 /// Where the bench's data lies.
 pub(super) const DATA: u64 = 0x1000_0000;
@@ -59,7 +59,8 @@ fn add_access(stream: &mut CtaStream, instruction: &Instruction) -> u32 {
     use OpClass::*;
     let Ok(uses) = Uses::of(instruction) else { return NO_ACCESS };
     let (space, kind) = match uses.class {
-        LoadGlobal | CopyGlobalToShared => (Space::Global, AccessKind::Load),
+        LoadGlobal => (Space::Global, AccessKind::Load),
+        CopyGlobalToShared => (Space::Global, AccessKind::Copy),
         StoreGlobal => (Space::Global, AccessKind::Store),
         AtomicGlobal => (Space::Global, AccessKind::Atomic),
         ReductionGlobal => (Space::Global, AccessKind::Reduction),
@@ -68,6 +69,8 @@ fn add_access(stream: &mut CtaStream, instruction: &Instruction) -> u32 {
         LoadShared | LoadMatrix => (Space::Shared, AccessKind::Load),
         StoreShared | StoreMatrix => (Space::Shared, AccessKind::Store),
         AtomicShared => (Space::Shared, AccessKind::Atomic),
+        Mbarrier => return add_mbarrier(stream, instruction),
+        BulkCopy => return add_bulk_copy(stream, instruction),
         _ => return NO_ACCESS,
     };
     let width = u16::from(uses.access_bytes);
@@ -87,6 +90,61 @@ fn add_access(stream: &mut CtaStream, instruction: &Instruction) -> u32 {
         bytes,
         first_line,
         line_count,
+    });
+    stream.accesses.len() as u32 - 1
+}
+
+/// One barrier at address 0: it counts one arrival a phase and, unless the mnemonic says A1T0, one line of bytes; the n-th
+/// PHASECHK waits for the n-th phase.
+fn add_mbarrier(stream: &mut CtaStream, instruction: &Instruction) -> u32 {
+    let waits = |(_, what): &&(u32, MbarrierUse)| matches!(what, MbarrierUse::Wait { .. });
+    let earlier = stream.mbarriers.iter().filter(waits).count() as u32;
+    let what = match instruction.modifiers.first().map(String::as_str) {
+        Some("EXCH") => MbarrierUse::Init { arrivals: 1 },
+        Some("ARRIVE") if instruction.has_modifier("A1T0") => MbarrierUse::Arrive { arrivals: 1, bytes: 0 },
+        Some("ARRIVE") => MbarrierUse::Arrive { arrivals: 1, bytes: LINE_BYTES as i64 },
+        Some("PHASECHK") => MbarrierUse::Wait { phase: earlier + 1 },
+        _ => return NO_ACCESS,
+    };
+    stream.mbarriers.push((0, what));
+    stream.accesses.push(Access {
+        space: Space::Shared,
+        kind: AccessKind::Mbarrier,
+        width_bytes: 8,
+        one_address: true,
+        passes: 1,
+        bytes: 8,
+        first_line: stream.mbarriers.len() as u32 - 1,
+        line_count: 1,
+    });
+    stream.accesses.len() as u32 - 1
+}
+
+/// A box of one line.
+fn add_bulk_copy(stream: &mut CtaStream, instruction: &Instruction) -> u32 {
+    let is_load = instruction.mnemonic == "UTMALDG";
+    if !is_load && instruction.mnemonic != "UTMASTG" {
+        return NO_ACCESS;
+    }
+    stream.lines.push(Line { address: DATA + 4 * LINE_BYTES, sectors: 0xf });
+    stream.bulk.push(workloads::stream::BulkCopy {
+        is_load,
+        map_address: Some(DATA + 5 * LINE_BYTES),
+        mbarrier: is_load.then_some(0),
+        bytes: LINE_BYTES as u32,
+        first_line: stream.lines.len() as u32 - 1,
+        line_count: 1,
+        line_cycles: 1,
+    });
+    stream.accesses.push(Access {
+        space: Space::Global,
+        kind: AccessKind::Bulk,
+        width_bytes: 0,
+        one_address: true,
+        passes: 1,
+        bytes: 0,
+        first_line: stream.bulk.len() as u32 - 1,
+        line_count: 0,
     });
     stream.accesses.len() as u32 - 1
 }

@@ -98,7 +98,7 @@ impl Shared {
             self.memory.shared_passes += passes;
         }
         let reads = now + u64::from(op.war).max(accept) - accept + delay;
-        let is_load = matches!(access.kind, AccessKind::Load);
+        let is_load = matches!(access.kind, AccessKind::Load | AccessKind::Copy);
         if op.read_counter != NO_COUNTER {
             let due = if is_load { reads } else { reads + conflict };
             core.warps.outstanding[usize::from(queued.warp)] += 1;
@@ -109,6 +109,11 @@ impl Shared {
         let stated = env.listening().then_some((self.memory.l1.sector_hits, self.memory.l1.sector_misses));
         match (op.class, access.space) {
             (OpClass::LoadConstant, _) => self.load_constant(now, now + tail, queued, to),
+            (OpClass::Mbarrier, _) => self.mbarrier(now, tail, queued, to, core),
+            (OpClass::BulkCopy, _) if queued.access != NO_ACCESS => self.bulk(now, queued, to),
+            (OpClass::BulkCopy, _) => self.settle(queued.warp, core),
+            // With a false guard it copies nothing, in the same time.
+            (OpClass::CopyGlobalToShared, _) => self.copy(now, tail, queued, to),
             // Also a store or atomic through a generic address that turned out to go to shared memory.
             (OpClass::Shuffle, _) | (_, Space::Shared | Space::Constant) => self.in_order(now, tail, queued, to, core),
             // A false guard: nothing to look up.
@@ -161,6 +166,57 @@ impl Shared {
         self.settle(queued.warp, core);
     }
 
+    fn mbarrier(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
+        let (access, _) = self.access(queued);
+        let count = if access.kind == AccessKind::Mbarrier { access.line_count } else { 0 };
+        let waits = self.use_mbarriers(now, queued.cta, access.first_line, count, tail, to);
+        if to.counter == NO_COUNTER {
+            self.settle(queued.warp, core);
+        } else if !waits {
+            self.answer(now + tail, queued.cta, to);
+        }
+    }
+
+    /// What a barrier in shared memory answers reaches the register file as a load's data does.
+    pub fn answer(&mut self, due: u64, cta: u16, to: Destination) {
+        let Destination { subcore, warp, counter, banks, position, .. } = to;
+        self.hazard_ready(to, cta, due);
+        self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks, position });
+    }
+
+    fn bulk(&mut self, now: u64, queued: &Queued, to: Destination) {
+        let (access, _) = self.access(queued);
+        let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
+        let Some(stream) = cta.source.recorded() else { return };
+        let copy = stream.bulk[access.first_line as usize];
+        self.start_bulk(now, copy, queued.cta, (to.subcore, to.warp), to.copy_group);
+    }
+
+    /// As a load whose data goes to shared memory.
+    fn copy(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination) {
+        let (access, _) = self.access(queued);
+        let lines = match &self.ctas[usize::from(queued.cta)] {
+            Some(cta) if access.line_count > 0 => cta.source.access(queued.access).1,
+            _ => &[],
+        };
+        let request_at = now + self.spec.miss_request_cycles;
+        let write_cycles = u64::from(access.passes);
+        let waiting = WaitingLoad::new(to, tail.saturating_sub(self.spec.miss_request_cycles).max(1), write_cycles);
+        if self.memory.l1.load(lines, request_at, queued.op.l1, waiting).is_none() {
+            self.release_copy(now + tail, write_cycles, to);
+        }
+    }
+
+    /// A copy's bytes are written to shared memory, in order of arrival and a pass a cycle; its counter falls in cycle
+    /// `due` or later.
+    fn release_copy(&mut self, due: u64, write_cycles: u64, to: Destination) {
+        let due = due.max(self.memory.copies_written + write_cycles);
+        self.memory.copies_written = due;
+        let Destination { subcore, warp, counter, copy_group, .. } = to;
+        let group = copy_group.unwrap_or(0);
+        self.wheel.schedule(due, Event::CopyDone { subcore, warp, counter, group });
+    }
+
     fn passes(&self, bytes: u32) -> u64 {
         u64::from(bytes.div_ceil(self.spec.bytes_per_pass))
     }
@@ -187,7 +243,7 @@ impl Shared {
             self.settle(queued.warp, core);
         } else if op.class == OpClass::AtomicGlobal && !lines.is_empty() {
             l1.atomic(lines, request_at, waiting);
-        } else if l1.load(lines, request_at, op.bypasses_l1, waiting).is_none() {
+        } else if l1.load(lines, request_at, op.l1, waiting).is_none() {
             self.release_load(now + tail, link_cycles, to, core);
         }
     }
@@ -199,8 +255,11 @@ impl Shared {
         }
     }
 
-    /// A load's data goes over the return link and to the register file; its counter falls in cycle `due` or later.
+    /// A load's data goes over the return link and to the register file (a copy's to shared memory); its counter falls in cycle `due` or later.
     pub fn release_load(&mut self, due: u64, link_cycles: u64, to: Destination, core: &mut SubCore) {
+        if to.copy_group.is_some() {
+            return self.release_copy(due, link_cycles, to);
+        }
         let free = &mut self.memory.return_free[usize::from(to.subcore)];
         let due = due.max(*free + link_cycles);
         *free = due;
@@ -215,7 +274,7 @@ impl Shared {
     }
 
     fn release(&mut self, due: u64, to: Destination, core: &mut SubCore) {
-        let Destination { subcore, warp, counter, banks, position, index, issued } = to;
+        let Destination { subcore, warp, counter, banks, position, index, issued, .. } = to;
         self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks, position });
         let slot = usize::from(warp) * SUBCORES + usize::from(subcore);
         if let (Some(check), Some(kernel)) = (&mut self.hazards, &core.warps.kernels[usize::from(warp)]) {

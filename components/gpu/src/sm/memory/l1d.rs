@@ -6,6 +6,7 @@
 
 use super::super::spec::L1Data as Spec;
 use super::super::tags::{LineMap, Tags};
+use super::super::timing::L1Use;
 use super::Destination;
 use protocol::{MemOp, MemRequest};
 use sim_core::Femtos;
@@ -23,6 +24,8 @@ pub(crate) enum Answer {
     Store { subcore: u8, warp: u8, generation: u16 },
     /// An atomic with result: index of the waiting load.
     Atomic(u32),
+    /// The engine of bulk copies: place of the command, or its tensor map.
+    Bulk(u32),
 }
 
 impl Answer {
@@ -38,6 +41,7 @@ impl Answer {
                     | serial & 0xffff_ffff
             }
             Answer::Atomic(load) => 3 << 56 | u64::from(load) << 32 | serial & 0xffff_ffff,
+            Answer::Bulk(place) => 4 << 56 | u64::from(place) << 32 | serial & 0xffff_ffff,
         }
     }
 
@@ -50,7 +54,8 @@ impl Answer {
                 warp: (id >> 48 & 0xf) as u8,
                 generation: (id >> 32) as u16,
             },
-            _ => Answer::Atomic((id >> 32 & 0xff_ffff) as u32),
+            3 => Answer::Atomic((id >> 32 & 0xff_ffff) as u32),
+            _ => Answer::Bulk((id >> 32 & 0xff_ffff) as u32),
         }
     }
 }
@@ -73,6 +78,8 @@ struct Entry {
     line: u64,
     /// Sectors asked for and not yet here.
     outstanding: u8,
+    /// What arrives is kept in the cache.
+    keeps: bool,
     /// Who waits for which sectors.
     waiters: Vec<(u32, u8)>,
 }
@@ -158,11 +165,11 @@ impl L1Data {
     }
 
     /// Looks up the lines of a load. `None`: all sectors are there. Otherwise the number under which it waits.
-    pub fn load(&mut self, lines: &[Line], request_at: u64, bypass: bool, waiting: WaitingLoad) -> Option<u32> {
+    pub fn load(&mut self, lines: &[Line], request_at: u64, use_of_l1: L1Use, waiting: WaitingLoad) -> Option<u32> {
         let mut load = None;
         for line in lines {
             let number = line.address / LINE_BYTES;
-            let present = if bypass { 0 } else { self.tags.touch(number) };
+            let present = if use_of_l1 == L1Use::Cached { self.tags.touch(number) } else { 0 };
             let missing = line.sectors & !present;
             self.sector_hits += u64::from((line.sectors & present).count_ones());
             self.sector_misses += u64::from(missing.count_ones());
@@ -174,7 +181,7 @@ impl L1Data {
                 None => *load.insert(self.add_load(waiting)),
             };
             self.loads[load as usize].remaining += 1;
-            self.miss(number, missing, load, request_at);
+            self.miss(number, missing, load, request_at, use_of_l1 != L1Use::Bypassed);
         }
         load
     }
@@ -192,7 +199,7 @@ impl L1Data {
         }
     }
 
-    fn miss(&mut self, number: u64, missing: u8, load: u32, request_at: u64) {
+    fn miss(&mut self, number: u64, missing: u8, load: u32, request_at: u64, keeps: bool) {
         let index = match self.by_line.get(number) {
             Some(index) => index,
             None => {
@@ -200,12 +207,14 @@ impl L1Data {
                 let Some(index) = self.free_entries.pop() else { return };
                 self.by_line.insert(number, index);
                 self.entries[index as usize].line = number;
+                self.entries[index as usize].keeps = false;
                 index
             }
         };
         let entry = &mut self.entries[index as usize];
         let new = missing & !entry.outstanding;
         entry.outstanding |= new;
+        entry.keeps |= keeps;
         entry.waiters.push((load, missing));
         if new != 0 {
             self.ask(Answer::Data(index), number * LINE_BYTES, new, MemOp::Read, request_at);
@@ -239,7 +248,13 @@ impl L1Data {
         });
     }
 
-    fn ask(&mut self, answer: Answer, address: u64, sectors: u8, op: MemOp, at: u64) {
+    /// Whether one more request finds a place.
+    pub fn takes_requests(&self) -> bool {
+        self.requests.len() < self.most_requests
+    }
+
+    /// Puts a request into the queue, to leave in cycle `at` or later.
+    pub fn ask(&mut self, answer: Answer, address: u64, sectors: u8, op: MemOp, at: u64) {
         self.serial += 1;
         let bytes = sectors.count_ones() * SECTOR_BYTES as u32;
         let at = self.requests.back().map_or(at, |last| last.0.max(at));
@@ -279,7 +294,9 @@ impl L1Data {
     pub fn filled(&mut self, index: u32, sectors: u8, complete: &mut Vec<WaitingLoad>) {
         let entry = &mut self.entries[index as usize];
         entry.outstanding &= !sectors;
-        self.tags.fill(entry.line, sectors);
+        if entry.keeps {
+            self.tags.fill(entry.line, sectors);
+        }
         let outstanding = entry.outstanding;
         let mut waiters = std::mem::take(&mut entry.waiters);
         waiters.retain(|&(load, needs)| {

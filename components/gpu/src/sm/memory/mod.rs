@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Models: five credits a sub-core, one instruction every four cycles of a sub-core and every two of the SM (Table 1 of
-//! arXiv 2503.20481); release of sources and results by Table 2; bank conflicts and several lines hold the acceptance.
+//! arXiv 2503.20481); release of sources and results by Table 2; bank conflicts and several lines hold the acceptance;
+//! asynchronous copies (LDGSTS) go the way of loads and are written to shared memory in order, a pass a cycle.
 //! Leaves out: separate queues for shared and global memory (not known whether they exist).
 //! Numbers: `[part.sm.memory]` and `[part.sm.l1_data]`. Start reading at `Shared::accept`.
 
@@ -35,6 +36,8 @@ pub(crate) struct Queued {
     pub index: u32,
     /// Index into the accesses of the CTA's stream.
     pub access: u32,
+    /// Group of an asynchronous copy.
+    pub copy_group: Option<u32>,
     pub cta: u16,
     pub warp: u8,
 }
@@ -49,6 +52,8 @@ pub(crate) struct Destination {
     pub position: u32,
     pub index: u32,
     pub issued: u64,
+    /// Shared memory instead of registers: the group of an asynchronous copy.
+    pub copy_group: Option<u32>,
 }
 
 impl Destination {
@@ -61,6 +66,7 @@ impl Destination {
             position: queued.position,
             index: queued.index,
             issued: queued.issued,
+            copy_group: queued.copy_group,
         }
     }
 
@@ -82,6 +88,8 @@ pub(crate) struct MemoryPipeline {
     shared_released: [u64; SUBCORES],
     /// When the link that brings L1D data to a sub-core is free.
     return_free: [u64; SUBCORES],
+    /// When shared memory has taken the last asynchronous copy's bytes.
+    copies_written: u64,
     constants: Tags,
     constant_waiters: Vec<(u64, Destination, u64)>,
     pub l1: L1Data,
@@ -91,7 +99,7 @@ pub(crate) struct MemoryPipeline {
 
 sim_core::saved!(MemoryPipeline {
     state: queues, address_unit_free, accept_free, round_robin, next, shared_released, return_free, constants,
-        constant_waiters, accepted, shared_passes;
+        constant_waiters, copies_written, accepted, shared_passes;
     parts: l1;
     rebuilt: issue_to_accept_cycles;
 });
@@ -108,6 +116,7 @@ impl MemoryPipeline {
             next: NEVER,
             shared_released: [0; SUBCORES],
             return_free: [0; SUBCORES],
+            copies_written: 0,
             constants: Tags::new(constant.sets, constant.ways),
             constant_waiters: Vec::new(),
             l1: L1Data::new(&spec.l1_data),

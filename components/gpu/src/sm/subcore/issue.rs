@@ -13,6 +13,7 @@ use super::super::spec::{Policy, SUBCORES};
 use super::super::timing::{Effect, FP64, NO_CONSTANT, NO_UNIT, OpTiming, Route, WaitKind};
 use super::super::{Queued, Shared};
 use super::{Latched, SubCore};
+use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
 
 impl SubCore {
@@ -165,6 +166,11 @@ impl SubCore {
                 if op.is_global_write() {
                     self.warps.stores[warp] += 1;
                 }
+                let copy_group = match op.class {
+                    OpClass::CopyGlobalToShared => Some(self.warps.copies[warp].add()),
+                    OpClass::BulkCopy => self.add_bulk(warp, dynamic.access, shared),
+                    _ => None,
+                };
                 shared.memory.push(
                     self.index,
                     Queued {
@@ -173,6 +179,7 @@ impl SubCore {
                         position: position as u32,
                         index: dynamic.index,
                         access: dynamic.access,
+                        copy_group,
                         cta: self.warps.cta[warp],
                         warp: warp as u8,
                     },
@@ -181,7 +188,7 @@ impl SubCore {
             Route::Variable => self.enter_unit(now, warp, &latched, shared, env),
         }
         if op.effect != Effect::None {
-            self.take_effect(now, warp, op.effect, shared);
+            self.take_effect(now, &latched, shared);
         }
         if live {
             self.trim(warp, shared);
@@ -235,13 +242,45 @@ impl SubCore {
         }
     }
 
-    fn take_effect(&mut self, now: u64, warp: usize, effect: Effect, shared: &mut Shared) {
-        match effect {
+    fn take_effect(&mut self, now: u64, latched: &Latched, shared: &mut Shared) {
+        let (op, warp) = (&latched.op, usize::from(latched.warp));
+        match op.effect {
             Effect::None => {}
+            Effect::Fence => self.let_fall(now, latched, shared),
+            Effect::BulkFlush => {
+                self.warps.outstanding[warp] += 1;
+                self.warps.bulk_stores[warp].close(op.read_counter);
+                while let Some(counter) = self.warps.bulk_stores[warp].take_complete() {
+                    let due = now + 2 + shared.spec.counter_increment_cycles;
+                    self.fall(due, latched, counter, shared);
+                }
+            }
+            Effect::WarpgroupGroup => {
+                self.warps.warpgroup_issued(warp);
+                self.warps.outstanding[warp] += 1;
+                // The unit is in order: what has entered last is over last.
+                let done = self.units[usize::from(op.unit)].free;
+                shared.wheel.schedule(done, Event::WarpgroupDone { subcore: self.index, warp: warp as u8 });
+            }
+            Effect::WarpgroupBarrier { limit } => {
+                self.warps.outstanding[warp] += 1;
+                let event = Event::WarpgroupBarrier { subcore: self.index, warp: warp as u8, limit };
+                shared.wheel.schedule(now + shared.spec.warpgroup_depbar_cycles, event);
+            }
+            Effect::CopyBarrier => {
+                self.warps.outstanding[warp] += 1;
+                self.warps.copies[warp].close(op.write_counter);
+                // Nothing is on its way: the counter falls as soon as it has risen.
+                while let Some(counter) = self.warps.copies[warp].take_complete() {
+                    let due = now + 2 + shared.spec.counter_increment_cycles;
+                    self.fall(due, latched, counter, shared);
+                }
+            }
             Effect::MemoryBarrier => {
                 if self.warps.stores[warp] > 0 {
                     self.warps.block(warp, Reason::MemoryBarrier);
                 }
+                self.let_fall(now, latched, shared);
             }
             Effect::CounterBarrier { counter, limit, zero } => {
                 self.warps.outstanding[warp] += 1;
@@ -258,6 +297,30 @@ impl SubCore {
                 shared.arrive_at_barrier(now, self.warps.cta[warp], number, threads, place);
             }
         }
+    }
+
+    fn fall(&self, due: u64, latched: &Latched, counter: u8, shared: &mut Shared) {
+        let (subcore, warp, position) = (self.index, latched.warp, latched.position);
+        shared.wheel.schedule(due, Event::Decrement { subcore, warp, counter, position });
+    }
+
+    /// The counters of an instruction that is over at once fall in the cycle after they have risen.
+    fn let_fall(&mut self, now: u64, latched: &Latched, shared: &mut Shared) {
+        let (op, warp) = (&latched.op, usize::from(latched.warp));
+        let due = now + 2 + shared.spec.counter_increment_cycles;
+        for counter in [op.write_counter, op.read_counter] {
+            if counter != NO_COUNTER {
+                self.warps.outstanding[warp] += 1;
+                self.fall(due, latched, counter, shared);
+            }
+        }
+    }
+
+    /// Group of a bulk store; loads are counted by their mbarrier.
+    fn add_bulk(&mut self, warp: usize, access: u32, shared: &Shared) -> Option<u32> {
+        let stream = shared.ctas[usize::from(self.warps.cta[warp])].as_ref()?.source.recorded()?;
+        let copy = stream.accesses.get(access as usize).map(|access| stream.bulk[access.first_line as usize])?;
+        (!copy.is_load).then(|| self.warps.bulk_stores[warp].add())
     }
 
     /// The warp has issued its last instruction.

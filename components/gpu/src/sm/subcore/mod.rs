@@ -12,6 +12,7 @@
 //! Numbers: `configs/gpu/base/*-sm.toml`. Start reading at [`SubCore::evaluate`].
 
 mod allocate;
+mod copies;
 mod fetch;
 mod issue;
 mod live;
@@ -124,6 +125,7 @@ impl SubCore {
                 queue(variable.warp_reduce.queue_entries),
                 queue(fp64_entries),
                 queue(1),
+                queue(spec.warpgroup_tensor.map_or(1, |unit| unit.queue_entries)),
             ],
             credits: spec.memory.queue_credits,
             hold_until: 0,

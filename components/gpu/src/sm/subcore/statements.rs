@@ -140,6 +140,7 @@ impl Reason {
             WaitKind::Tensor => Reason::WaitTensor,
             WaitKind::Shuffle => Reason::WaitShuffle,
             WaitKind::Special => Reason::WaitSpecial,
+            WaitKind::Mbarrier => Reason::WaitMbarrier,
             WaitKind::Sources => Reason::WaitSources,
         }
     }

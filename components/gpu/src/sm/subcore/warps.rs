@@ -5,6 +5,7 @@ use super::super::reason::Reason;
 use super::super::spec::MAX_WARPS;
 use super::super::timing::{KernelTiming, OpTiming, Route, WaitKind};
 use super::super::wheel::NEVER;
+use super::copies::CopyGroups;
 use std::sync::Arc;
 use workloads::stream::DynamicOp;
 
@@ -54,6 +55,10 @@ pub(crate) struct Warps {
     pub outstanding: [u16; MAX_WARPS],
     /// Own stores that memory has not acknowledged.
     pub stores: [u16; MAX_WARPS],
+    pub copies: Vec<CopyGroups>,
+    pub bulk_stores: Vec<CopyGroups>,
+    /// Groups of warpgroup multiplies (gsb0) that are not over, and how many a WARPGROUP.DEPBAR that blocks lets be.
+    multiplies: [(u8, u8); MAX_WARPS],
     /// Counts the warps that have lived in the slot: late answers to an older one are told apart.
     pub generation: [u16; MAX_WARPS],
 
@@ -82,7 +87,7 @@ pub(crate) struct Warps {
 sim_core::saved!(Warps {
     state: resident, draining, stall_over, decoded, counters_zero, blocked, live, constant_wait, block_reason,
         younger,        last_issued, position, head, cta, warp_in_cta, counters, counter_kind, non_zero, depbar, outstanding, stores,
-        generation, fetched, arrived, buffered, wants_fetch, head_is_memory, behind_branch, resume, arrivals, stall_slots;
+        generation, copies, bulk_stores, multiplies, fetched, arrived, buffered, wants_fetch, head_is_memory, behind_branch, resume, arrivals, stall_slots;
     sized: streams, stall_ring;
     by kernel_handles: kernels;
     rebuilt: buffer_places;
@@ -115,6 +120,9 @@ impl Warps {
             depbar: [(0, 0, 0); MAX_WARPS],
             outstanding: [0; MAX_WARPS],
             stores: [0; MAX_WARPS],
+            copies: vec![CopyGroups::new(); MAX_WARPS],
+            bulk_stores: vec![CopyGroups::new(); MAX_WARPS],
+            multiplies: [(0, 0); MAX_WARPS],
             generation: [0; MAX_WARPS],
             fetched: [0; MAX_WARPS],
             arrived: [0; MAX_WARPS],
@@ -151,6 +159,9 @@ impl Warps {
         self.non_zero[w] = 0;
         self.outstanding[w] = 0;
         self.stores[w] = 0;
+        self.copies[w] = CopyGroups::new();
+        self.bulk_stores[w] = CopyGroups::new();
+        self.multiplies[w] = (0, 0);
         self.generation[w] = self.generation[w].wrapping_add(1);
         self.position[w] = 0;
         self.fetched[w] = 0;
@@ -386,6 +397,27 @@ impl Warps {
         if self.resident >> warp & 1 == 1 && !self.depbar_holds(warp, counter, limit, zero) {
             self.depbar[warp] = (counter, limit, zero);
             self.block(warp, Reason::CounterBarrier);
+        }
+    }
+
+    /// A multiply that ends a group has issued.
+    pub fn warpgroup_issued(&mut self, warp: usize) {
+        self.multiplies[warp].0 += 1;
+    }
+
+    pub fn warpgroup_done(&mut self, warp: usize) {
+        let (groups, limit) = &mut self.multiplies[warp];
+        *groups -= 1;
+        if *groups <= *limit && self.blocked >> warp & 1 == 1 && self.block_reason[warp] == Reason::WarpgroupBarrier {
+            self.blocked &= !(1 << warp);
+        }
+    }
+
+    /// WARPGROUP.DEPBAR takes effect.
+    pub fn warpgroup_barrier(&mut self, warp: usize, limit: u8) {
+        self.multiplies[warp].1 = limit;
+        if self.resident >> warp & 1 == 1 && self.multiplies[warp].0 > limit {
+            self.block(warp, Reason::WarpgroupBarrier);
         }
     }
 

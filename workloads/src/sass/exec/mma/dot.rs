@@ -64,6 +64,13 @@ impl Number {
     }
 }
 
+impl Number {
+    /// With the other sign.
+    pub fn negated(self) -> Self {
+        Self { significand: -self.significand, ..self }
+    }
+}
+
 /// How a unit adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adder {

@@ -17,6 +17,7 @@
 
 mod dot;
 mod matrix;
+mod warpgroup;
 
 use super::frame::{Frame, Slot};
 use super::lower::{Lowered, Lowering, Refusal};
@@ -24,6 +25,7 @@ use super::op::Op;
 use crate::sass::Operand;
 use dot::{Accumulator, Adder, Format, Number};
 pub use matrix::{MatrixOp, execute as execute_matrix, lower as lower_matrix};
+pub use warpgroup::{WarpgroupOp, execute as execute_warpgroup, lower as lower_warpgroup};
 
 /// Columns of B, C and D.
 const COLUMNS: usize = 8;
