@@ -171,6 +171,32 @@ pub enum TraceCommand {
                             A trace has the columns clk,cmd,pc,sid,bg,ba,row,col (-1 where one does not apply) and may name its \
                             memory in a line `# memory: hbm3`. Exit codes: 0 legal, 1 not, 2 no such trace.")]
     Check(TraceCheckArgs),
+    /// Write what a launch executes as a trace for other simulators: kernelslist.g and kernel-1.traceg in a folder
+    #[command(
+        after_help = "Example: orrery trace export --format accel-sim vectoradd --arch sm_86 -o traces\n         \
+                            orrery run rtx-3070 traces/kernelslist.g"
+    )]
+    Export(TraceExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TraceExportArgs {
+    /// A shipped launch, one of its kernels, or the path of a launch file
+    #[arg(value_name = "LAUNCH")]
+    pub launch: String,
+    /// Form of the trace
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Architecture that the kernel is compiled for
+    #[arg(long, value_name = "ARCH", default_value = "sm_90")]
+    pub arch: String,
+}
+
+/// Which simulator's traces are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// Accel-Sim, version 4
+    AccelSim,
 }
 
 #[derive(Debug, Args)]

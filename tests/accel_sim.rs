@@ -113,3 +113,21 @@ fn info_and_check_count() {
     let seen = orrery(folder.path(), &["trace", "check", "part.traceg"]);
     assert!(seen.code == 1 && seen.out.contains("1 of 3 blocks"), "{}", seen.out);
 }
+
+#[test]
+fn an_exported_launch_runs_again() {
+    let folder = TempDir::new().unwrap();
+    let export = ["trace", "export", "--format", "accel-sim", "vectoradd", "--arch", "sm_86", "-o", "t"];
+    let seen = orrery(folder.path(), &export);
+    assert_eq!(seen.code, 0, "{}", seen.err);
+    let cycles = |workload: &str| {
+        let seen = orrery(folder.path(), &["run", "rtx-3070", workload, "-o", "none", "--json"]);
+        assert_eq!(seen.code, 0, "{}", seen.err);
+        seen.json()["simulated"]["cycles"].as_f64().unwrap()
+    };
+    // Constants are not traced and control fields are derived; memory and order are the same.
+    let ratio = cycles("t/kernelslist.g") / cycles("vectoradd");
+    assert!((0.8..1.1).contains(&ratio), "{ratio}");
+    let seen = orrery(folder.path(), &["trace", "export", "--format", "accel-sim", "vectorad"]);
+    assert!(seen.code == 2 && seen.err.contains("vectoradd"), "{}", seen.err);
+}

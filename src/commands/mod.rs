@@ -7,4 +7,5 @@ pub mod run_memory;
 pub mod trace;
 pub mod trace_accel;
 pub mod trace_check;
+pub mod trace_export;
 pub mod validate;

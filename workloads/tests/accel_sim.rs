@@ -343,3 +343,43 @@ fn a_folder_of_traces_is_read() {
     println!("{traces} traces, {instructions} warp instructions, {compared} compared with stats.csv");
     assert!(traces > 0);
 }
+
+/// A written trace replays as the launch ran: the same instructions, lanes, lines and passes.
+#[test]
+fn what_is_written_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["vectoradd", "saxpy", "softmax"] {
+        let launch = workloads::sass::catalog::launch(name).unwrap();
+        let kernel = workloads::sass::catalog::kernel(&launch.kernel, "sm_86").unwrap();
+        let mut text = Vec::new();
+        let mut grid = workloads::sass::exec::Grid::new(&kernel, &launch).unwrap();
+        workloads::accel_sim::write(&mut grid, &launch, &mut text).unwrap();
+        let path = written(folder.path(), "k.traceg", &text);
+        let traced = TracedKernel::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(traced.header.arch, "sm_86");
+        assert_eq!(traced.header.shared_bytes, launch.shared_bytes(&kernel), "{name}");
+        let mut replay = Replay::new(Arc::new(traced)).unwrap();
+        let mut grid = workloads::sass::exec::Grid::new(&kernel, &launch).unwrap();
+        let (mut ran, mut played) = (CtaStream::default(), CtaStream::default());
+        for cta in 0..grid.cta_count().min(3) as u32 {
+            grid.run_cta(cta, &mut ran).unwrap();
+            replay.run_block(cta, &mut played).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(ran.warps.len(), played.warps.len());
+            for (ran_op, played_op) in ran.warps.iter().flatten().zip(played.warps.iter().flatten()) {
+                let text = &kernel.instructions[ran_op.index as usize].text;
+                assert_eq!((ran_op.index, ran_op.lanes), (played_op.index, played_op.lanes), "{name}: {text}");
+                let of = |stream: &CtaStream, access: u32| {
+                    let access = *stream.accesses.get(access as usize)?;
+                    let lines = stream.lines_of(&access).to_vec();
+                    Some((access.space, access.kind, access.bytes, access.passes, lines))
+                };
+                // Reads of constants are not traced.
+                let (own, other) = (of(&ran, ran_op.access), of(&played, played_op.access));
+                assert!(
+                    own == other || matches!(own, Some((Space::Constant, ..))),
+                    "{name}: {text}: {own:?} {other:?}"
+                );
+            }
+        }
+    }
+}

@@ -21,12 +21,14 @@ pub mod list;
 pub mod packed;
 pub mod reader;
 pub mod replay;
+pub mod write;
 
 pub use header::Header;
 pub use kernel::TracedKernel;
 pub use list::{Command, KernelList};
 pub use reader::{Block, TraceReader};
 pub use replay::Replay;
+pub use write::{WriteError, write};
 
 /// Whether a file name is one of a kernel trace: `.traceg`, plain or packed.
 pub fn is_trace_name(name: &str) -> bool {
