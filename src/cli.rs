@@ -83,7 +83,8 @@ pub enum Command {
 pub struct RunArgs {
     /// A shipped machine or memory, or the path of a machine or memory file [default: h100-pcie]
     pub machine: Option<String>,
-    /// A shipped workload or the path of a launch file [default: sgemm]; on a memory a stream or a request trace
+    /// A shipped workload, the path of a launch file, or an Accel-Sim trace (.traceg, .xz, .zst, kernelslist.g)
+    /// [default: sgemm]; on a memory a stream or a request trace
     pub workload: Option<String>,
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -155,25 +156,52 @@ pub struct ValidateArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum TraceCommand {
-    /// What was understood of a SASS listing: functions, opcodes, registers, control bits
+    /// What was understood of a SASS listing or of an Accel-Sim trace: functions, opcodes, registers, control bits
     #[command(after_help = "Example: cuobjdump -sass my.cubin > my.sass && orrery trace info my.sass")]
     Info {
-        /// A listing as `cuobjdump -sass` prints it (`.sass`, `.sass.zst`), or the name of a shipped kernel
+        /// A listing as `cuobjdump -sass` prints it (`.sass`, `.sass.zst`), the name of a shipped kernel, or an Accel-Sim
+        /// trace (`.traceg`, `kernelslist.g`)
         #[arg(value_name = "FILE")]
         file: String,
     },
-    /// Check the commands of a DRAM channel against the protocol: every distance, bus, clock edge and state
+    /// Check the commands of a DRAM channel against the protocol, or whether an Accel-Sim trace is whole
     #[command(after_help = "Examples:\n  \
                             orrery run hbm3 rand_rw21 --commands -o out && orrery trace check out/commands.csv\n  \
                             orrery trace check theirs.csv --memory hbm2-2000 --rules ramulator2\n\n\
                             A trace has the columns clk,cmd,pc,sid,bg,ba,row,col (-1 where one does not apply) and may name its \
                             memory in a line `# memory: hbm3`. Exit codes: 0 legal, 1 not, 2 no such trace.")]
     Check(TraceCheckArgs),
+    /// Write what a launch executes as a trace for other simulators: kernelslist.g and kernel-1.traceg in a folder
+    #[command(
+        after_help = "Example: orrery trace export --format accel-sim vectoradd --arch sm_86 -o traces\n         \
+                            orrery run rtx-3070 traces/kernelslist.g"
+    )]
+    Export(TraceExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TraceExportArgs {
+    /// A shipped launch, one of its kernels, or the path of a launch file
+    #[arg(value_name = "LAUNCH")]
+    pub launch: String,
+    /// Form of the trace
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Architecture that the kernel is compiled for
+    #[arg(long, value_name = "ARCH", default_value = "sm_90")]
+    pub arch: String,
+}
+
+/// Which simulator's traces are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// Accel-Sim, version 4
+    AccelSim,
 }
 
 #[derive(Debug, Args)]
 pub struct TraceCheckArgs {
-    /// A command trace as text, or packed (.zst)
+    /// A command trace as text, or packed (.zst); or an Accel-Sim trace (`.traceg`, `kernelslist.g`)
     #[arg(value_name = "FILE")]
     pub file: String,
     /// A shipped memory or the path of a memory file [default: what the trace names]

@@ -13,6 +13,7 @@ mod pieces;
 mod report;
 mod result;
 mod simulate;
+mod traced;
 mod views;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::run(&args, &cli.common),
         Command::List(args) => commands::list::run(&args, &cli.common),
         Command::Trace(cli::TraceCommand::Info { file }) => commands::trace::info(&file, &cli.common),
+        Command::Trace(cli::TraceCommand::Export(args)) => commands::trace_export::run(&args, &cli.common),
         Command::Trace(cli::TraceCommand::Check(args)) => commands::trace_check::run(&args, &cli.common),
     };
     match result {

@@ -72,6 +72,11 @@ impl Pieces {
         Ok(Self { until: args.until, save: args.save.clone(), resumed, stop })
     }
 
+    /// The run begins at its beginning and is to end at its end.
+    pub fn is_whole(&self) -> bool {
+        self.until.is_none() && self.save.is_none() && self.resumed.is_none()
+    }
+
     /// What to run: the words given; for those that are not, the snapshot's.
     ///
     /// # Errors

@@ -48,7 +48,8 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
     let mut simulation = GpuSimulation::with_values(&file, &kernel, &launch, plan, request.values).map_err(failure)?;
     let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
-    let drawing = Drawing::start(&request.views, &title, &kernel, shape.clock_hz, simulation.machine_mut())?;
+    let drawing =
+        Drawing::start(&request.views, &title, &kernel.instructions, shape.clock_hz, simulation.machine_mut())?;
     let content = content(&kernel, &launch, request.values);
     let inputs = inputs(file.seed, &file.to_toml(), &content.concat());
     let mut from_cycle = 0;
@@ -120,20 +121,20 @@ fn summary(
         breakdown: breakdown(&run.stats),
         // Operations are counted when a CTA is dispatched: of a part of a run they are too many.
         roofline: if partial.is_none() { roofline(file, &run) } else { None },
-        highlights: highlights(launch, &run, request.values),
+        highlights: highlights(blocks(launch.blocks(), launch.threads_per_block(), &run), &run, request.values),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }
 }
 
 /// The sub-core-cycles of all SMs.
-fn breakdown(stats: &StatsNode) -> Breakdown {
+pub fn breakdown(stats: &StatsNode) -> Breakdown {
     let empty = || Breakdown::of("subcore_cycles", "sub-core-cycles", Vec::new());
     stats.breakdown_at("sm.subcore_cycles").cloned().unwrap_or_else(empty)
 }
 
 /// Single precision over the traffic between the SMs and the cache or memory behind them.
-fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
+pub fn roofline(file: &MachineFile, run: &GpuResult) -> Option<Roofline> {
     let peak_gb_per_s = l2_peak_gb_per_s(file, run)?;
     let bytes = run.stats.value("sm.bytes_read")? + run.stats.value("sm.bytes_written")?;
     let (sms, ghz) = (run.shape.sms, run.shape.clock_hz as f64 / 1e9);
@@ -165,15 +166,18 @@ fn l2_peak_gb_per_s(file: &MachineFile, run: &GpuResult) -> Option<f64> {
     Some(gpcs.min(sms).min(slices) * run.shape.clock_hz as f64 / 1e9)
 }
 
-fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight> {
-    let mut highlights = Vec::new();
+/// The grid on the machine.
+pub fn blocks(blocks: u64, threads: u32, run: &GpuResult) -> Highlight {
+    let value = format!("{} of {threads} threads on {} SMs", thousands(blocks), run.shape.sms);
+    Highlight { name: "blocks".to_string(), value }
+}
+
+/// What the first screen shows of a run, behind its grid.
+pub fn highlights(grid: Highlight, run: &GpuResult, values: Values) -> Vec<Highlight> {
+    let mut highlights = vec![grid];
     let mut add = |name: &str, value: String| highlights.push(Highlight { name: name.to_string(), value });
     let sms = run.shape.sms as f64;
     let instructions = run.stats.value("sm.instructions_issued").unwrap_or(run.executed.warp_instructions);
-    add(
-        "blocks",
-        format!("{} of {} threads on {} SMs", thousands(launch.blocks()), launch.threads_per_block(), run.shape.sms),
-    );
     add("warp instructions", thousands(instructions));
     if values == Values::AtIssue {
         add("values", "computed at issue".to_string());
@@ -210,7 +214,7 @@ fn highlights(launch: &Launch, run: &GpuResult, values: Values) -> Vec<Highlight
 }
 
 /// Over the resolved machine (the seed is part of it) and the workload's content, wherever its files lie (D11).
-fn config_hash(file: &MachineFile, workload: &[String]) -> String {
+pub fn config_hash(file: &MachineFile, workload: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());

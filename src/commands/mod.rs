@@ -5,5 +5,7 @@ pub mod list;
 pub mod run;
 pub mod run_memory;
 pub mod trace;
+pub mod trace_accel;
 pub mod trace_check;
+pub mod trace_export;
 pub mod validate;

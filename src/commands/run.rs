@@ -9,6 +9,7 @@ use crate::pieces::Pieces;
 use crate::report;
 use crate::result::RunResult;
 use crate::simulate::{Request, simulate};
+use crate::traced;
 use crate::views::Wanted;
 use workloads::sass::exec::Values;
 
@@ -52,7 +53,10 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         pieces,
     };
     let progress = Progress::of_run(common.quiet);
-    let finished = simulate(&request, &mut |cycle| progress.cycle(cycle));
+    let finished = match traced::is_traced(&request.workload) {
+        true => traced::simulate(&request, &mut |cycle| progress.cycle(cycle)),
+        false => simulate(&request, &mut |cycle| progress.cycle(cycle)),
+    };
     progress.finish();
     let finished = finished?;
     let result = &finished.result;

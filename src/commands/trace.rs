@@ -10,14 +10,19 @@ use workloads::sass::kernel::Metadata;
 use workloads::sass::{Instruction, Kernel, Listing, catalog};
 
 use crate::cli::Common;
+use crate::commands::trace_accel;
 use crate::failure::{Complaint, Failure};
 use crate::output::{print, print_json};
+use crate::traced::is_traced;
 
 /// Opcodes a line of the histogram.
 const OPCODES_A_LINE: usize = 6;
 
 /// Prints what is known of each function of a listing, or of a shipped kernel on each architecture.
 pub fn info(file: &str, common: &Common) -> Result<(), Failure> {
+    if is_traced(file) {
+        return trace_accel::info(file, common);
+    }
     let functions = read(file)?;
     if common.json {
         print_json(&Value::Array(functions.iter().map(FunctionInfo::to_json).collect()));

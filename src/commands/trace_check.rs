@@ -8,13 +8,18 @@ use hbm::trace::{memory_of, read_commands};
 use serde_json::json;
 
 use crate::cli::{Common, Rules, TraceCheckArgs};
+use crate::commands::trace_accel;
 use crate::failure::{Complaint, Failure};
 use crate::memory;
 use crate::output::{print, print_json};
 use crate::report::thousands;
+use crate::traced::is_traced;
 
 /// Checks a command trace and lists the first violations.
 pub fn run(args: &TraceCheckArgs, common: &Common) -> Result<(), Failure> {
+    if is_traced(&args.file) {
+        return trace_accel::check(&args.file, common);
+    }
     let text = memory::trace_text(&args.file)?;
     let commands = read_commands(&args.file, &text).map_err(memory::trace_failure)?;
     let Some(word) = args.memory.clone().or_else(|| memory_of(&text).map(str::to_string)) else {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use gpu::sm::{Dynamic, Origin, Reason, SmFact, Stage};
-use workloads::sass::Kernel;
+use workloads::sass::Instruction;
 
 use super::focus::Focus;
 use super::gpu_timeline::NOT_SELECTED;
@@ -41,8 +41,8 @@ pub struct Drawn {
 
 impl GpuPipeline {
     /// Draws the cycles of `window`.
-    pub fn new(window: Range<u64>, focus: &Focus, kernel: &Kernel) -> Self {
-        let texts = kernel.instructions.iter().map(|instruction| (instruction.pc, instruction.text.clone()));
+    pub fn new(window: Range<u64>, focus: &Focus, code: &[Instruction]) -> Self {
+        let texts = code.iter().map(|instruction| (instruction.pc, instruction.text.clone()));
         let kernel = texts.collect();
         let focus = focus.clone();
         let (live, over) = (HashMap::new(), HashMap::new());

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use gpu::sm::{Dynamic, Origin, Reason, SmFact};
 use protocol::MemoryLoad;
-use workloads::sass::Kernel;
+use workloads::sass::Instruction;
 
 use super::focus::Focus;
 use super::meter::{Meter, stretch_start};
@@ -99,10 +99,10 @@ impl GpuTimeline {
         focus: &Focus,
         sms: Range<u32>,
         memories: impl Iterator<Item = String>,
-        (kernel, clock_ghz): (&Kernel, f64),
+        (code, clock_ghz): (&[Instruction], f64),
     ) -> Self {
         let mut timeline = Timeline::new(title, window);
-        let texts = kernel.instructions.iter().map(|instruction| instruction.text.clone()).collect();
+        let texts = code.iter().map(|instruction| instruction.text.clone()).collect();
         let sms = sms.map(|sm| (sm, Sm::new(&mut timeline, sm, clock_ghz))).collect();
         let memories = memories.map(|path| (path.clone(), Memory::new(&mut timeline, &path, clock_ghz))).collect();
         Self { timeline, focus: focus.clone(), texts, sms, memories, events: 0, cut_at: None }

@@ -22,7 +22,7 @@ use gpu::sm::SmFact;
 use noc::crossbar::Crossbar;
 use protocol::MemoryLoad;
 use sim_core::{Component, Femtos, Machine, Scope};
-use workloads::sass::Kernel;
+use workloads::sass::Instruction;
 
 use crate::failure::Complaint;
 use gpu_pipeline::GpuPipeline;
@@ -66,7 +66,7 @@ impl Drawing {
     pub fn start(
         wanted: &Wanted,
         title: &str,
-        kernel: &Kernel,
+        code: &[Instruction],
         clock_hz: u64,
         machine: &mut Machine,
     ) -> Result<Self, Complaint> {
@@ -76,7 +76,7 @@ impl Drawing {
         if let Some(window) = &wanted.timeline {
             let sms = shown(TIMELINE_SMS)?;
             let memories = parts.memories.iter().map(|(path, _)| path.clone());
-            let of = (kernel, clock_hz as f64 / 1e9);
+            let of = (code, clock_hz as f64 / 1e9);
             let timeline = GpuTimeline::new(title, window.clone(), &wanted.focus, sms.clone(), memories, of);
             let timeline = Arc::new(Mutex::new(timeline));
             listen_to_sms(machine, &parts, sms, window.end, &timeline, GpuTimeline::sm);
@@ -91,7 +91,7 @@ impl Drawing {
             drawing.timeline = Some(timeline);
         }
         if let Some(window) = &wanted.pipeline {
-            let pipeline = Arc::new(Mutex::new(GpuPipeline::new(window.clone(), &wanted.focus, kernel)));
+            let pipeline = Arc::new(Mutex::new(GpuPipeline::new(window.clone(), &wanted.focus, code)));
             listen_to_sms(machine, &parts, shown(PIPELINE_SMS)?, window.end, &pipeline, GpuPipeline::sm);
             drawing.pipeline = Some(pipeline);
         }

@@ -9,17 +9,35 @@ use crate::sm::timing::KernelTiming;
 use crate::sm::{Cta, CtaHandle, CtaResources, LiveOps, OpSource};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex};
+use workloads::accel_sim::Replay;
+use workloads::sass::SassError;
 use workloads::sass::exec::{ExecError, Grid, Values};
 use workloads::stream::CtaStream;
 
-/// One launched grid: its functional state, and the CTAs on their way to SMs.
+/// One launched grid: what its CTAs execute, and the CTAs on their way to SMs.
 pub struct LaunchStore {
     kernel: Arc<KernelTiming>,
     resources: CtaResources,
     ctas: u32,
-    functional: Functional,
-    values: Values,
+    origin: Origin,
     on_the_way: Mutex<FxHashMap<u32, OpSource>>,
+}
+
+/// Where the operations of a CTA come from.
+enum Origin {
+    /// They are executed.
+    Grid { functional: Functional, values: Values },
+    /// They were executed on a GPU; what went wrong in reading them.
+    Trace { replay: Mutex<Replay>, failure: Mutex<Option<SassError>> },
+}
+
+/// Why a CTA could not be given its operations.
+#[derive(Clone, Debug)]
+pub enum LaunchFailure {
+    /// A warp did something impossible.
+    Execution(Box<ExecError>),
+    /// The trace cannot be read.
+    Trace(SassError),
 }
 
 impl LaunchStore {
@@ -29,8 +47,18 @@ impl LaunchStore {
             kernel: Arc::new(kernel),
             resources,
             ctas: u32::try_from(grid.cta_count()).unwrap_or(u32::MAX),
-            values: grid.values(),
-            functional: Functional::new(grid),
+            origin: Origin::Grid { values: grid.values(), functional: Functional::new(grid) },
+            on_the_way: Mutex::default(),
+        }
+    }
+
+    /// A traced grid: as many CTAs as the trace has.
+    pub fn of_trace(replay: Replay, kernel: KernelTiming, resources: CtaResources) -> Self {
+        Self {
+            kernel: Arc::new(kernel),
+            resources,
+            ctas: u32::try_from(replay.kernel().totals.blocks).unwrap_or(u32::MAX),
+            origin: Origin::Trace { replay: Mutex::new(replay), failure: Mutex::default() },
             on_the_way: Mutex::default(),
         }
     }
@@ -50,21 +78,29 @@ impl LaunchStore {
         &self.resources
     }
 
-    /// Executes CTA number `cta`, or starts it if it executes at issue, and keeps it for the SM. `false` if execution
-    /// failed: see [`LaunchStore::failure`].
+    /// Executes CTA number `cta`, or starts it if it executes at issue, or reads its trace, and keeps it for the SM.
+    /// `false` if that failed: see [`LaunchStore::failure`].
     pub fn execute(&self, cta: u32) -> bool {
-        let source = match self.values {
-            Values::Ahead => {
+        let source = match &self.origin {
+            Origin::Grid { functional, values: Values::Ahead } => {
                 let mut stream = CtaStream::default();
-                if let Err(failure) = self.functional.grid().run_cta(cta, &mut stream) {
-                    self.functional.fail(failure);
+                if let Err(failure) = functional.grid().run_cta(cta, &mut stream) {
+                    functional.fail(failure);
                     return false;
                 }
                 OpSource::Recorded(stream)
             }
-            Values::AtIssue => {
-                let live = self.functional.grid().start_cta(cta);
-                OpSource::Live(Box::new(LiveOps::new(live, self.functional.clone())))
+            Origin::Grid { functional, values: Values::AtIssue } => {
+                let live = functional.grid().start_cta(cta);
+                OpSource::Live(Box::new(LiveOps::new(live, functional.clone())))
+            }
+            Origin::Trace { replay, failure } => {
+                let mut stream = CtaStream::default();
+                if let Err(error) = lock(replay).run_block(cta, &mut stream) {
+                    lock(failure).get_or_insert(error);
+                    return false;
+                }
+                OpSource::Recorded(stream)
             }
         };
         lock(&self.on_the_way).insert(cta, source);
@@ -81,28 +117,42 @@ impl LaunchStore {
         Cta { handle: CtaHandle(cta), kernel: self.kernel.clone(), source, resources: self.resources }
     }
 
+    /// The functional state, if values are computed at issue.
+    fn at_issue(&self) -> Option<&Functional> {
+        match &self.origin {
+            Origin::Grid { functional, values: Values::AtIssue } => Some(functional),
+            _ => None,
+        }
+    }
+
     /// A CTA has left its SM.
     pub fn has_left(&self) {
-        if self.values == Values::AtIssue {
-            self.functional.grid().left();
+        if let Some(functional) = self.at_issue() {
+            functional.grid().left();
         }
     }
 
     /// Whether the dispatcher can start no further CTA before one has left.
     pub fn set_nothing_starts(&self, nothing_starts: bool) {
-        if self.values == Values::AtIssue {
-            self.functional.grid().set_nothing_starts(nothing_starts);
+        if let Some(functional) = self.at_issue() {
+            functional.grid().set_nothing_starts(nothing_starts);
         }
     }
 
-    /// What went wrong in functional execution, if anything did.
-    pub fn failure(&self) -> Option<ExecError> {
-        self.functional.failure()
+    /// What went wrong in functional execution or in reading the trace, if anything did.
+    pub fn failure(&self) -> Option<LaunchFailure> {
+        match &self.origin {
+            Origin::Grid { functional, .. } => functional.failure().map(Box::new).map(LaunchFailure::Execution),
+            Origin::Trace { failure, .. } => lock(failure).clone().map(LaunchFailure::Trace),
+        }
     }
 
-    /// Looks at the functional state: memory, counters.
-    pub fn with_grid<T>(&self, look: impl FnOnce(&Grid) -> T) -> T {
-        look(&self.functional.grid())
+    /// Looks at the functional state: memory, counters. A trace has none.
+    pub fn with_grid<T>(&self, look: impl FnOnce(&Grid) -> T) -> Option<T> {
+        match &self.origin {
+            Origin::Grid { functional, .. } => Some(look(&functional.grid())),
+            Origin::Trace { .. } => None,
+        }
     }
 }
 
@@ -113,8 +163,11 @@ pub(crate) mod shared {
     use sim_core::{LoadError, Reader, Saved, Writer};
 
     pub fn save(store: &LaunchStore, out: &mut Writer) {
-        let LaunchStore { kernel: _, resources: _, ctas: _, functional, values: _, on_the_way } = store;
-        functional.grid().save(out);
+        let LaunchStore { kernel: _, resources: _, ctas: _, origin, on_the_way } = store;
+        // A trace is found again by the number of the block that is wanted.
+        if let Origin::Grid { functional, .. } = origin {
+            functional.grid().save(out);
+        }
         let on_the_way = lock(on_the_way);
         let mut in_order: Vec<(&u32, &OpSource)> = on_the_way.iter().collect();
         in_order.sort_by_key(|(cta, _)| **cta);
@@ -123,7 +176,9 @@ pub(crate) mod shared {
     }
 
     pub fn load(store: &LaunchStore, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        store.functional.grid().load(from)?;
+        if let Origin::Grid { functional, .. } = &store.origin {
+            functional.grid().load(from)?;
+        }
         let ctas: Vec<u32> = from.get()?;
         let mut on_the_way = lock(&store.on_the_way);
         on_the_way.clear();

@@ -1,14 +1,17 @@
 //! A GPU that executes one kernel launch.
 
+use gpu::sm::dependences::derive;
 use gpu::sm::spec::SmSpec;
 use gpu::sm::{CtaResources, KernelTiming};
-use gpu::{LaunchStore, SmComponent, SmParameters};
+use gpu::{LaunchFailure, LaunchStore, SmComponent, SmParameters};
 use sim_core::config::{ConfigError, Problem};
 use sim_core::{
     ClockDomain, Component, Cycle, DomainId, Femtos, Machine, MachineFile, Plan, Progress, Resources, RunError,
     RunOutcome, StatsNode, StopAt, StopReason,
 };
 use std::sync::Arc;
+use workloads::accel_sim::kernel::COPY_COUNTER;
+use workloads::accel_sim::{Replay, TracedKernel};
 use workloads::sass::check::{Comparison, check};
 use workloads::sass::exec::{Counters, ExecError, Grid, Values};
 use workloads::sass::{Kernel, Launch, SassError};
@@ -72,8 +75,14 @@ impl GpuShape {
 pub struct GpuSimulation {
     machine: Machine,
     store: Arc<LaunchStore>,
-    launch: Launch,
+    workload: Workload,
     shape: GpuShape,
+}
+
+/// What runs: for the comparison with a reference and for what is counted ahead of the run.
+enum Workload {
+    Launch(Box<Launch>),
+    Trace(Arc<TracedKernel>),
 }
 
 /// What a run gave.
@@ -126,10 +135,46 @@ impl GpuSimulation {
             registers_per_thread: kernel.metadata.registers,
             shared_bytes: launch.shared_bytes(kernel),
         };
-        let store = Arc::new(LaunchStore::new(grid, timing, resources));
+        let store = LaunchStore::new(grid, timing, resources);
+        Self::build(file, store, Workload::Launch(Box::new(launch.clone())), shape, plan)
+    }
+
+    /// A traced kernel, played to the machine. Its control fields are derived for the machine's architecture.
+    ///
+    /// # Errors
+    /// The machine file is wrong, the trace is of another architecture, or it has an instruction without timing.
+    pub fn of_trace(file: &MachineFile, kernel: &Arc<TracedKernel>, plan: Plan) -> Result<Self, GpuError> {
+        let shape = GpuShape::of(file)?;
+        let wrong = |message: String, help: &str| SassError::new(&kernel.file, 0, message, help);
+        if kernel.header.arch != shape.sm.arch {
+            let message = format!("the trace is of {}, but the machine is of {}", kernel.header.arch, shape.sm.arch);
+            return Err(wrong(message, "a trace runs on a machine of its own architecture").into());
+        }
+        let untimed = "this instruction has no timing on this architecture";
+        let derived = derive(&kernel.instructions, &kernel.successors, COPY_COUNTER, &shape.sm)
+            .map_err(|error| wrong(error.to_string(), untimed))?;
+        let timing = KernelTiming::new(&kernel.header.kernel, &derived.instructions, &shape.sm)
+            .map_err(|error| wrong(error.to_string(), untimed))?;
+        let resources = CtaResources {
+            threads: kernel.header.threads_per_block(),
+            registers_per_thread: kernel.header.registers_per_thread,
+            shared_bytes: kernel.header.shared_bytes,
+        };
+        let store = LaunchStore::of_trace(Replay::new(kernel.clone())?, timing, resources);
+        Self::build(file, store, Workload::Trace(kernel.clone()), shape, plan)
+    }
+
+    fn build(
+        file: &MachineFile,
+        store: LaunchStore,
+        workload: Workload,
+        shape: GpuShape,
+        plan: Plan,
+    ) -> Result<Self, GpuError> {
+        let store = Arc::new(store);
         let bag = Resources::new().with(store.clone()).with(Arc::new(SmParameters(shape.sm.clone())));
         let machine = Machine::build(file, &crate::kinds(), bag, plan)?;
-        Ok(Self { machine, store, launch: launch.clone(), shape })
+        Ok(Self { machine, store, workload, shape })
     }
 
     /// The machine, for listening to its facts, saving and loading it.
@@ -165,7 +210,10 @@ impl GpuSimulation {
         let outcome = self.machine.run(stop, progress);
         // A failed execution ends the run early; it explains whatever else went wrong.
         if let Some(failure) = self.store.failure() {
-            return Err(GpuError::Execution(Box::new(failure)));
+            return Err(match failure {
+                LaunchFailure::Execution(failure) => GpuError::Execution(failure),
+                LaunchFailure::Trace(failure) => GpuError::Workload(failure),
+            });
         }
         Ok(outcome?)
     }
@@ -179,15 +227,27 @@ impl GpuSimulation {
         let cycles = u64::try_from(
             (u128::from(outcome.time.0) * u128::from(self.shape.clock_hz)).div_ceil(1_000_000_000_000_000),
         );
-        let check = match outcome.reason {
-            StopReason::WorkDone => self.store.with_grid(|grid| check(&self.launch, grid.memory()))?,
+        let check = match (&self.workload, outcome.reason) {
+            (Workload::Launch(launch), StopReason::WorkDone) => {
+                self.store.with_grid(|grid| check(launch, grid.memory())).transpose()?.flatten()
+            }
             _ => None,
+        };
+        let executed = match &self.workload {
+            Workload::Launch(_) => self.store.with_grid(Grid::counters).unwrap_or_default(),
+            Workload::Trace(kernel) => Counters {
+                warp_instructions: kernel.totals.warp_instructions,
+                thread_instructions: kernel.totals.thread_instructions,
+                by_opcode: kernel.totals.by_opcode.clone(),
+                flops_f32: kernel.totals.flops_f32,
+                ..Counters::default()
+            },
         };
         Ok(GpuResult {
             cycles: cycles.unwrap_or(u64::MAX),
             time: outcome.time,
             stats: self.machine.report(sim_core::Detail::Parts),
-            executed: self.store.with_grid(Grid::counters),
+            executed,
             digest: self.machine.digest().to_hex().to_string(),
             shape: self.shape,
             check,

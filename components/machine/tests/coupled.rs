@@ -134,7 +134,7 @@ fn clocks(machine: &str, workload: &str, sets: &[&str]) -> Vec<f64> {
     let store = simulation.store();
     simulation.run(&mut |_| {}).unwrap_or_else(|error| panic!("{machine} {workload}: {error}"));
     let word = |bytes: &[u8]| f64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    store.with_grid(|grid| grid.memory().buffer("cycles").unwrap().data.chunks(4).map(word).collect())
+    store.with_grid(|grid| grid.memory().buffer("cycles").unwrap().data.chunks(4).map(word).collect()).unwrap()
 }
 
 struct Published {

@@ -146,6 +146,88 @@ impl HazardUse {
     }
 }
 
+/// One register that an instruction reads, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub register: HazardRegister,
+    way: Way,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Register `half` of the operand in `slot`.
+    Slot {
+        slot: usize,
+        half: usize,
+    },
+    Guard,
+    Operand,
+    Descriptor,
+}
+
+/// What a compiler must know of an instruction to keep it apart from others.
+impl HazardUse {
+    /// The result is protected by a counter.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.predicate_distance.is_none()
+    }
+
+    /// All registers that are read.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = Read> {
+        use HazardRegister::{Predicate, Uniform, UniformPredicate, Vector};
+        let read = |way: Way| move |register: HazardRegister| Read { register, way };
+        let vectors = self.slots.iter().enumerate().flat_map(|(slot, span)| {
+            let of_slot = move |(half, number)| Read { register: Vector(number), way: Way::Slot { slot, half } };
+            span.registers().enumerate().map(of_slot)
+        });
+        vectors
+            .chain(bits64(u64::from(self.guard)).map(Predicate).map(read(Way::Guard)))
+            .chain(bits64(u64::from(self.predicates_read)).map(Predicate).map(read(Way::Operand)))
+            .chain(bits64(self.uniform_read).map(Uniform).map(read(Way::Operand)))
+            .chain(bits64(self.descriptor_read).map(Uniform).map(read(Way::Descriptor)))
+            .chain(bits64(u64::from(self.uniform_guard)).map(UniformPredicate).map(read(Way::Guard)))
+            .chain(bits64(u64::from(self.uniform_predicates_read)).map(UniformPredicate).map(read(Way::Operand)))
+    }
+
+    /// All registers that are written.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = HazardRegister> {
+        use HazardRegister::{Predicate, Uniform, UniformPredicate, Vector};
+        (self.written.registers().map(Vector))
+            .chain(bits64(u64::from(self.predicates_written)).map(Predicate))
+            .chain(bits64(self.uniform_written).map(Uniform))
+            .chain(bits64(u64::from(self.uniform_predicates_written)).map(UniformPredicate))
+    }
+
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard != 0 || self.uniform_guard != 0
+    }
+
+    /// Vector registers of each operand slot.
+    pub(crate) fn slots(&self) -> [Span; 3] {
+        self.slots
+    }
+
+    /// Issue distance from this instruction to `reader`'s `read` of its result; `None`: a counter protects it.
+    pub(crate) fn distance(&self, reader: &Self, read: Read) -> Option<u8> {
+        match (read.register, read.way) {
+            (HazardRegister::Vector(number), Way::Slot { slot, half }) => self.distance_to(reader, slot, half, number),
+            (HazardRegister::Predicate(_), Way::Guard) => self.predicate_distance.map(|distance| distance[0]),
+            (HazardRegister::Predicate(_), _) if reader.votes => self.predicate_distance.map(|_| reader.vote_distance),
+            (HazardRegister::Predicate(_), _) => self.predicate_distance.map(|distance| distance[1]),
+            (HazardRegister::Uniform(_), Way::Descriptor) => self.uniform_distance.map(|distance| distance[2]),
+            (HazardRegister::Uniform(_), _) => {
+                self.uniform_distance.map(|distance| distance[usize::from(!reader.uniform_reader)])
+            }
+            _ => self.uniform_distance.map(|distance| distance[0]),
+        }
+    }
+
+    /// Cycles until the result is written, as far as the table tells: the distance to its slowest reader.
+    pub(crate) fn latency(&self) -> u8 {
+        self.distances.map_or(0, |distances| distances[Column::Other as usize])
+    }
+}
+
 fn column(class: OpClass) -> Column {
     use OpClass::*;
     match class {
@@ -241,7 +323,7 @@ pub struct Hazard {
 }
 
 /// A register of any of the four files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HazardRegister {
     Vector(u8),
     Predicate(u8),

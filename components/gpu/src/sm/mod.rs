@@ -23,6 +23,7 @@ pub mod bench;
 mod bulk;
 mod constant;
 mod cta;
+pub mod dependences;
 mod env;
 mod event;
 mod fact;

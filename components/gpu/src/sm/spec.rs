@@ -544,8 +544,9 @@ impl SmSpec {
             "bulk_copy.tensor_maps should be at least 1".to_owned(),
         );
         for row in &self.tensor {
-            // Only products of floating-point numbers below double precision may have sums in single precision.
-            let factor = if row.mnemonic == "DMMA" { 1 } else { self.execution.tensor_single_sum_factor };
+            // Sums in single precision are HMMA's and QMMA's.
+            let single = matches!(row.mnemonic.as_str(), "HMMA" | "QMMA");
+            let factor = if single { self.execution.tensor_single_sum_factor } else { 1 };
             let interval = row.initiation_interval_cycles;
             let name = format!("tensor: {}.{}", row.mnemonic, row.shape);
             require(

@@ -306,6 +306,18 @@ fn op_timing(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<Op
     Ok(op)
 }
 
+/// Where an instruction goes, whatever its control field says: route, pipe or unit, initiation interval.
+pub(crate) fn place_of(instruction: &Instruction, uses: &Uses, spec: &SmSpec) -> Result<(Route, u8, u8), String> {
+    // LDGDEPBAR and UTMACMDFLUSH cannot do without a counter.
+    let control = match uses.class {
+        OpClass::CopyBarrier => Control { write_counter: 0, ..Control::default() },
+        OpClass::BulkFlush => Control { read_counter: 0, ..Control::default() },
+        _ => Control::default(),
+    };
+    let bare = Instruction { control, ..instruction.clone() };
+    op_timing(&bare, uses, spec).map(|op| (op.route, op.unit, op.initiation_interval))
+}
+
 /// What others than the SM's own threads have to agree on is fetched again past its L1. `LDG.STRONG.SM`, which
 /// `ld.global.ca` becomes in order, is not: the published L1 latencies were measured with it (arXiv 2402.13499).
 fn l1_use(instruction: &Instruction) -> L1Use {

@@ -70,6 +70,8 @@ pub struct Recorder<const ON: bool> {
     pub lines: Vec<Line>,
     pub mbarriers: Vec<(u32, MbarrierUse)>,
     pub bulk: Vec<BulkCopy>,
+    /// By access, its addresses by lane, for who wants to write them out.
+    pub kept: Option<Vec<[u64; 32]>>,
     /// By instruction.
     known: Vec<KnownPasses>,
 }
@@ -79,6 +81,15 @@ impl<const ON: bool> Recorder<ON> {
     pub fn begin(&mut self, code_len: usize, accesses: Vec<Access>, lines: Vec<Line>) {
         (self.accesses, self.lines) = (accesses, lines);
         self.known.resize(code_len, KnownPasses { mask: 0, distances: [0; 32], passes: 0 });
+    }
+
+    /// Keeps the addresses of the access that comes next, if anybody wants them.
+    #[inline(always)]
+    fn keep(&mut self, addresses: impl FnOnce() -> [u64; 32]) {
+        if let Some(kept) = &mut self.kept {
+            kept.resize(self.accesses.len(), [0; 32]);
+            kept.push(addresses());
+        }
     }
 
     /// An access to lines. `bytes` a lane, a power of two up to 16, addresses aligned to it. Returns its index.
@@ -95,6 +106,7 @@ impl<const ON: bool> Recorder<ON> {
         if !ON || mask == 0 {
             return NO_ACCESS;
         }
+        self.keep(|| *addresses);
         let first_line = self.lines.len();
         let first = addresses[mask.trailing_zeros() as usize];
         match pattern {
@@ -119,6 +131,7 @@ impl<const ON: bool> Recorder<ON> {
         if !ON || mask == 0 {
             return NO_ACCESS;
         }
+        self.keep(|| addresses.map(u64::from));
         let first_line = self.lines.len();
         for lane in lanes_of(mask) {
             let first_word = u64::from(addresses[lane] / 4);
@@ -222,6 +235,7 @@ impl<const ON: bool> Recorder<ON> {
         if !ON || mask == 0 {
             return NO_ACCESS;
         }
+        self.keep(|| addresses.map(u64::from));
         let atomic = matches!(kind, AccessKind::Atomic | AccessKind::Reduction);
         let passes = match pattern {
             _ if atomic => atomic_passes(bytes, mask, addresses),
@@ -247,6 +261,7 @@ impl<const ON: bool> Recorder<ON> {
         if !ON || mask == 0 {
             return NO_ACCESS;
         }
+        self.keep(|| *from);
         let first_line = self.lines.len();
         lanes_of(valid).for_each(|lane| self.touch(first_line, from[lane]));
         let passes = self.passes(position, bytes, mask, to);
@@ -268,6 +283,7 @@ impl<const ON: bool> Recorder<ON> {
         if !ON {
             return NO_ACCESS;
         }
+        self.keep(|| addresses.map(u64::from));
         let passes: u32 = (0..matrices).map(|matrix| passes(16, 0xff << (8 * matrix), addresses)).sum();
         self.push(Access {
             space: Space::Shared,

@@ -21,7 +21,7 @@ mod atomic;
 mod banks;
 mod bulk;
 mod clock;
-mod coalesce;
+pub(crate) mod coalesce;
 mod compare;
 mod control;
 mod convert;
@@ -260,7 +260,15 @@ impl Grid {
     /// # Errors
     /// [`ExecError`] with instruction, block and warp. Memory then holds what was stored so far.
     pub fn run_cta(&mut self, index: u32, stream: &mut CtaStream) -> Result<(), ExecError> {
-        self.run::<true>(index, stream)
+        self.run::<true>(index, stream, None).map(|_| ())
+    }
+
+    /// As [`Grid::run_cta`]; gives the addresses of every access by lane. Lanes that do not take part hold anything.
+    ///
+    /// # Errors
+    /// As [`Grid::run_cta`].
+    pub fn run_cta_with_addresses(&mut self, index: u32, stream: &mut CtaStream) -> Result<Vec<[u64; 32]>, ExecError> {
+        self.run::<true>(index, stream, Some(Vec::new())).map(Option::unwrap_or_default)
     }
 
     /// As [`Grid::run_cta`] for values only.
@@ -268,10 +276,15 @@ impl Grid {
     /// # Errors
     /// As [`Grid::run_cta`].
     pub fn run_cta_without_stream(&mut self, index: u32) -> Result<(), ExecError> {
-        self.run::<false>(index, &mut CtaStream::default())
+        self.run::<false>(index, &mut CtaStream::default(), None).map(|_| ())
     }
 
-    fn run<const RECORD: bool>(&mut self, index: u32, stream: &mut CtaStream) -> Result<(), ExecError> {
+    fn run<const RECORD: bool>(
+        &mut self,
+        index: u32,
+        stream: &mut CtaStream,
+        kept: Option<Vec<[u64; 32]>>,
+    ) -> Result<Option<Vec<[u64; 32]>>, ExecError> {
         let mut state = std::mem::replace(&mut self.scratch, CtaState::nothing());
         self.begin_cta(index, &mut state);
         stream.warps.resize_with(state.warps.len(), Vec::new);
@@ -281,6 +294,7 @@ impl Grid {
         stream.mbarriers.clear();
         stream.bulk.clear();
         let mut recorder = Recorder::<RECORD>::default();
+        recorder.kept = kept;
         let (accesses, lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
         (recorder.mbarriers, recorder.bulk) = (std::mem::take(&mut stream.mbarriers), std::mem::take(&mut stream.bulk));
         recorder.begin(self.program.code.len(), accesses, lines);
@@ -290,7 +304,7 @@ impl Grid {
         (stream.mbarriers, stream.bulk) = (recorder.mbarriers, recorder.bulk);
         let outcome = outcome.map_err(|(warp, fault)| self.error(warp, state.warps[warp].at, fault, index));
         self.scratch = state;
-        outcome
+        outcome.map(|()| recorder.kept)
     }
 
     fn begin_cta(&self, index: u32, state: &mut CtaState) {

@@ -1,0 +1,183 @@
+//! Running what was traced on a GPU: one kernel, or the launches of a program one after the other.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use machine::gpu::{GpuResult, GpuShape, GpuSimulation};
+use serde_json::Value;
+use sim_core::{MachineFile, Plan, Progress as Reached};
+use workloads::accel_sim::{Command, KernelList, TraceReader, TracedKernel, is_list_name, is_trace_name};
+use workloads::sass::exec::Values;
+
+use crate::catalog;
+use crate::failure::{Complaint, Failure};
+use crate::pieces::partial;
+use crate::report::thousands;
+use crate::result::{Highlight, RunResult, Simulated, Wall, peak_rss_bytes};
+use crate::simulate::{Finished, Request, blocks, breakdown, config_hash, failure, highlights, roofline};
+use crate::views::Drawing;
+
+/// Whether a workload is a kernel trace or a list of launches on disk.
+pub fn is_traced(word: &str) -> bool {
+    (is_trace_name(word) || is_list_name(word)) && Path::new(word).is_file()
+}
+
+/// The kernel traces that a word names, and what else its list has.
+pub fn traces(word: &str) -> Result<(Vec<PathBuf>, usize), Failure> {
+    if !is_list_name(word) {
+        return Ok((vec![word.into()], 0));
+    }
+    let list = KernelList::read(Path::new(word))?;
+    let copies = list.commands.iter().filter(|command| matches!(command, Command::CopyToDevice { .. })).count();
+    Ok((list.kernels().map(Path::to_path_buf).collect(), copies))
+}
+
+/// Runs a request whose workload is traced; `progress` is told the cycle now and then.
+pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Finished, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let shape = GpuShape::of(&file)?;
+    let (paths, copies) = traces(&request.workload)?;
+    refuse(request, paths.len())?;
+    for path in &paths {
+        fits(path, &file, &shape)?;
+    }
+    let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
+    let mut content = Vec::new();
+    let mut total: Option<GpuResult> = None;
+    let mut cycles_of = Vec::new();
+    let (mut views, mut seconds, mut stopped) = (Vec::new(), 0.0, None);
+    let mut first = None;
+    let hertz = shape.clock_hz as f64;
+    for path in &paths {
+        content.push(hash_of(path)?);
+        let kernel = Arc::new(TracedKernel::read(path)?);
+        let mut simulation = GpuSimulation::of_trace(&file, &kernel, plan.clone()).map_err(failure)?;
+        let title = format!("{} on {} (1 ns shown is 1 core cycle)", path.display(), file.name);
+        let code = &kernel.instructions;
+        let drawing = Drawing::start(&request.views, &title, code, shape.clock_hz, simulation.machine_mut())?;
+        simulation.machine_mut().stop_on(request.pieces.stop.clone());
+        let before = total.as_ref().map_or(0, |total| total.cycles);
+        let start = Instant::now();
+        let mut shown = |reached: Reached| progress(before + (reached.time.as_seconds() * hertz) as u64);
+        let outcome = simulation.advance(None, &mut shown).map_err(failure)?;
+        seconds += start.elapsed().as_secs_f64();
+        let run = simulation.result(outcome).map_err(failure)?;
+        stopped = partial(run.outcome.reason, before + run.cycles);
+        views.extend(drawing.finish(run.cycles));
+        cycles_of.push((path.clone(), run.cycles));
+        total = Some(match total {
+            None => run,
+            Some(total) => add(total, run),
+        });
+        first.get_or_insert(kernel);
+        if stopped.is_some() {
+            break;
+        }
+    }
+    let (Some(mut run), Some(kernel)) = (total, first) else { return Err(Complaint::new("no kernel is named").into()) };
+    let wall = Wall {
+        seconds,
+        cycles_per_second: run.cycles as f64 / seconds,
+        peak_rss_bytes: peak_rss_bytes(),
+        threads: plan.thread_count(),
+        ticks_per_shard: run.outcome.shards.iter().map(|shard| shard.ticks).collect(),
+    };
+    let header = &kernel.header;
+    let grid = match cycles_of.len() {
+        1 => blocks(kernel.totals.blocks, header.threads_per_block(), &run),
+        _ => kernels(&cycles_of),
+    };
+    let description = match paths.len() {
+        1 => format!("Accel-Sim trace of {}", header.kernel),
+        launches => format!("Accel-Sim traces of {launches} launches; {copies} copies are skipped"),
+    };
+    let each = run.stats.child("kernel");
+    for (number, (_, cycles)) in cycles_of.iter().enumerate() {
+        each.child(&format!("{}", number + 1)).counter("cycles", *cycles, "cycles");
+    }
+    let result = RunResult {
+        machine: file.name.clone(),
+        machine_description: catalog::text_of(&file, "description").to_string(),
+        workload: request.workload.clone(),
+        workload_description: description,
+        config_hash: config_hash(&file, &content),
+        seed: file.seed,
+        simulated: Simulated { cycles: run.cycles, time_ns: run.time.as_ns(), clock_ghz: hertz / 1e9 },
+        partial: stopped,
+        wall,
+        measured: None,
+        expected_error: None,
+        breakdown: breakdown(&run.stats),
+        roofline: if stopped.is_none() { roofline(&file, &run) } else { None },
+        highlights: highlights(grid, &run, Values::Ahead),
+        stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
+        machine_toml: file.to_toml(),
+    };
+    Ok(Finished { result, views, wrong: None })
+}
+
+/// What a trace cannot do.
+fn refuse(request: &Request, kernels: usize) -> Result<(), Failure> {
+    if request.values == Values::AtIssue {
+        let help = "leave --coupled out: addresses are those of the traced run";
+        return Err(Complaint::new("a trace has no values to compute at issue").help(help).into());
+    }
+    if !request.pieces.is_whole() {
+        let help = "leave --until, --save and --resume out, or run one kernel of a list at a time";
+        return Err(Complaint::new("a trace runs in one piece").help(help).into());
+    }
+    if kernels > 1 && (request.views.timeline.is_some() || request.views.pipeline.is_some()) {
+        let help = "give one of its kernel traces instead of the list";
+        return Err(Complaint::new("--timeline and --pipeline are of one kernel").help(help).into());
+    }
+    Ok(())
+}
+
+/// A trace is of one architecture: its opcodes and the order of its instructions are.
+fn fits(path: &Path, file: &MachineFile, shape: &GpuShape) -> Result<(), Failure> {
+    let arch = TraceReader::open(path)?.header().arch.clone();
+    if arch == shape.sm.arch {
+        return Ok(());
+    }
+    let is_fit = |name: &String| {
+        let shape = catalog::machine(name, &[]).ok().and_then(|file| GpuShape::of(&file).ok());
+        shape.is_some_and(|shape| shape.sm.arch == arch)
+    };
+    let fit: Vec<String> = catalog::machines().into_iter().map(|machine| machine.name).filter(is_fit).collect();
+    let help = match fit.len() {
+        0 => format!("no machine that ships with orrery is of {arch}"),
+        _ => format!("machines of {arch}: {}", fit.join(", ")),
+    };
+    let message = format!("{} is a trace of {arch}, but {} is of {}", path.display(), file.name, shape.sm.arch);
+    Err(Complaint::new(message).help(help).into())
+}
+
+/// Of the file's bytes.
+fn hash_of(path: &Path) -> Result<String, Failure> {
+    let wrong = |error: std::io::Error| Complaint::new(format!("{} cannot be read: {error}", path.display()));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(path).map_err(wrong)?).map_err(wrong)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Two runs one after the other.
+fn add(mut total: GpuResult, next: GpuResult) -> GpuResult {
+    total.cycles += next.cycles;
+    total.time.0 += next.time.0;
+    total.stats.add(&next.stats);
+    total.executed.warp_instructions += next.executed.warp_instructions;
+    total.executed.thread_instructions += next.executed.thread_instructions;
+    total.executed.flops_f32 += next.executed.flops_f32;
+    total.outcome = next.outcome;
+    total
+}
+
+fn kernels(cycles_of: &[(PathBuf, u64)]) -> Highlight {
+    let longest = cycles_of.iter().max_by_key(|(_, cycles)| *cycles);
+    let longest = longest.map_or(String::new(), |(path, cycles)| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        format!(", the longest is {name} with {} cycles", thousands(*cycles))
+    });
+    Highlight { name: "kernels".to_string(), value: format!("{}{longest}", cycles_of.len()) }
+}
