@@ -44,7 +44,8 @@ impl CaseRunner for GpuLaunch {
     }
 
     fn run(&self, request: &Request<'_>) -> Result<Measured, RunError> {
-        let of_launch = |(key, value): &(String, String)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone()));
+        let of_launch =
+            |(key, value): &(String, String)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone()));
         let changes: Vec<_> = request.overrides.iter().filter_map(of_launch).collect();
         let sets = request.overrides.iter().filter(|pair| of_launch(pair).is_none());
         let file = machine_file(request, sets.map(|(key, value)| format!("{key}={value}")).collect())?;
@@ -115,4 +116,53 @@ fn machine_file(request: &Request<'_>, sets: Vec<String>) -> Result<MachineFile,
 
 fn joined(errors: &[impl std::fmt::Display]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::Runners;
+
+    /// The whole suite takes minutes. The small grids of every tenth case hold the bound of the suite by themselves.
+    #[test]
+    fn small_launches_hold_the_bound() {
+        let mut suite = Suite::open("gpu-h100-launch").unwrap();
+        suite.cases.retain(|case| case.value.number().is_some_and(|cycles| cycles < 8000.0));
+        suite.cases = suite.cases.into_iter().step_by(10).collect();
+        assert!(suite.cases.len() > 20);
+        let outcome = Runners::default().with(GpuLaunch).validate(suite, &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+    }
+
+    /// Each launch of the suites is read, and takes what the rows give it.
+    #[test]
+    fn every_row_fits_its_launches() {
+        for name in ["gpu-h100-launch", "gpu-h100"] {
+            let suite = Suite::open(name).unwrap();
+            for case in &suite.cases {
+                let changes = case.overrides.iter().map(|(key, value)| {
+                    let key = key.strip_prefix("launch.").expect("rows change launches only");
+                    (key.to_owned(), value.clone())
+                });
+                for launch in launches(&suite, &case.workload, &changes.collect::<Vec<_>>()).unwrap() {
+                    launch.fit(&catalog::kernel(&launch.kernel, "sm_90").unwrap()).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_that_no_launch_takes_is_refused() {
+        let suite = Suite::open("gpu-h100").unwrap();
+        let change = |key: &str, value: &str| {
+            launches(&suite, "matvec-rows + gesummv", &[(key.into(), value.into())]).map_err(|error| error.to_string())
+        };
+        assert_eq!(change("block", "32x2").unwrap()[1].block, [32, 2, 1]);
+        let only_one = change("arg.alpha", "2.5").unwrap();
+        assert_ne!(only_one[1], launch(&suite, "gesummv").unwrap());
+        assert_eq!(only_one[0], launch(&suite, "matvec-rows").unwrap());
+        for (key, value) in [("arg.m", "3"), ("arg.n", "3.5"), ("arg.A", "0"), ("grid", "1x2x3x4"), ("warps", "4")] {
+            assert!(change(key, value).unwrap_err().contains(key), "{key}={value}");
+        }
+    }
 }

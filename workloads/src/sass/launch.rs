@@ -397,7 +397,11 @@ impl Launch {
                 let known = ["grid".to_owned(), "block".to_owned()].into_iter().chain(names()).collect::<Vec<_>>();
                 let named = |argument: &&mut Argument| key.strip_prefix("arg.") == Some(argument.name.as_str());
                 let Some(argument) = self.arguments.iter_mut().find(named) else {
-                    return Err(wrong(0, format!("has nothing called `{key}`"), format!("there is {}", known.join(", "))));
+                    return Err(wrong(
+                        0,
+                        format!("has nothing called `{key}`"),
+                        format!("there is {}", known.join(", ")),
+                    ));
                 };
                 let (element, line) = (argument.element, argument.line);
                 let refused = |help: &str| wrong(line, format!("`{key}` cannot be `{value}`"), help.to_owned());
