@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::files::write_atomically;
 use crate::outcome::{Outcome, Row, Summary};
 use crate::plot;
+use crate::statistics::{Pair, absolute_errors_percent, bias_percent, mape_percent, mean};
 use crate::suite::{Statistic, Value};
 
 /// Rows of the terminal table before it is cut, unless all are asked for; rows outside are always shown.
@@ -213,6 +214,9 @@ fn markdown(outcome: &Outcome, scatter: Option<&Scattered<'_>>) -> String {
         let _ = writeln!(text, "![our values over the references]({}.svg)\n", suite.name);
         let _ = writeln!(text, "The figure has the {} cases in {unit}; lines at ±10 %.\n", scattered.cases);
     }
+    if outcome.suite.bound.statistic == Statistic::Mape {
+        text.push_str(&by_family(outcome));
+    }
     let long = outcome.rows.len() > LISTED_ROWS;
     if long {
         text.push_str(&by_metric(outcome));
@@ -251,6 +255,30 @@ fn markdown(outcome: &Outcome, scatter: Option<&Scattered<'_>>) -> String {
     if !failures.is_empty() {
         let _ = writeln!(text, "\nWithout a result:\n\n{}", failures.join("\n"));
     }
+    text
+}
+
+/// A row a family (what stands before the first point of a case's name), machine and split, and the mean over the families,
+/// each as heavy as any other. Nothing for a single row.
+fn by_family(outcome: &Outcome) -> String {
+    let mut families: BTreeMap<(&str, &str, &str), Vec<Pair>> = BTreeMap::new();
+    for row in &outcome.rows {
+        let family = row.case.case.split('.').next().unwrap_or_default();
+        let pairs = families.entry((family, &row.case.machine, row.case.split.name())).or_default();
+        pairs.extend(row.pair());
+    }
+    let means: Vec<f64> = families.values().filter_map(|pairs| mape_percent(pairs)).collect();
+    let Some(mean) = mean(&means).filter(|_| means.len() > 1) else { return String::new() };
+    let mut text =
+        String::from("| family | machine | split | cases | MAPE | bias | worst |\n|---|---|---|--:|--:|--:|--:|\n");
+    for ((family, machine, split), pairs) in &families {
+        let worst = absolute_errors_percent(pairs).into_iter().fold(0.0, f64::max);
+        let (mape, bias) = (mape_percent(pairs).unwrap_or(0.0), bias_percent(pairs).unwrap_or(0.0));
+        let cases = pairs.len();
+        let _ =
+            writeln!(text, "| {family} | {machine} | {split} | {cases} | {mape:.2} % | {bias:+.2} % | {worst:.2} % |");
+    }
+    let _ = writeln!(text, "\nMean of the MAPEs of these rows: {mean:.2} %.\n");
     text
 }
 

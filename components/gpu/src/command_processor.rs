@@ -5,8 +5,9 @@
 //!   last CTA done   ─▶ [drain] ─▶ launch[all] ─▶ … stores answered … done[all] ─▶ end of the grid
 //! ```
 //!
-//! Models: the end of a grid when its last store is answered, launch overhead, one CTA every `cta_interval_cycles`, residency by occupancy, breadth-first placement: each
-//! CTA goes to the SM with the most room; among equals the GPCs take turns.
+//! Models: the end of a grid when its last store is answered, launch overhead, one CTA every `cta_interval_cycles`, residency by occupancy, the time
+//! until the place of a CTA that is done is given to another, breadth-first placement: each CTA goes to the SM with the most
+//! room; among equals the GPCs take turns.
 //! Leaves out: GPCs of different sizes, TPCs, several kernels at once, priorities.
 //! Numbers: from the machine file; the H100 values are fits over a sweep of empty kernels.
 //! Start reading at `tick`; the canonical tests are in `components/machine/tests/gpu.rs`.
@@ -16,6 +17,7 @@ use crate::sm::spec::SmSpec;
 use protocol::{SmCommand, SmReply};
 use serde::Deserialize;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode, saved};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Messages from one SM that may wait; at least the CTAs that can finish within a round trip.
@@ -27,8 +29,12 @@ const DONE_CAPACITY: u16 = 64;
 pub struct CommandProcessorSpec {
     /// From the start of the launch to its first CTA.
     pub launch_overhead_cycles: u32,
-    /// Between two CTAs.
-    pub cta_interval_cycles: u32,
+    /// Between two CTAs, on average; counted in thousandths of a cycle.
+    pub cta_interval_cycles: f64,
+    /// From the end of a CTA until its place is free for another.
+    pub cta_turnaround_cycles: u32,
+    /// The same, for each warp of the CTA.
+    pub warp_turnaround_cycles: f64,
     /// Graphics processing clusters, which the SMs are divided among in runs of (nearly) equal length.
     pub gpcs: u32,
 }
@@ -46,29 +52,37 @@ pub struct SmParameters(pub SmSpec);
 
 /// The component `gpu.command_processor`. Needs a [`LaunchStore`] and [`SmParameters`] among the resources.
 pub struct CommandProcessor {
-    spec: CommandProcessorSpec,
     store: Arc<LaunchStore>,
     launch: Vec<Out<SmCommand>>,
     done: Vec<In<SmReply>>,
     /// CTAs that each SM still has room for.
     room: Vec<u32>,
+    /// Places that will be free: from which cycle on, on which SM. All take equally long, so they come in order.
+    returning: VecDeque<(u64, u32)>,
+    turnaround_cycles: u64,
     order: Vec<usize>,
     next_cta: u32,
     unfinished: u32,
     /// SMs that have not drained, once the last CTA is done.
     undrained: Option<usize>,
-    /// Earliest cycle of the next dispatch.
-    dispatch_from: u64,
+    /// Earliest time of the next dispatch, in thousandths of a cycle.
+    dispatch_from_millicycles: u64,
+    interval_millicycles: u64,
     last_dispatch: u64,
     is_over: bool,
 }
 
+/// Rounded; parameters are checked before.
+fn millicycles(cycles: f64) -> u64 {
+    (cycles * 1000.0).round() as u64
+}
+
 // It hands the launch out and keeps its state for all.
 saved!(CommandProcessor {
-    state: next_cta, unfinished, undrained, dispatch_from, last_dispatch, is_over;
+    state: next_cta, unfinished, undrained, returning, dispatch_from_millicycles, last_dispatch, is_over;
     sized: room;
     by launch_store::shared: store;
-    rebuilt: spec, launch, done, order;
+    rebuilt: launch, done, order, turnaround_cycles, interval_millicycles;
 });
 
 impl Component for CommandProcessor {
@@ -78,8 +92,11 @@ impl Component for CommandProcessor {
     type Spec = CommandProcessorSpec;
 
     fn build(spec: CommandProcessorSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
-        if spec.cta_interval_cycles == 0 {
-            return Err(BuildError::key("cta_interval_cycles", "should be at least 1"));
+        if !(1.0..=1e9).contains(&spec.cta_interval_cycles) {
+            return Err(BuildError::key("cta_interval_cycles", "should be from 1 to a billion"));
+        }
+        if !(0.0..=1e9).contains(&spec.warp_turnaround_cycles) {
+            return Err(BuildError::key("warp_turnaround_cycles", "should be from 0 to a billion"));
         }
         if spec.gpcs == 0 {
             return Err(BuildError::key("gpcs", "should be at least 1"));
@@ -93,6 +110,7 @@ impl Component for CommandProcessor {
             let problem = format!("one CTA of this kernel does not fit on an SM: too little of {:?}", room.limit);
             return Err(BuildError::part(problem));
         }
+        let of_warps = f64::from(store.resources().warps()) * spec.warp_turnaround_cycles;
         site.foreground(1);
         Ok(Self {
             launch: site.outputs("launch", sms),
@@ -102,18 +120,21 @@ impl Component for CommandProcessor {
             next_cta: 0,
             unfinished: store.ctas(),
             undrained: None,
-            dispatch_from: u64::from(spec.launch_overhead_cycles),
+            returning: VecDeque::new(),
+            turnaround_cycles: u64::from(spec.cta_turnaround_cycles) + of_warps.round() as u64,
+            dispatch_from_millicycles: 1000 * u64::from(spec.launch_overhead_cycles),
+            interval_millicycles: millicycles(spec.cta_interval_cycles),
             last_dispatch: 0,
             is_over: false,
             store,
-            spec,
         })
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         self.collect(cx);
         let outlook = self.dispatch(cx);
-        let may_start = self.next_cta < self.store.ctas() && self.room.iter().any(|&room| room > 0);
+        let room = !self.returning.is_empty() || self.room.iter().any(|&room| room > 0);
+        let may_start = room && self.next_cta < self.store.ctas();
         self.store.set_nothing_starts(!may_start);
         if self.unfinished == 0 && !self.is_over {
             self.finish(cx);
@@ -137,11 +158,12 @@ impl Component for CommandProcessor {
 impl CommandProcessor {
     fn collect(&mut self, cx: &mut Cx<'_>) {
         let mut failed = false;
+        let free_from = cx.now().0 + self.turnaround_cycles;
         for (sm, &port) in self.done.iter().enumerate() {
             while let Some(reply) = cx.take(port) {
                 match reply {
                     SmReply::Done { .. } => {
-                        self.room[sm] += 1;
+                        self.returning.push_back((free_from, sm as u32));
                         self.unfinished -= 1;
                         self.store.has_left();
                     }
@@ -149,6 +171,10 @@ impl CommandProcessor {
                     SmReply::Drained => self.undrained = self.undrained.map(|sms| sms - 1),
                 }
             }
+        }
+        while let Some(&(_, sm)) = self.returning.front().filter(|(from, _)| *from <= cx.now().0) {
+            self.room[sm as usize] += 1;
+            self.returning.pop_front();
         }
         if failed {
             self.give_up(cx);
@@ -184,12 +210,14 @@ impl CommandProcessor {
         if self.next_cta == self.store.ctas() {
             return Activity::input();
         }
-        if now < self.dispatch_from {
-            return Activity::input().or_until(Cycle(self.dispatch_from));
+        let from = self.dispatch_from_millicycles.div_ceil(1000);
+        if now < from {
+            return Activity::input().or_until(Cycle(from));
         }
         let most = self.room.iter().copied().max().unwrap_or(0);
         let Some(sm) = self.order.iter().copied().find(|&sm| self.room[sm] == most && most > 0) else {
-            return Activity::input();
+            let soonest = self.returning.front();
+            return soonest.map_or(Activity::input(), |&(from, _)| Activity::input().or_until(Cycle(from)));
         };
         // An SM's input has a slot for every CTA that it has room for, and one for the drain.
         if !self.store.execute(self.next_cta) {
@@ -200,8 +228,10 @@ impl CommandProcessor {
         self.room[sm] -= 1;
         self.next_cta += 1;
         self.last_dispatch = now;
-        self.dispatch_from = now + u64::from(self.spec.cta_interval_cycles);
-        Activity::input().or_until(Cycle(self.dispatch_from))
+        // What the rounding up to a cycle cost is made up for; the time without room is not.
+        let due = self.dispatch_from_millicycles.max((1000 * now).saturating_sub(999));
+        self.dispatch_from_millicycles = due + self.interval_millicycles;
+        Activity::input().or_until(Cycle(self.dispatch_from_millicycles.div_ceil(1000)))
     }
 }
 

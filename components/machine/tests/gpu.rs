@@ -71,6 +71,34 @@ fn ctas_leave_at_the_given_interval_while_there_is_room() {
     assert_eq!(result.stats.value("cp.last_dispatch"), Some(100 + 7 * (ctas - 1)));
 }
 
+/// 2.5 cycles a CTA are 5 cycles two CTAs, whatever is rounded.
+#[test]
+fn an_interval_may_be_a_fraction() {
+    let sets = ["part.cp.launch_overhead_cycles=100", "part.cp.cta_interval_cycles=2.5"];
+    let result = run("h100-pcie", "saxpy", &sets);
+    let ctas = catalog::launch("saxpy").unwrap().blocks();
+    assert_eq!(result.stats.value("cp.last_dispatch"), Some(100 + (5 * (ctas - 1)).div_ceil(2)));
+}
+
+/// One place: the turnaround lies between any two CTAs.
+#[test]
+fn the_place_of_a_cta_is_free_again_after_the_turnaround() {
+    let cycles = |cta: u32, warp: f64| {
+        let sets = [
+            "part.sm.count=1".to_owned(),
+            "part.sm.limits.ctas=1".to_owned(),
+            format!("part.cp.cta_turnaround_cycles={cta}"),
+            format!("part.cp.warp_turnaround_cycles={warp}"),
+        ];
+        run("h100-pcie", "softmax", &sets.each_ref().map(String::as_str)).cycles
+    };
+    let launch = catalog::launch("softmax").unwrap();
+    let (rounds, warps) = (launch.blocks() - 1, u64::from(launch.warps_per_block()));
+    let without = cycles(0, 0.0);
+    assert_eq!(cycles(1000, 0.0), without + 1000 * rounds);
+    assert_eq!(cycles(1000, 2.0), without + (1000 + 2 * warps) * rounds);
+}
+
 /// One SM with room for one CTA runs the grid one CTA after the other.
 #[test]
 fn a_full_sm_makes_ctas_wait() {

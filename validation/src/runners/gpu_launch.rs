@@ -1,0 +1,168 @@
+//! Kind `gpu-launch`: kernels on a whole GPU, against measured kernel times.
+//!
+//! | column | |
+//! |---|---|
+//! | `machine` | a machine of `configs/gpu/`, or a name of the suite's `[machine.NAME]`: a `base` of `configs/gpu/` and what differs |
+//! | `workload` | a launch: `launches/NAME.toml` of the suite, or else a shipped one; several, joined by ` + `, run one after the other and count together |
+//! | `overrides` | `launch.KEY` as [`Launch::with`] takes it, for each launch that has such an argument; all others are the machine's |
+//! | `metric` | `cycles` of the SMs' clock |
+//!
+//! A launch begins with cold caches; launches do not share memory.
+
+use std::collections::BTreeMap;
+
+use include_dir::{Dir, include_dir};
+use machine::gpu::{GpuShape, GpuSimulation};
+use serde::Deserialize;
+use sim_core::{MachineFile, Plan};
+use workloads::sass::{Launch, SassError, catalog};
+
+use crate::runner::{CaseRunner, Measured, Request, RunError};
+use crate::suite::{Suite, Value};
+
+static MACHINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../configs/gpu");
+
+/// Runs launches on machines.
+pub struct GpuLaunch;
+
+/// A machine of the suite's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variant {
+    base: String,
+    /// `key=value` as `--set` takes them.
+    set: Vec<String>,
+}
+
+impl CaseRunner for GpuLaunch {
+    fn kind(&self) -> &'static str {
+        "gpu-launch"
+    }
+
+    fn description(&self) -> &'static str {
+        "kernels on a whole GPU, against measured kernel times"
+    }
+
+    fn run(&self, request: &Request<'_>) -> Result<Measured, RunError> {
+        let of_launch =
+            |(key, value): &(String, String)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone()));
+        let changes: Vec<_> = request.overrides.iter().filter_map(of_launch).collect();
+        let sets = request.overrides.iter().filter(|pair| of_launch(pair).is_none());
+        let file = machine_file(request, sets.map(|(key, value)| format!("{key}={value}")).collect())?;
+        let launches = launches(request.suite, request.workload, &changes).map_err(wrong)?;
+        let mut cycles = 0;
+        for launch in &launches {
+            cycles += cycles_of(&file, launch)?;
+        }
+        Ok(Measured::from([("cycles".to_owned(), Value::Number(cycles as f64))]))
+    }
+}
+
+fn wrong(error: impl std::fmt::Display) -> RunError {
+    RunError(error.to_string())
+}
+
+/// The launches that a workload names, changed. A change must fit at least one of them.
+fn launches(suite: &Suite, workload: &str, changes: &[(String, String)]) -> Result<Vec<Launch>, SassError> {
+    let mut launches = workload.split('+').map(|name| launch(suite, name.trim())).collect::<Result<Vec<_>, _>>()?;
+    for (key, value) in changes {
+        let takes = |launch: &Launch| match key.strip_prefix("arg.") {
+            Some(name) => launch.arguments.iter().any(|argument| argument.name == name),
+            None => true,
+        };
+        let nobody = !launches.iter().any(takes);
+        for launch in launches.iter_mut().filter(|launch| nobody || takes(launch)) {
+            *launch = launch.clone().with(key, value)?;
+        }
+    }
+    Ok(launches)
+}
+
+fn launch(suite: &Suite, name: &str) -> Result<Launch, SassError> {
+    let file = format!("launches/{name}.toml");
+    match suite.attachment(&file).map(std::str::from_utf8) {
+        Some(Ok(text)) => Launch::parse(&file, text, None),
+        Some(Err(_)) => Err(SassError::new(&file, 0, "is not UTF-8 text", "a launch file")),
+        None => catalog::launch(name),
+    }
+}
+
+fn cycles_of(file: &MachineFile, launch: &Launch) -> Result<u64, RunError> {
+    let shape = GpuShape::of(file).map_err(|errors| wrong(joined(&errors)))?;
+    let kernel = catalog::kernel(&launch.kernel, &shape.sm.arch).map_err(wrong)?;
+    let simulation = GpuSimulation::new(file, &kernel, launch, Plan::serial()).map_err(wrong)?;
+    Ok(simulation.run(&mut |_| {}).map_err(wrong)?.cycles)
+}
+
+fn machine_file(request: &Request<'_>, sets: Vec<String>) -> Result<MachineFile, RunError> {
+    let variants = request.suite.parameters.get("machine").cloned();
+    let variants: BTreeMap<String, Variant> = match variants {
+        Some(table) => table.try_into().map_err(|error: toml::de::Error| wrong(error.message()))?,
+        None => BTreeMap::new(),
+    };
+    let (name, all) = match variants.get(request.machine) {
+        Some(variant) => (variant.base.as_str(), [variant.set.clone(), sets].concat()),
+        None => (request.machine, sets),
+    };
+    let mut embedded = |asked: &str, _: Option<&str>| {
+        let file = MACHINES.get_file(asked).and_then(|file| file.contents_utf8());
+        // What a base names is relative to it.
+        let file = file.or_else(|| MACHINES.get_file(format!("base/{asked}"))?.contents_utf8());
+        Ok((asked.to_owned(), file.ok_or("configs/gpu has no such file")?.to_owned()))
+    };
+    MachineFile::load(&format!("{name}.toml"), &mut embedded, &all)
+        .map_err(|errors| RunError(format!("machine `{name}`: {}", joined(&errors))))
+}
+
+fn joined(errors: &[impl std::fmt::Display]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::Runners;
+
+    /// The whole suite takes minutes. The small grids of every tenth case hold the bound of the suite by themselves.
+    #[test]
+    fn small_launches_hold_the_bound() {
+        let mut suite = Suite::open("gpu-h100-launch").unwrap();
+        suite.cases.retain(|case| case.value.number().is_some_and(|cycles| cycles < 8000.0));
+        suite.cases = suite.cases.into_iter().step_by(10).collect();
+        assert!(suite.cases.len() > 20);
+        let outcome = Runners::default().with(GpuLaunch).validate(suite, &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+    }
+
+    /// Each launch of the suites is read, and takes what the rows give it.
+    #[test]
+    fn every_row_fits_its_launches() {
+        for name in ["gpu-h100-launch", "gpu-h100"] {
+            let suite = Suite::open(name).unwrap();
+            for case in &suite.cases {
+                let changes = case.overrides.iter().map(|(key, value)| {
+                    let key = key.strip_prefix("launch.").expect("rows change launches only");
+                    (key.to_owned(), value.clone())
+                });
+                for launch in launches(&suite, &case.workload, &changes.collect::<Vec<_>>()).unwrap() {
+                    launch.fit(&catalog::kernel(&launch.kernel, "sm_90").unwrap()).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_that_no_launch_takes_is_refused() {
+        let suite = Suite::open("gpu-h100").unwrap();
+        let change = |key: &str, value: &str| {
+            launches(&suite, "matvec-rows + gesummv", &[(key.into(), value.into())]).map_err(|error| error.to_string())
+        };
+        assert_eq!(change("block", "32x2").unwrap()[1].block, [32, 2, 1]);
+        let only_one = change("arg.alpha", "2.5").unwrap();
+        assert_ne!(only_one[1], launch(&suite, "gesummv").unwrap());
+        assert_eq!(only_one[0], launch(&suite, "matvec-rows").unwrap());
+        for (key, value) in [("arg.m", "3"), ("arg.n", "3.5"), ("arg.A", "0"), ("grid", "1x2x3x4"), ("warps", "4")] {
+            assert!(change(key, value).unwrap_err().contains(key), "{key}={value}");
+        }
+    }
+}
