@@ -125,9 +125,10 @@ fn an_exported_launch_runs_again() {
         assert_eq!(seen.code, 0, "{}", seen.err);
         seen.json()["simulated"]["cycles"].as_f64().unwrap()
     };
-    // Constants are not traced and control fields are derived; memory and order are the same.
+    // Constants are not traced, which saves their cold misses (D-55), and control fields are derived; memory and order are
+    // the same.
     let ratio = cycles("t/kernelslist.g") / cycles("vectoradd");
-    assert!((0.8..1.1).contains(&ratio), "{ratio}");
+    assert!((0.7..1.1).contains(&ratio), "{ratio}");
     let seen = orrery(folder.path(), &["trace", "export", "--format", "accel-sim", "vectorad"]);
     assert!(seen.code == 2 && seen.err.contains("vectoradd"), "{}", seen.err);
 }

@@ -38,7 +38,9 @@ macro_rules! shipped {
         fn every_shipped_launch_is_run() {
             let mut run = vec![$($launch),*];
             run.sort();
-            assert_eq!(run, catalog::launch_names());
+            // Those that need values at issue run in the tests of the machines.
+            let ahead = |name: &String| !catalog::AT_ISSUE.contains(&name.as_str());
+            assert_eq!(run, catalog::launch_names().into_iter().filter(ahead).collect::<Vec<_>>());
         }
     };
 }

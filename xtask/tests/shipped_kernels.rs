@@ -113,7 +113,7 @@ fn every_launch_names_its_arguments_as_the_source_does() {
         assert_eq!(documented.len(), arguments.len(), "{}", path.display());
         for (argument, (index, (name, description))) in arguments.iter().zip(&documented) {
             assert_eq!(argument["name"].as_str(), Some(name.as_str()), "{}: argument {index}", path.display());
-            let is_buffer = description.split(", ").next().unwrap().ends_with(']');
+            let is_buffer = description.split([',', ':']).next().unwrap().ends_with(']');
             assert_eq!(argument["kind"].as_str() == Some("buffer"), is_buffer, "{}: kind of {name}", path.display());
         }
     }
