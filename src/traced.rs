@@ -52,7 +52,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     for path in &paths {
         content.push(hash_of(path)?);
         let kernel = Arc::new(TracedKernel::read(path)?);
-        let mut simulation = GpuSimulation::of_trace(&file, &kernel, plan.clone()).map_err(failure)?;
+        let mut simulation = GpuSimulation::of_trace(&file, &kernel, plan).map_err(failure)?;
         let title = format!("{} on {} (1 ns shown is 1 core cycle)", path.display(), file.name);
         let code = &kernel.instructions;
         let drawing = Drawing::start(&request.views, &title, code, shape.clock_hz, simulation.machine_mut())?;

@@ -28,7 +28,7 @@ enum Origin {
     /// They are executed.
     Grid { functional: Functional, values: Values },
     /// They were executed on a GPU; what went wrong in reading them.
-    Trace { replay: Mutex<Replay>, failure: Mutex<Option<SassError>> },
+    Trace { replay: Box<Mutex<Replay>>, failure: Mutex<Option<SassError>> },
 }
 
 /// Why a CTA could not be given its operations.
@@ -58,7 +58,7 @@ impl LaunchStore {
             kernel: Arc::new(kernel),
             resources,
             ctas: u32::try_from(replay.kernel().totals.blocks).unwrap_or(u32::MAX),
-            origin: Origin::Trace { replay: Mutex::new(replay), failure: Mutex::default() },
+            origin: Origin::Trace { replay: Box::new(Mutex::new(replay)), failure: Mutex::default() },
             on_the_way: Mutex::default(),
         }
     }

@@ -467,9 +467,9 @@ fn raise(code: &Code, at: usize, cycles: u8, controls: &mut [Control]) -> bool {
 
 /// Sets the reuse flags.
 fn reuse(code: &Code, instructions: &mut [Instruction]) {
-    for at in 0..code.len() {
-        instructions[at].control.reuse = 0;
-        unmark(&mut instructions[at]);
+    for (at, instruction) in instructions.iter_mut().enumerate() {
+        instruction.control.reuse = 0;
+        unmark(instruction);
         if !code.fixed[at] {
             continue;
         }
@@ -494,12 +494,12 @@ fn reuse(code: &Code, instructions: &mut [Instruction]) {
                 here = next;
             }
         }
-        instructions[at].control.reuse = flags;
+        instruction.control.reuse = flags;
         let kept: Vec<u8> = (code.uses[at].slots().iter().enumerate())
             .filter(|(slot, _)| flags >> slot & 1 == 1)
             .map(|(_, span)| span.first)
             .collect();
-        kept.into_iter().for_each(|register| mark(&mut instructions[at], register));
+        kept.into_iter().for_each(|register| mark(instruction, register));
     }
 }
 
