@@ -15,7 +15,7 @@
 //! (see [`Derived::shortfalls`]).
 //! Numbers: the parameter set's fixed latencies and distances, the same that the hazard check uses.
 //! Source: arXiv 2503.20481 sections 4 and 5 for the meaning of the fields.
-//! Start reading at [`derive`]; the canonical tests are `tests/dependences.rs`.
+//! Start reading at [`derive()`]; the canonical tests are `tests/dependences.rs`.
 
 use std::collections::BTreeMap;
 
