@@ -5,8 +5,10 @@
 //! * [`sass`]: machine code of NVIDIA GPUs as the compiler emitted it, read from listings, executed without a GPU.
 //! * [`accel_sim`]: traces of kernels that ran on a GPU.
 //! * [`stream`]: what an executed kernel hands to a timing model.
+//! * [`tensor`]: neural networks as tensors and operators.
 #![forbid(unsafe_code)]
 
 pub mod accel_sim;
 pub mod sass;
 pub mod stream;
+pub mod tensor;

@@ -1,0 +1,1 @@
+//! Cores of a systolic array and a vector unit over a scratchpad.
