@@ -20,6 +20,7 @@ pub fn kinds() -> Registry {
         .add::<cache::l2::Slice>()
         .add::<noc::crossbar::Crossbar>()
         .add::<hbm::component::Channel>()
+        .add::<npu::fusemax::program::FusedAttention>()
         .add::<npu::systolic::folded::FoldedArray>();
     kinds
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use npu::fusemax::FuseMaxSpec;
+use npu::fusemax::program::FusedAttention;
 use npu::systolic::folded::{FoldedArray, Networks};
 use npu::systolic::report::LayerResult;
 use sim_core::config::{ConfigError, Place, Problem};
@@ -37,6 +39,7 @@ pub struct SystolicSimulation {
 /// The part that knows the layers.
 enum Form {
     Folded { part: String },
+    Fused { part: String, multipliers: u64 },
 }
 
 /// What a run gave.
@@ -58,7 +61,8 @@ pub struct SystolicResult {
 impl SystolicSimulation {
     /// Whether a machine file describes a systolic NPU.
     pub fn fits(file: &MachineFile) -> bool {
-        file.parts.iter().any(|part| part.kind == FoldedArray::KIND)
+        let kinds = [FoldedArray::KIND, FusedAttention::KIND];
+        file.parts.iter().any(|part| kinds.contains(&part.kind.as_str()))
     }
 
     /// Maps the networks to the machine and builds it. Several networks share the machine.
@@ -70,6 +74,12 @@ impl SystolicSimulation {
         if let Some(part) = file.parts.iter().find(|part| part.kind == FoldedArray::KIND) {
             let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
             let form = Form::Folded { part: part.name.clone() };
+            return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
+        }
+        if let Some(part) = file.parts.iter().find(|part| part.kind == FusedAttention::KIND) {
+            let multipliers = part.read::<FuseMaxSpec>()?.edge.pow(2);
+            let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
+            let form = Form::Fused { part: part.name.clone(), multipliers };
             return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
         }
         let place = Place::start_of(file.document().source());
@@ -92,6 +102,10 @@ impl SystolicSimulation {
         let layers = match &self.form {
             Form::Folded { part } => {
                 self.machine.component::<FoldedArray>(part, 0).map(|array| array.layers().to_vec()).unwrap_or_default()
+            }
+            Form::Fused { part, multipliers } => {
+                let fused = self.machine.component::<FusedAttention>(part, 0);
+                fused.map(|fused| fused.layers(*multipliers)).unwrap_or_default()
             }
         };
         // An edge is rounded down to femtoseconds, so its number is rounded up.
