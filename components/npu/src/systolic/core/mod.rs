@@ -140,7 +140,7 @@ impl Component for Core {
     type Spec = CoreSpec;
 
     fn build(spec: CoreSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
-        spec.check()?;
+        spec.check().map_err(|(key, problem)| BuildError::key(key, problem))?;
         let program = site
             .resource::<Program>()
             .ok_or_else(|| BuildError::part("a systolic core needs a network as its workload"))?;
