@@ -35,18 +35,22 @@ fn operator(text: &str) -> Operator {
             })
         }
     };
-    Operator { name: text.into(), kind, inputs: vec![], outputs: vec![], fused: vec![] }
+    Operator { name: text.into(), kind, inputs: vec![TensorId(0)], outputs: vec![], fused: vec![] }
 }
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let name = args.next().expect("a machine file");
     for text in args {
-        let sets: Vec<String> = std::env::var("SETS").map(|s| s.split(';').filter(|s| !s.is_empty()).map(str::to_owned).collect()).unwrap_or_default();
-        let file = MachineFile::load(&name, &mut Document::from_disk, &sets)
-            .unwrap_or_else(|errors| panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
+        let sets: Vec<String> = std::env::var("SETS")
+            .map(|s| s.split(';').filter(|s| !s.is_empty()).map(str::to_owned).collect())
+            .unwrap_or_default();
+        let file = MachineFile::load(&name, &mut Document::from_disk, &sets).unwrap_or_else(|errors| {
+            panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        });
+        let operand = Tensor { name: "operand".into(), shape: vec![1 << 27], element: Element::F16, role: Role::Input };
         let operators = text.split('+').map(operator).collect();
-        let graph = Graph { name: text.clone(), tensors: vec![], operators };
+        let graph = Graph { name: text.clone(), tensors: vec![operand], operators };
         let begin = std::time::Instant::now();
         let simulation = SystolicSimulation::new(&file, &[graph], Plan::serial()).unwrap();
         let result = simulation.run(&mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
