@@ -9,7 +9,7 @@
 //! shapes are computed from are folded, and what is computed from constants alone is a constant. Values of weights are
 //! never read: an external file of them has to be there, and to be long enough. An operator that is not known becomes
 //! [`OperatorKind::Unknown`](super::OperatorKind::Unknown) with a warning. Operators are those of the default domain of
-//! opset 7 to [`NEWEST_OPSET`], and the fused and quantised ones that runtimes add (`com.microsoft`).
+//! opset 6 to [`NEWEST_OPSET`], and the fused and quantised ones that runtimes add (`com.microsoft`).
 //!
 //! Left out: control flow (`If`, `Loop`, `Scan`), functions local to a model, sequences, strings, 8-bit floating point.
 
@@ -27,13 +27,13 @@ use std::path::Path;
 
 use prost::Message;
 
-pub use error::OnnxError;
-
 use super::{Graph, fuse};
+use crate::InputError;
+use error::OnnxError;
 use schema::ModelProto;
 
-/// The oldest and newest opset of the default domain that is understood: ONNX 1.2 to 1.23.
-pub const OLDEST_OPSET: i64 = 7;
+/// The oldest and newest opset of the default domain that is understood: ONNX 1.1 to 1.23.
+pub const OLDEST_OPSET: i64 = 6;
 /// See [`OLDEST_OPSET`].
 pub const NEWEST_OPSET: i64 = 28;
 /// A larger file would have its weights inside; models of that size keep them in external files.
@@ -54,7 +54,7 @@ pub struct Model {
     pub warnings: Vec<String>,
 }
 
-/// Whether a name or the first bytes of a file say that it is an ONNX model.
+/// Whether a name says that a file is an ONNX model.
 pub fn is_onnx(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "onnx")
 }
@@ -62,24 +62,29 @@ pub fn is_onnx(path: &Path) -> bool {
 /// Reads a model with its external data beside it.
 ///
 /// # Errors
-/// The file cannot be read, is none, or is none that can be simulated: [`OnnxError`] says what to do.
-pub fn read(path: &Path, options: &Options) -> Result<Model, OnnxError> {
+/// The file cannot be read, is none, or is none that can be simulated; the message says what to do.
+pub fn read(path: &Path, options: &Options) -> Result<Model, InputError> {
     let file = path.display().to_string();
-    let wrong = |message: String, help: &str| OnnxError::new(message, help).of(&file);
+    let wrong = |message: String, help: &str| InputError::new(&file, 0, message, help);
     let size = std::fs::metadata(path).map_err(|e| wrong(format!("cannot be read: {e}"), "the path of a model"))?.len();
     if size > MOST_BYTES {
         return Err(wrong(format!("{size} bytes are too many"), "save the model with external data"));
     }
     let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}"), "the path of a model"))?;
     let name = path.file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
-    parse(&name, &bytes, path.parent(), options).map_err(|error| error.of(&file))
+    parsed(&name, &bytes, path.parent(), options).map_err(|OnnxError { message, help }| InputError::new(&file, 0, message, help))
 }
 
-/// Reads a model from bytes; `folder` is where its external data lies, if that is to be looked for.
+/// Reads a model from bytes, without looking for external data.
 ///
 /// # Errors
-/// As [`read`].
-pub fn parse(name: &str, bytes: &[u8], folder: Option<&Path>, options: &Options) -> Result<Model, OnnxError> {
+/// As [`read`]; `name` stands for the file.
+pub fn parse(name: &str, bytes: &[u8], options: &Options) -> Result<Model, InputError> {
+    let wrong = |OnnxError { message, help }| InputError::new(name, 0, message, help);
+    parsed(name, bytes, None, options).map_err(wrong)
+}
+
+fn parsed(name: &str, bytes: &[u8], folder: Option<&Path>, options: &Options) -> Result<Model, OnnxError> {
     let model = ModelProto::decode(bytes).map_err(|error| {
         let help = "the file is truncated or is no ONNX model: get it again";
         OnnxError::new(format!("is not an ONNX model: {error}"), help)

@@ -75,7 +75,7 @@ pub fn made(node: &Node, function: &str) -> Outcome {
     let data = data_inputs(node, function);
     let mut shape = vec![];
     for &index in &data {
-        shape = broadcast(&shape, &node.input(index)?.shape)?;
+        shape = broadcast(&shape, &placed(node, &node.input(index)?.shape, shape.len())?)?;
     }
     let first = node.input(if function == "where" { 1 } else { 0 })?;
     let element = match function {
@@ -106,6 +106,16 @@ pub fn made(node: &Node, function: &str) -> Outcome {
         _ => {}
     }
     Ok(made)
+}
+
+/// Opset 6 says with `axis` where the dimensions of the second operand lie in the `rank` of the first.
+fn placed(node: &Node, shape: &[u64], rank: usize) -> Result<Vec<u64>, OnnxError> {
+    let mut shape = shape.to_vec();
+    if node.opset < 7 && node.has("axis") && shape.len() < rank {
+        let behind = rank - node.axis(node.int("axis", 0)?, rank)?;
+        shape.resize(behind.max(shape.len()), 1);
+    }
+    Ok(shape)
 }
 
 /// Inputs whose shapes broadcast; the others are parameters: scales, bounds, means.
