@@ -18,6 +18,10 @@ mod views;
 
 use std::process::ExitCode;
 
+// Streams of a thread block are large and live shortly; the system's allocator gives each back to the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use clap::Parser;
 use cli::{Cli, Command};
 

@@ -79,7 +79,7 @@ fn what_cannot_run_says_why() {
     let folder = traces();
     for (arguments, part) in [
         (&["run", "rtx-3070", "old.traceg"][..], "is a trace of sm_61, but rtx-3070 is of sm_86"),
-        (&["run", "h100-pcie", "kernel-1.traceg"], "machines of sm_86: rtx-3070, rtx-a6000"),
+        (&["run", "h100-pcie", "kernel-1.traceg"], "machines that run sm_86: rtx-3070, rtx-4090, rtx-a6000"),
         (&["run", "rtx-3070", "cut.traceg"], "the file ends within warp 0"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--coupled"], "no values to compute at issue"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--until", "9"], "a trace runs in one piece"),
