@@ -21,6 +21,8 @@ pub fn kinds() -> Registry {
         .add::<noc::crossbar::Crossbar>()
         .add::<hbm::component::Channel>()
         .add::<npu::fusemax::program::FusedAttention>()
+        .add::<npu::systolic::core::Core>()
+        .add::<npu::systolic::dispatcher::Dispatcher>()
         .add::<npu::systolic::folded::FoldedArray>();
     kinds
 }
