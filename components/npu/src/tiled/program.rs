@@ -125,7 +125,21 @@ impl Program {
         }
         let program = Program { queues, tasks, barriers, bandwidths, physical_barriers: spec.physical_barriers };
         order::check(list, &program)?;
+        program.check_length(list)?;
         Ok(program)
+    }
+
+    /// Times are 64 bits of picoseconds, with room for what sharing adds.
+    fn check_length(&self, list: &TaskList) -> Result<(), InputError> {
+        let mut total: u64 = 0;
+        for (planned, task) in self.tasks.iter().zip(list.tasks()) {
+            total = total.saturating_add(planned.latency.picoseconds).saturating_add(planned.body.picoseconds);
+            if total > LONGEST_PS {
+                let message = format!("the tasks up to here take {:.0} hours", total as f64 / 3.6e15);
+                return Err(list.error(task, message, "all tasks together can take 80 hours of simulated time"));
+            }
+        }
+        Ok(())
     }
 
     /// Number of engines, over all queues.
@@ -133,6 +147,9 @@ impl Program {
         self.queues.iter().map(|queue| queue.engines as usize).sum()
     }
 }
+
+/// 80 hours.
+const LONGEST_PS: u64 = 1 << 58;
 
 fn queues(spec: &TiledSpec) -> Vec<Queue> {
     let mut queues: Vec<Queue> = Vec::new();
