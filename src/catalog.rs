@@ -61,6 +61,9 @@ pub fn machine(word: &str, sets: &[String]) -> Result<MachineFile, Failure> {
 /// The parts of a GPU are built around a launch, so it is the smallest shipped one that is tried.
 pub fn check_machine(word: &str) -> Result<(), Failure> {
     let file = machine(word, &[])?;
+    if machine::npu_tiled::tiled_spec(&file)?.is_some() {
+        return Ok(());
+    }
     let shape = GpuShape::of(&file)?;
     let launch = launch(SMALLEST_LAUNCH)?;
     let kernel = kernel(&launch, &shape.sm.arch)?;

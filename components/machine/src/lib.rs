@@ -2,9 +2,11 @@
 //!
 //! * [`kinds`]: all kinds that a machine file may name.
 //! * [`gpu`]: a GPU that executes a kernel launch.
+//! * [`npu_tiled`]: a tile-based NPU that executes a task list.
 #![forbid(unsafe_code)]
 
 pub mod gpu;
+pub mod npu_tiled;
 
 use sim_core::Registry;
 
@@ -17,6 +19,7 @@ pub fn kinds() -> Registry {
         .add::<cache::fixed::FixedMemory>()
         .add::<cache::l2::Slice>()
         .add::<noc::crossbar::Crossbar>()
-        .add::<hbm::component::Channel>();
+        .add::<hbm::component::Channel>()
+        .add::<npu::tiled::TiledNpu>();
     kinds
 }

@@ -2,7 +2,9 @@
 //!
 //! * [`tiled`]: tiles of a MAC array, vector DSPs and scratchpad, driven by task lists with barriers (Intel's NPU).
 //! * [`systolic`]: cores of a systolic array and a vector unit over a scratchpad (TPU, Gemmini, ONNXim, SCALE-Sim).
+//! * [`power`]: energy on the same events as time.
 #![forbid(unsafe_code)]
 
+pub mod power;
 pub mod systolic;
 pub mod tiled;
