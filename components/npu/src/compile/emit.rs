@@ -25,6 +25,10 @@ impl Group {
         self.tasks.extend(&other.tasks);
     }
 
+    pub fn tasks(&self) -> &[u32] {
+        &self.tasks
+    }
+
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
@@ -168,10 +172,6 @@ impl Emitter {
         if self.queues[queue as usize].is_serial || *own == place {
             *own = (*own).max(place + 1);
         }
-    }
-
-    pub fn len(&self) -> usize {
-        self.tasks.len()
     }
 
     /// The tasks, and the operator of each.

@@ -20,6 +20,7 @@ pub fn passes(kind: &OperatorKind, tables: ShaveTables) -> Vec<&'static str> {
 }
 
 /// A normalisation is a pass for each of its sums and one that applies them; a power is taken by logarithm and exponent.
+/// A pass that sums is taken for one that multiplies: the measured kernels `add` and `power` of NPU 4 work on scalars.
 fn passes_of(function: &str) -> &'static [&'static str] {
     match function {
         "clip" => &["clamp"],
@@ -39,15 +40,14 @@ fn passes_of(function: &str) -> &'static [&'static str] {
         "mod" => &["floormod"],
         "pow" => &["log", "mul", "exp"],
         "quantize" | "dequantize" | "dynamicquantize" => &["fakequantize"],
-        "batchnorm" => &["mul", "add"],
+        "batchnorm" => &["mul", "mul"],
         // A product with cosines, one with sines, and their sum.
-        "rotary" => &["mul", "mul", "add"],
+        "rotary" => &["mul", "mul", "mul"],
         "softmax" => &["softmax"],
-        "layernorm" | "instancenorm" | "groupnorm" | "meanvariancenorm" => &["add", "mul", "mul"],
+        "layernorm" | "instancenorm" | "groupnorm" | "meanvariancenorm" => &["mul", "mul", "mul"],
         "rmsnorm" | "lpnorm" => &["mul", "mul"],
-        "lrn" => &["mul", "add", "log", "mul", "exp"],
-        "reducemean" | "reducesum" | "reducel1" | "mean" => &["add"],
-        "reducel2" | "reducesumsquare" => &["mul"],
+        "lrn" => &["mul", "mul", "log", "mul", "exp"],
+        "reducemean" | "reducesum" | "reducel1" | "mean" | "reducel2" | "reducesumsquare" | "reduceprod" => &["mul"],
         "reducemax" | "reducemin" | "argmax" | "argmin" => &["max"],
         "relu" => &["relu"],
         "sigmoid" => &["sigmoid"],
