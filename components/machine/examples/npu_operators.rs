@@ -53,15 +53,16 @@ fn main() {
         let begin = std::time::Instant::now();
         let simulation = SystolicSimulation::new(&file, &[graph], Plan::serial()).unwrap();
         let result = simulation.run(&mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
-        let l = &result.layers[0];
+        let sum = |of: fn(&npu::systolic::report::LayerResult) -> u64| result.layers.iter().map(of).sum::<u64>();
+        let l = result.layers.last().unwrap();
         println!(
             "{text} cycles {} layer_end {} tiles {} reads {} writes {} busy {} util {:.4} {} {:.3}s",
             result.cycles,
             l.end_cycle,
-            l.tiles,
-            l.dram_read_bytes / 32,
-            l.dram_write_bytes / 32,
-            l.array_busy_cycles,
+            sum(|l| l.tiles),
+            sum(|l| l.dram_read_bytes) / 32,
+            sum(|l| l.dram_write_bytes) / 32,
+            sum(|l| l.array_busy_cycles),
             l.utilisation,
             l.bound.name(),
             begin.elapsed().as_secs_f64()

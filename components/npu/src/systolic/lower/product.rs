@@ -39,6 +39,7 @@ pub struct ProductPlan {
     /// Element-wise operations on results before they are stored.
     tail: u32,
     sum_bytes: u64,
+    request_bytes: u64,
 }
 
 /// Lowers one operator.
@@ -75,6 +76,7 @@ impl Lower<'_> {
             output: places[1],
             tail: 0,
             sum_bytes: self.target.sum_bytes,
+            request_bytes: u64::from(self.machine.core.request_bytes),
         })
     }
 
@@ -218,7 +220,7 @@ impl ProductPlan {
     fn weights(&self, r: &Ranges, n: (u64, u64)) -> Region {
         let Product { n: all_n, k: all_k, .. } = self.product;
         let base = self.weights + self.bytes(r.batch / self.weights_shared * all_n * all_k + n.0 * all_k + r.k.0);
-        Region::block(base, self.bytes(r.k.1 - r.k.0), n.1 - n.0, self.bytes(all_k))
+        Region::block(base, self.bytes(r.k.1 - r.k.0), n.1 - n.0, self.bytes(all_k)).joined(self.request_bytes)
     }
 
     fn activations(&self, r: &Ranges, m: (u64, u64)) -> Region {
@@ -226,7 +228,7 @@ impl ProductPlan {
             Activations::Matrix { base } => {
                 let Product { m: all_m, k: all_k, .. } = self.product;
                 let base = base + self.bytes(r.batch * all_m * all_k + m.0 * all_k + r.k.0);
-                Region::block(base, self.bytes(r.k.1 - r.k.0), m.1 - m.0, self.bytes(all_k))
+                Region::block(base, self.bytes(r.k.1 - r.k.0), m.1 - m.0, self.bytes(all_k)).joined(self.request_bytes)
             }
             Activations::Image { base, convolution: c } => self.pixels(*base, c, r, m),
         }
@@ -248,7 +250,7 @@ impl ProductPlan {
         let pixel_bytes = self.bytes(c.in_channels);
         let pixels = (last + 1 - first) * c.in_width;
         let base = base + first * c.in_width * pixel_bytes + self.bytes(r.batch * channels + c0);
-        Region::block(base, self.bytes(c1 - c0).max(1), pixels, pixel_bytes)
+        Region::block(base, self.bytes(c1 - c0).max(1), pixels, pixel_bytes).joined(self.request_bytes)
     }
 
     fn output(&self, r: &Ranges, m: (u64, u64), n: (u64, u64)) -> Region {
@@ -258,7 +260,7 @@ impl ProductPlan {
             Activations::Image { .. } => (batch * all_n, m.0 * batch * all_n + r.batch * all_n + n.0),
             Activations::Matrix { .. } => (all_n, r.batch * all_m * all_n + m.0 * all_n + n.0),
         };
-        Region::block(self.output + self.bytes(at), self.bytes(n.1 - n.0), m.1 - m.0, self.bytes(row))
+        Region::block(self.output + self.bytes(at), self.bytes(n.1 - n.0), m.1 - m.0, self.bytes(row)).joined(self.request_bytes)
     }
 
     /// A block of weights is read once for each block of rows.
