@@ -4,6 +4,7 @@ mod gpu_launch;
 mod hbm_golden;
 mod hbm_hardware;
 mod memory_preset;
+mod npu_dpu;
 mod npu_fusemax;
 mod npu_machines;
 mod npu_operators;
@@ -13,6 +14,7 @@ mod sm_examples;
 pub use gpu_launch::GpuLaunch;
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
+pub use npu_dpu::NpuDpu;
 pub use npu_fusemax::NpuFuseMax;
 pub use npu_systolic::NpuSystolic;
 pub use sm_examples::SmExamples;
@@ -25,6 +27,7 @@ pub fn all() -> Runners {
         .with(GpuLaunch)
         .with(HbmGolden)
         .with(HbmHardware)
+        .with(NpuDpu)
         .with(NpuFuseMax)
         .with(NpuSystolic)
         .with(SmExamples::default())

@@ -35,7 +35,6 @@ ppe_lanes = 64
 cmx_word_bytes = 16
 cmx_read_ports = 8
 cost = "theoretical"
-[part.npu.dpu.fitted]
 #FITTED#
 [part.npu.dma]
 form = "newer"
@@ -57,7 +56,8 @@ cmx_bytes_per_cycle = 20.0
 /// The small machine with lines replaced: `("sharing = \"none\"", "sharing = \"max_min\"")`.
 pub fn machine(changes: &[(&str, &str)]) -> MachineFile {
     let npu4 = include_str!("../../../../configs/npu/npu-4.toml");
-    let fitted = npu4.split("[part.npu.dpu.fitted]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let begin = npu4.find("[part.npu.dpu.fitted.conv]").unwrap();
+    let fitted = &npu4[begin..npu4.find("[part.npu.dma]").unwrap()];
     let mut text = SMALL.replace("#FITTED#", fitted);
     for (old, new) in changes {
         assert!(text.contains(old), "{old}");

@@ -10,7 +10,7 @@ pub mod dma;
 pub mod dpu;
 pub mod shave;
 
-use super::spec::{ClockName, DpuCost, TiledSpec};
+use super::spec::{ClockName, TiledSpec};
 use workloads::tensor::{Task, Work};
 
 /// A stretch of time: cycles of a clock, or time that no clock changes.
@@ -73,15 +73,8 @@ pub fn cost(task: &Task, spec: &TiledSpec) -> Result<Cost, UnknownCost> {
     }
     let computed = match &task.work {
         Work::Dpu { variants, .. } => {
-            let mut cycles = Vec::with_capacity(variants.len());
-            for variant in variants {
-                cycles.push(match spec.dpu.cost {
-                    DpuCost::Theoretical => Ok(dpu::theoretical_cycles(variant, spec)),
-                    DpuCost::Fitted => dpu::fitted_cycles(variant, &spec.dpu),
-                });
-            }
-            let cycles: Result<Vec<u64>, UnknownCost> = cycles.into_iter().collect();
-            cycles.map(|cycles| stated(dpu::makespan(&cycles, spec.dpus_per_tile), moved_bytes(&task.work)))
+            let cycles: Vec<u64> = variants.iter().map(|variant| dpu::cycles(variant, spec)).collect();
+            Ok(stated(dpu::makespan(&cycles, spec.dpus_per_tile), moved_bytes(&task.work)))
         }
         Work::Dma { source, destination, bytes, decompress, permute_element_bytes, .. } => {
             let transfer = dma::Transfer {
