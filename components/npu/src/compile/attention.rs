@@ -132,15 +132,8 @@ impl Compiler<'_> {
         let out_tiles = if stays { self.spec.tiles } else { 1 };
         let mut pending: Option<Pending> = None;
         let mut held: Vec<Option<(u64, u64)>> = vec![None; runs.len()];
-        let mut state = Pieces {
-            shape,
-            here,
-            in_ddr,
-            out_tiles,
-            stays,
-            last: vec![None; runs.len()],
-            stored: Group::default(),
-        };
+        let mut state =
+            Pieces { shape, here, in_ddr, out_tiles, stays, last: vec![None; runs.len()], stored: Group::default() };
         for turn in 0..each {
             for key_step in 0..key_steps {
                 let mut step = Pending::default();

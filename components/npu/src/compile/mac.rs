@@ -1,8 +1,7 @@
 //! Convolutions, matrix products and poolings on the MAC arrays.
 
 use workloads::tensor::{
-    Convolution, DpuOperation, Graph, MpeMode, Operator, OperatorKind, Place, Pool, PoolKind, Role, TensorId, Variant,
-    Work,
+    Convolution, DpuOperation, Graph, Operator, OperatorKind, Place, Pool, PoolKind, Role, TensorId, Variant, Work,
 };
 
 use super::emit::Group;
@@ -28,14 +27,15 @@ pub fn wants_whole(operator: &Operator, spec: &TiledSpec) -> bool {
     rows < u64::from(spec.tiles) || weights > 2 * input
 }
 
-/// What is computed, how often with other weights, and by which operation.
-fn work_of(graph: &Graph, operator: &Operator) -> (Mac, DpuOperation) {
+/// What is computed.
+fn work_of(graph: &Graph, operator: &Operator) -> Mac {
     let bits = |id: &TensorId| graph.tensor(*id).element.bits().min(WIDEST);
     let constants = || operator.inputs.iter().map(|id| graph.tensor(*id)).filter(|tensor| tensor.role == Role::Weight);
     let weights = constants().max_by_key(|tensor| tensor.elements());
     // A product of two activations: the second one stands for the weights.
     let second = operator.inputs.get(1).filter(|_| weights.is_none()).map(bits);
-    let window = |c: &Convolution, by_channel: bool| Mac {
+    let window = |c: &Convolution, by_channel: bool, operation: DpuOperation| Mac {
+        operation,
         rows: c.batch * c.out_height,
         width: c.out_width,
         filters: c.out_channels,
@@ -51,33 +51,18 @@ fn work_of(graph: &Graph, operator: &Operator) -> (Mac, DpuOperation) {
         weight_bits: 0,
         bytes_per_filter: 0,
     };
-    let (mut mac, operation) = match &operator.kind {
-        OperatorKind::Convolution(c) if c.is_depthwise() => (window(c, true), DpuOperation::Depthwise),
-        OperatorKind::Convolution(c) => (window(c, false), DpuOperation::Conv),
+    let mut mac = match &operator.kind {
+        OperatorKind::Convolution(c) if c.is_depthwise() => window(c, true, DpuOperation::Depthwise),
+        OperatorKind::Convolution(c) => window(c, false, DpuOperation::Conv),
         OperatorKind::Pool(Pool { kind, window: w }) => {
             let operation = if *kind == PoolKind::Max { DpuOperation::MaxPool } else { DpuOperation::AveragePool };
-            return (window(w, true), operation);
+            return window(w, true, operation);
         }
         OperatorKind::MatMul(p) => {
             let width = p.m.min(POINTS);
             let rows = p.m.div_ceil(width);
-            let mac = Mac {
-                rows,
-                width,
-                filters: p.n,
-                depth: p.k,
-                by_channel: false,
-                kernel: [1, 1],
-                stride: [1, 1],
-                window_rows: 1,
-                in_width: width,
-                in_rows: rows,
-                bits: bits(&operator.inputs[0]),
-                out_bits: bits(&operator.outputs[0]),
-                weight_bits: 0,
-                bytes_per_filter: 0,
-            };
-            (mac, DpuOperation::Conv)
+            let product = Mac::product(rows, width, p.n, p.k, bits(&operator.inputs[0]));
+            Mac { out_bits: bits(&operator.outputs[0]), ..product }
         }
         _ => unreachable!("only these come here"),
     };
@@ -85,7 +70,7 @@ fn work_of(graph: &Graph, operator: &Operator) -> (Mac, DpuOperation) {
     let others = constants().map(|tensor| tensor.bytes()).sum::<u64>() - largest;
     mac.weight_bits = weights.map_or(second.unwrap_or(mac.bits), |tensor| tensor.element.bits());
     mac.bytes_per_filter = TABLE_BYTES + others.div_ceil(mac.filters.max(1));
-    (mac, operation)
+    mac
 }
 
 /// A cut with where its result goes.
@@ -103,7 +88,7 @@ impl Compiler<'_> {
         {
             return self.products(operator, product);
         }
-        let (mac, operation) = work_of(self.graph, operator);
+        let mac = work_of(self.graph, operator);
         let (activations, _) = self.operands(operator);
         // A second activation takes the way of weights, from DDR.
         for &second in activations.iter().skip(1) {
@@ -124,7 +109,7 @@ impl Compiler<'_> {
             };
             self.spill(part);
         };
-        self.steps(&mac, operation, &image, &activations[1.min(activations.len())..], output, &choice);
+        self.steps(&mac, &image, &activations[1.min(activations.len())..], output, &choice);
         Ok(())
     }
 
@@ -229,15 +214,7 @@ impl Compiler<'_> {
         if tiles > 1 { Place::CmxBroadcast { first: 0, last: tiles - 1 } } else { Place::Cmx(0) }
     }
 
-    fn steps(
-        &mut self,
-        mac: &Mac,
-        operation: DpuOperation,
-        image: &[u32],
-        seconds: &[TensorId],
-        output: u32,
-        choice: &Choice,
-    ) {
+    fn steps(&mut self, mac: &Mac, image: &[u32], seconds: &[TensorId], output: u32, choice: &Choice) {
         let Choice { plan, resident, at, .. } = choice;
         if plan.split == Split::Channels {
             self.gather(image);
@@ -349,7 +326,7 @@ impl Compiler<'_> {
                 if rows == 0 || filters == 0 {
                     continue;
                 }
-                let mut variants = vec![variant(mac, operation, rows, filters, channels(tile), out_tiles)];
+                let mut variants = vec![mac.variant(rows, filters, channels(tile), out_tiles)];
                 if d > 0 {
                     variants.push(sum(mac, rows, filters));
                 }
@@ -383,56 +360,18 @@ pub(super) fn transfer(port: u32, source: Place, destination: Place, bytes: u64)
     Work::Dma { port, source, destination, bytes, decompress: false, permute_element_bytes: None }
 }
 
-fn element_of(bits: u64) -> workloads::tensor::Element {
-    if bits > 8 { workloads::tensor::Element::F16 } else { workloads::tensor::Element::U8 }
-}
-
-/// A block of the output. Its input is what the window covers; the taps on padding are counted.
-fn variant(mac: &Mac, op: DpuOperation, rows: u64, filters: u64, channels: u64, out_tiles: u32) -> Variant {
-    let covered = |outputs: u64, axis: usize| (outputs - 1) * mac.stride[axis] + mac.kernel[axis];
-    Variant {
-        op,
-        element: element_of(mac.bits),
-        input: [covered(mac.width, 0), covered(rows, 1), channels],
-        output: [mac.width, rows, filters],
-        kernel: mac.kernel,
-        stride: mac.stride,
-        padding: [0; 4],
-        mode: MpeMode::M16x16,
-        weight_sparsity: 0.0,
-        activation_sparsity: 0.0,
-        out_tiles,
-    }
-}
-
 /// The sum of a part of the depth with those before.
 fn sum(mac: &Mac, rows: u64, filters: u64) -> Variant {
     let extent = [mac.width, rows, filters];
-    Variant {
-        kernel: [1, 1],
-        stride: [1, 1],
-        input: extent,
-        ..variant(mac, DpuOperation::Eltwise, rows, filters, filters, 1)
-    }
+    let block = mac.variant(rows, filters, filters, 1);
+    Variant { op: DpuOperation::Eltwise, kernel: [1, 1], stride: [1, 1], input: extent, ..block }
 }
 
 /// A product of rows by columns, as one block.
 pub(super) fn product_variant(rows: u64, filters: u64, depth: u64, bits: u64, out_tiles: u32) -> Variant {
     let width = rows.min(POINTS);
-    let extent = [width, rows.div_ceil(width)];
-    Variant {
-        op: DpuOperation::Conv,
-        element: element_of(bits),
-        input: [extent[0], extent[1], depth],
-        output: [extent[0], extent[1], filters],
-        kernel: [1, 1],
-        stride: [1, 1],
-        padding: [0; 4],
-        mode: MpeMode::M16x16,
-        weight_sparsity: 0.0,
-        activation_sparsity: 0.0,
-        out_tiles,
-    }
+    let rows = rows.div_ceil(width);
+    Mac::product(rows, width, filters, depth, bits).variant(rows, filters, depth, out_tiles)
 }
 
 /// `elements` of two inputs, or of a sum that is added to.

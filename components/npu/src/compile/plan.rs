@@ -8,7 +8,10 @@
 //! cuts the one is taken that is estimated fastest: arrays, weights on one DMA port and activations on the other work side
 //! by side, and every step has a fixed cost.
 
-use crate::tiled::{DpuCost, TiledSpec};
+use workloads::tensor::{DpuOperation, Element, MpeMode, Variant};
+
+use crate::tiled::TiledSpec;
+use crate::tiled::cost::dpu::cycles;
 
 /// What the arrays compute, as a convolution: a matrix product has a window of one, rows of [`POINTS`] pixels.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +23,7 @@ pub struct Mac {
     pub filters: u64,
     /// Channels that one filter reads.
     pub depth: u64,
+    pub operation: DpuOperation,
     /// Every channel has its own filter: depthwise convolution and pooling.
     pub by_channel: bool,
     pub kernel: [u64; 2],
@@ -78,6 +82,27 @@ pub struct Plan {
 }
 
 impl Mac {
+    /// A matrix product of `rows · width` by `filters` over `depth`, no weights counted.
+    pub fn product(rows: u64, width: u64, filters: u64, depth: u64, bits: u64) -> Self {
+        Self {
+            rows,
+            width,
+            filters,
+            depth,
+            operation: DpuOperation::Conv,
+            by_channel: false,
+            kernel: [1, 1],
+            stride: [1, 1],
+            window_rows: 1,
+            in_width: width,
+            in_rows: rows,
+            bits,
+            out_bits: bits,
+            weight_bits: 0,
+            bytes_per_filter: 0,
+        }
+    }
+
     pub fn bytes(&self, elements: u64) -> u64 {
         (elements * self.bits).div_ceil(8)
     }
@@ -102,27 +127,32 @@ impl Mac {
     }
 
     /// Channels of the input that a step reads.
-    fn channels(&self, filters: u64, depth: u64) -> u64 {
+    pub fn channels(&self, filters: u64, depth: u64) -> u64 {
         if self.by_channel { filters } else { depth }
     }
 
-    /// Estimated time of one step on the arrays, as the fitted laws have it.
+    /// Time of one step on the arrays.
     fn compute_ns(&self, rows: u64, filters: u64, depth: u64, spec: &TiledSpec) -> f64 {
-        let wide = if self.bits > 8 { spec.dpu.f16_factor as f64 } else { 1.0 };
-        let points = (rows.next_multiple_of(4) * self.width.next_multiple_of(4)) as f64;
-        let taps = (self.kernel[0] * self.kernel[1]) as f64;
-        let filters = filters.next_multiple_of(GROUP) as f64;
-        let laws = &spec.dpu.fitted;
-        let bytes = self.bits as f64 / 8.0;
-        let (cycles, fixed) = match self.by_channel {
-            true => (points * filters * bytes * taps / laws.depthwise_bytes_per_cycle, laws.depthwise_fixed_cycles),
-            false => {
-                let macs = points * filters * depth.max(GROUP) as f64 * taps / spec.dpu.macs_per_cycle as f64 * wide;
-                (macs.max(points * filters * bytes / laws.conv_output_bytes_per_cycle), laws.conv_fixed_cycles)
-            }
-        };
-        let fixed = if spec.dpu.cost == DpuCost::Fitted { fixed } else { 0.0 };
-        (cycles + fixed) * 1e3 / spec.dpu_mhz
+        let variant = self.variant(rows, filters, self.channels(filters, depth), 1);
+        cycles(&variant, spec) as f64 * 1e3 / spec.dpu_mhz
+    }
+
+    /// A block of the output. Its input is what the window covers; the taps on padding are counted.
+    pub fn variant(&self, rows: u64, filters: u64, channels: u64, out_tiles: u32) -> Variant {
+        let covered = |outputs: u64, axis: usize| (outputs - 1) * self.stride[axis] + self.kernel[axis];
+        Variant {
+            op: self.operation,
+            element: if self.bits > 8 { Element::F16 } else { Element::U8 },
+            input: [covered(self.width, 0), covered(rows, 1), channels],
+            output: [self.width, rows, filters],
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: [0; 4],
+            mode: MpeMode::M16x16,
+            weight_sparsity: 0.0,
+            activation_sparsity: 0.0,
+            out_tiles,
+        }
     }
 
     /// The fastest cut that fits into `free` bytes of each tile, by estimate; none if no cut does.

@@ -4,7 +4,6 @@
 //! error falls; when none does, steps shrink. It is a function of the rows alone. `cargo test -p validation npu_dpu::fit --
 //! --nocapture` prints what the machine files should have; the test fails where they have something else.
 
-
 use npu::tiled::TiledSpec;
 use npu::tiled::cost::dpu::{
     ConvLaw, DepthwiseLaw, EltwiseLaw, PoolLaw, conv_cycles, depthwise_cycles, eltwise_cycles, pool_cycles,
@@ -19,9 +18,10 @@ type Rows = Vec<(Variant, f64)>;
 /// Rows of one operation that constants may be fitted to.
 fn fit_rows(machine: &str, operation: &str) -> Rows {
     let suite = Suite::open("npu-dpu").unwrap();
-    let chosen = suite.cases.iter().filter(|case| {
-        case.split == Split::Fit && case.machine == machine && case.workload.starts_with(operation)
-    });
+    let chosen = suite
+        .cases
+        .iter()
+        .filter(|case| case.split == Split::Fit && case.machine == machine && case.workload.starts_with(operation));
     chosen.map(|case| (variant(&case.workload).unwrap(), case.value.number().unwrap())).collect()
 }
 

@@ -59,7 +59,11 @@ fn variant(text: &str) -> Result<Variant, RunError> {
             return Err(wrong(format!("`{word}` is not of the form KEY=VALUE")));
         };
         let numbers = |separator: char| -> Option<serde_json::Value> {
-            value.split(separator).map(|number| number.parse::<u64>().ok()).collect::<Option<Vec<u64>>>().map(Into::into)
+            value
+                .split(separator)
+                .map(|number| number.parse::<u64>().ok())
+                .collect::<Option<Vec<u64>>>()
+                .map(Into::into)
         };
         let value = match key {
             "mode" => Some(value.into()),

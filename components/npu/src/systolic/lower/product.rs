@@ -260,7 +260,8 @@ impl ProductPlan {
             Activations::Image { .. } => (batch * all_n, m.0 * batch * all_n + r.batch * all_n + n.0),
             Activations::Matrix { .. } => (all_n, r.batch * all_m * all_n + m.0 * all_n + n.0),
         };
-        Region::block(self.output + self.bytes(at), self.bytes(n.1 - n.0), m.1 - m.0, self.bytes(row)).joined(self.request_bytes)
+        Region::block(self.output + self.bytes(at), self.bytes(n.1 - n.0), m.1 - m.0, self.bytes(row))
+            .joined(self.request_bytes)
     }
 
     /// A block of weights is read once for each block of rows.
