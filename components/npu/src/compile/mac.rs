@@ -10,6 +10,8 @@ use super::plan::{Mac, POINTS, Plan, Split, TABLE_BYTES, Where};
 use super::{CompileError, Compiler};
 use crate::tiled::TiledSpec;
 
+/// Activations are few beside weights of so many times their bytes.
+const FEW: u64 = 16;
 /// Elements of a DPU have at most 16 bits.
 const WIDEST: u64 = 16;
 
@@ -252,7 +254,9 @@ impl Compiler<'_> {
             Some((Layout::Whole, _)) => self.spec.tiles,
             _ => 1,
         };
-        let moves_activations = at.streamed_in > 0.0 || at.streams_out;
+        // Few activations leave their port to the weights of every other step.
+        let moved = self.streamed_bytes(image) + if at.streams_out { self.homes.home(output).bytes } else { 0 };
+        let shares_ports = moved < mac.weight_bytes(mac.filters, mac.depth) / FEW;
         let activation_port = self.activation_port();
         let (row_steps, filter_steps) = (rows_each.div_ceil(plan.rows), filters_each.div_ceil(plan.filters));
         let depth_steps = mac.depth.div_ceil(plan.depth);
@@ -300,10 +304,10 @@ impl Compiler<'_> {
                 };
                 let mut after: Vec<&Group> = vec![&self.computed[0]];
                 after.extend(&weights_in_ddr);
-                let port = |tile: u32| if moves_activations { 0 } else { tile % self.spec.dma_ports };
+                let port = |tile: u32| if shares_ports { (tile + filter as u32) % self.spec.dma_ports } else { 0 };
                 let tasks: Vec<u32> = match plan.split {
                     Split::Rows => {
-                        vec![self.emit.add(transfer(0, Place::Ddr, self.all_tiles(tiles), bytes(0)), &after)]
+                        vec![self.emit.add(transfer(port(0), Place::Ddr, self.all_tiles(tiles), bytes(0)), &after)]
                     }
                     Split::Channels => (0..tiles)
                         .filter(|&tile| bytes(tile) > 0)

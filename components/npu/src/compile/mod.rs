@@ -7,7 +7,7 @@
 //! ```
 //! Convolutions, matrix products, poolings and sums of two tensors go to the MAC arrays, attention to both, everything else
 //! to the DSPs; an operator that is not known is moved through them. Weights come on DMA port 0, activations go and come on
-//! port 1; where activations stay in the scratchpads, weights use both. Floating point is computed with 16 bits.
+//! port 1; where activations stay in the scratchpads or are few, weights use both. Floating point is computed with 16 bits.
 //!
 //! What it does not do: overlap an operator with the next but for its first transfers; fuse operators vertically; sparsity.
 //! Parts of a concatenation are written to their places and cost nothing more. A convolution of groups has the arithmetic

@@ -197,7 +197,7 @@ impl Compiler<'_> {
     }
 
     /// Bytes of parts that come from DDR.
-    fn streamed_bytes(&self, parts: &[u32]) -> u64 {
+    pub(super) fn streamed_bytes(&self, parts: &[u32]) -> u64 {
         parts
             .iter()
             .map(|&part| self.homes.home(part))
