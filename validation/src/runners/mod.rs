@@ -8,6 +8,7 @@ mod npu_dpu;
 mod npu_fusemax;
 mod npu_machines;
 mod npu_operators;
+mod npu_schedule;
 mod npu_systolic;
 mod sm_examples;
 
@@ -16,6 +17,7 @@ pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
 pub use npu_dpu::NpuDpu;
 pub use npu_fusemax::NpuFuseMax;
+pub use npu_schedule::NpuSchedule;
 pub use npu_systolic::NpuSystolic;
 pub use sm_examples::SmExamples;
 
@@ -29,6 +31,7 @@ pub fn all() -> Runners {
         .with(HbmHardware)
         .with(NpuDpu)
         .with(NpuFuseMax)
+        .with(NpuSchedule)
         .with(NpuSystolic)
         .with(SmExamples::default())
 }

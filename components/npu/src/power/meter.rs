@@ -189,7 +189,8 @@ impl Meter {
     /// An engine with a task, of whose body a share passed.
     pub fn active(&mut self, engine: u32, task: u32, share_of_body: f64, from: u64, to: u64) {
         let Some(model) = self.model.clone() else { return };
-        self.state.on(&model, engine, from, to);
+        let clock_pj = self.state.on(&model, engine, from, to);
+        self.state.tasks[task as usize] += clock_pj;
         let of_task = &model.tasks[task as usize];
         for &part in &of_task.uses {
             let from = self.state.components[part as usize].until;
@@ -272,11 +273,11 @@ impl State {
         charged.until = to;
     }
 
-    /// A component with work.
-    fn on(&mut self, model: &Model, number: u32, from: u64, to: u64) {
+    /// A component with work. Returns the energy of its clock.
+    fn on(&mut self, model: &Model, number: u32, from: u64, to: u64) -> f64 {
         let from = from.max(self.components[number as usize].until);
         if to <= from {
-            return;
+            return 0.0;
         }
         let leakage = self.leakage_mw(model, number);
         self.leak(model, number, leakage, from, to);
@@ -288,6 +289,7 @@ impl State {
         charged.on_ps += to - from;
         charged.until = to;
         self.spread(model, number, pj, from, to);
+        pj
     }
 
     /// Everything that is no engine: scratchpads by their users, the rest always on.

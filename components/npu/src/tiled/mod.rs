@@ -10,7 +10,7 @@
 //! * [`TiledSpec`]: the machine. [`cost`]: what a task costs alone.
 //! * [`Program`]: a task list made ready for the machine; everything that cannot run is refused there.
 //! * [`Scheduler`]: the event calendar; [`TiledNpu`] puts it into a machine as one component.
-//! * [`Schedule`]: what came out.
+//! * [`Schedule`]: what came out. [`software`]: pipelines of inferences above it.
 
 mod component;
 pub mod cost;
@@ -19,6 +19,7 @@ mod program;
 mod result;
 mod scheduler;
 mod share;
+pub mod software;
 mod spec;
 
 pub use component::{EVENT_CLOCK_HZ, TiledNpu, TiledWorkload};

@@ -95,6 +95,7 @@ impl Program {
         let mut queues = queues(spec);
         let by_name: FxHashMap<String, u32> = (0..).zip(&queues).map(|(n, queue)| (queue.name.clone(), n)).collect();
         let (barriers, numbers) = barriers(list, spec)?;
+        let bandwidths = bandwidths(spec);
         let mut tasks = Vec::with_capacity(list.tasks().len());
         for (index, task) in (0..).zip(list.tasks()) {
             let name = queue_of(list, task, spec)?;
@@ -103,9 +104,12 @@ impl Program {
             scratchpad(list, task, spec)?;
             let cost = cost(task, spec).map_err(|error| list.error(task, error.message, error.help))?;
             let resources = resources(&task.work, spec);
+            // Alone it has the speed of its cost function, whatever the last place of the division says.
+            let tightest =
+                resources.iter().map(|resource| bandwidths[*resource as usize]).fold(f64::INFINITY, f64::min);
             let cap = match cost.body.picoseconds {
                 0 => 0.0,
-                ps => cost.bytes as f64 / ps as f64,
+                ps => (cost.bytes as f64 / ps as f64).min(tightest),
             };
             let number = |barriers: &[u32]| barriers.iter().map(|barrier| numbers[barrier]).collect();
             tasks.push(Planned {
@@ -119,13 +123,7 @@ impl Program {
                 cost,
             });
         }
-        let program = Program {
-            queues,
-            tasks,
-            barriers,
-            bandwidths: bandwidths(spec),
-            physical_barriers: spec.physical_barriers,
-        };
+        let program = Program { queues, tasks, barriers, bandwidths, physical_barriers: spec.physical_barriers };
         order::check(list, &program)?;
         Ok(program)
     }

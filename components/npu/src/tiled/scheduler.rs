@@ -430,7 +430,10 @@ impl Scheduler {
             }
         }
         let mut shares = std::mem::take(&mut self.shares);
-        max_min(&flows, &program.bandwidths, &mut shares);
+        // DDR keeps its pace; ports and scratchpads go with the clock of the CMX.
+        let mut bandwidths = program.bandwidths.clone();
+        bandwidths[1..].iter_mut().for_each(|bandwidth| *bandwidth *= self.state.ratios[ClockName::Cmx as usize]);
+        max_min(&flows, &bandwidths, &mut shares);
         for (number, share) in numbers.into_iter().zip(&shares) {
             let active = self.state.engines[number as usize].active.as_ref().expect("it has a flow");
             if active.share != *share {

@@ -118,12 +118,12 @@ pub fn makespan(cycles: &[u64], arrays: u32) -> u64 {
     free.into_iter().max().unwrap_or(0)
 }
 
-/// Output points that the array works on at once (width times height) and channels of it: the grid of an execution mode.
+/// Width, height and channels of the output block that the array works on at once: the grid of an execution mode.
 fn grid(mode: MpeMode) -> (u64, u64, u64) {
     match mode {
-        MpeMode::M16x16 => (4, 4, 64),
-        MpeMode::M8x16 => (4, 2, 128),
-        MpeMode::M4x16 => (2, 2, 256),
+        MpeMode::M16x16 => (16, 16, 64),
+        MpeMode::M8x16 => (16, 8, 128),
+        MpeMode::M4x16 => (8, 8, 256),
     }
 }
 
@@ -153,12 +153,17 @@ pub fn theoretical_cycles(variant: &Variant, spec: &TiledSpec) -> u64 {
         _ => taps * channels as f64 / (dpu.macs_per_cycle as f64 / 8.0),
     } * wide;
     let (grid_w, grid_h, grid_k) = grid(variant.mode);
+    // Every tap of every point is read, again for each block of channels; weights again for each block of points.
+    let window = variant.kernel[0] * variant.kernel[1];
+    let taps_read = |channels: u64| variant.element.bytes_of(width * height * channels * window);
     let reads = match variant.op {
         DpuOperation::Eltwise => variant.input_bytes(),
-        _ => {
-            variant.input_bytes() * channels.div_ceil(grid_k)
-                + variant.weight_bytes() * height.div_ceil(grid_h) * width.div_ceil(grid_w)
+        DpuOperation::Conv => {
+            let weights = variant.element.bytes_of(channels * variant.input[2] * window);
+            taps_read(variant.input[2]) * channels.div_ceil(grid_k)
+                + weights * height.div_ceil(grid_h) * width.div_ceil(grid_w)
         }
+        _ => taps_read(channels),
     };
     let per_cycle = (dpu.cmx_word_bytes * dpu.cmx_read_ports) as f64;
     let memory = reads as f64 / per_cycle * spec.dpu_mhz / spec.cmx_mhz;
@@ -206,7 +211,8 @@ pub fn conv_cycles(variant: &Variant, law: &ConvLaw, dpu: &DpuSpec) -> f64 {
     let taps = (variant.kernel[0] * variant.kernel[1]) as f64;
     let macs = points * (16 * groups * variant.input[2].max(16)) as f64 * taps;
     let saved = 1.0 - law.padding_saved * padded_share(variant);
-    // Groups of 16 points and groups of 16 channels that the array holds at once, and how many of them have work.
+    // Groups of 16 points, those above each other, and groups of 16 channels that the array holds at once. That the groups
+    // of 8x16 and 4x16 lie side by side is what cycle counts say; the vendor's table of grids has two above each other.
     let (point_groups, high, channel_groups) = match variant.mode {
         MpeMode::M16x16 => (16, 4, 4),
         MpeMode::M8x16 => (8, 1, 8),
