@@ -35,7 +35,7 @@ fn operator(text: &str) -> Operator {
             })
         }
     };
-    Operator { name: text.into(), kind, inputs: vec![], outputs: vec![], fused: vec![] }
+    Operator { name: text.into(), kind, inputs: vec![TensorId(0)], outputs: vec![], fused: vec![] }
 }
 
 fn main() {
@@ -48,8 +48,9 @@ fn main() {
         let file = MachineFile::load(&name, &mut Document::from_disk, &sets).unwrap_or_else(|errors| {
             panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         });
+        let operand = Tensor { name: "operand".into(), shape: vec![1 << 27], element: Element::F16, role: Role::Input };
         let operators = text.split('+').map(operator).collect();
-        let graph = Graph { name: text.clone(), tensors: vec![], operators };
+        let graph = Graph { name: text.clone(), tensors: vec![operand], operators };
         let begin = std::time::Instant::now();
         let simulation = SystolicSimulation::new(&file, &[graph], Plan::serial()).unwrap();
         let result = simulation.run(&mut |_| {}).unwrap_or_else(|e| panic!("{e}"));

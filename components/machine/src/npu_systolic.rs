@@ -239,14 +239,15 @@ impl Events {
             return;
         }
         let (cores, core) = (u64::from(self.machine.cores), &self.machine.core);
-        let multipliers = cores * u64::from(core.rows) * u64::from(core.columns);
+        let arrays = cores * u64::from(core.arrays);
+        let multipliers = arrays * u64::from(core.rows) * u64::from(core.columns);
         result.utilisation = result.macs as f64 / (result.cycles * multipliers) as f64;
-        let share = |busy: u64| busy as f64 / (result.cycles * cores) as f64;
+        let share = |busy: u64, units: u64| busy as f64 / (result.cycles * units) as f64;
         let bytes = (result.dram_read_bytes + result.dram_write_bytes) as f64;
         let memory = bytes / (result.cycles as f64 * self.machine.memory_bytes_per_cycle);
         let shares = [
-            (share(result.array_busy_cycles), Bound::Array),
-            (share(result.vector_busy_cycles), Bound::Vector),
+            (share(result.array_busy_cycles, arrays), Bound::Array),
+            (share(result.vector_busy_cycles, cores), Bound::Vector),
             (memory, Bound::Memory),
         ];
         let most = shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three");

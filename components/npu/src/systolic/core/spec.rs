@@ -21,6 +21,8 @@ pub struct CoreSpec {
     /// Multipliers that a reduction runs along, which hold weights.
     pub rows: u32,
     pub columns: u32,
+    /// Arrays of that size that work beside each other on the blocks of a tile.
+    pub arrays: u32,
     /// Both halves together.
     pub scratchpad_kib: u64,
     pub accumulator_kib: u64,
@@ -31,6 +33,8 @@ pub struct CoreSpec {
     pub element_bytes: Option<u64>,
     pub mapper: Mapper,
     pub lowering: Lowering,
+    /// A tile begins to compute when all its operands are there, rather than block by block.
+    pub whole_tiles: bool,
     /// Operations between the start of one and the start of the next, if the array need not change its weights.
     pub least_vectors: u32,
     /// Instructions in the array at once.
@@ -63,6 +67,7 @@ impl CoreSpec {
         for (key, value, most) in [
             ("rows", u64::from(self.rows), LARGEST_EDGE),
             ("columns", u64::from(self.columns), LARGEST_EDGE),
+            ("arrays", u64::from(self.arrays), 1 << 10),
             ("scratchpad_kib", self.scratchpad_kib, 1 << 32),
             ("accumulator_kib", self.accumulator_kib, 1 << 32),
             ("sum_bytes", self.sum_bytes, 16),

@@ -9,6 +9,7 @@
 use workloads::tensor::{Convolution, Operator};
 
 use super::{Addresses, Machine};
+use crate::systolic::mapper::search::Goal;
 use crate::systolic::mapper::{Mapper, NoTiling, Target, Tiling, gemmini, search};
 use crate::systolic::program::{Place, Region, Step, TileHead, VectorOp};
 use crate::systolic::report::SramCounts;
@@ -40,6 +41,8 @@ pub struct ProductPlan {
     tail: u32,
     sum_bytes: u64,
     request_bytes: u64,
+    /// All weights are one entry, and so are all activations.
+    whole: bool,
 }
 
 /// Lowers one operator.
@@ -54,7 +57,8 @@ impl Lower<'_> {
     fn tiling(&self, product: Product) -> Result<Tiling, NoTiling> {
         self.target.check(self.bits)?;
         match self.machine.core.mapper {
-            Mapper::Search => search::tile(&self.target, product, self.bits),
+            Mapper::Search => search::tile(&self.target, product, self.bits, Goal::Time),
+            Mapper::Largest => search::tile(&self.target, product, self.bits, Goal::Bytes),
             Mapper::Gemmini => Ok(gemmini::tile(&self.target, product, self.bits.div_ceil(8))),
         }
     }
@@ -77,6 +81,7 @@ impl Lower<'_> {
             tail: 0,
             sum_bytes: self.target.sum_bytes,
             request_bytes: u64::from(self.machine.core.request_bytes),
+            whole: self.machine.core.whole_tiles,
         })
     }
 
@@ -174,10 +179,11 @@ impl ProductPlan {
         let (ms, ns) = (blocks(r.m, self.rows), blocks(r.n, self.columns));
         let mut steps = Vec::new();
         // Entries: weights of each column block, then activations of each row block.
-        let activation = |row: usize| (ns.len() + row) as u32;
+        let weight = |column: usize| if self.whole { 0 } else { column as u32 };
+        let activation = |row: usize| if self.whole { 1 } else { (ns.len() + row) as u32 };
         let whole_image = matches!(self.activations, Activations::Image { .. });
         for (column, &n) in ns.iter().enumerate() {
-            steps.push(Step::Load { region: self.weights(&r, n), to: Place::Scratchpad(column as u32) });
+            steps.push(Step::Load { region: self.weights(&r, n), to: Place::Scratchpad(weight(column)) });
             if column == 0 && whole_image {
                 steps.push(Step::Load { region: self.activations(&r, r.m), to: Place::Scratchpad(activation(0)) });
             } else if column == 0 {
@@ -192,7 +198,7 @@ impl ProductPlan {
                 for k in blocks(r.k, self.rows) {
                     steps.push(Step::Multiply {
                         activations: activation(if whole_image { 0 } else { row }),
-                        weights: column as u32,
+                        weights: weight(column),
                         to: (column * ms.len() + row) as u32,
                         vectors: (m.1 - m.0) as u32,
                         rows: (k.1 - k.0) as u32,
