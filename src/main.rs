@@ -8,6 +8,7 @@ mod commands;
 mod failure;
 mod memory;
 mod memory_result;
+mod npu;
 mod output;
 mod pieces;
 mod report;

@@ -122,6 +122,7 @@ fn summary(
         // Operations are counted when a CTA is dispatched: of a part of a run they are too many.
         roofline: if partial.is_none() { roofline(file, &run) } else { None },
         highlights: highlights(blocks(launch.blocks(), launch.threads_per_block(), &run), &run, request.values),
+        tables: String::new(),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }

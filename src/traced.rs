@@ -115,6 +115,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         breakdown: breakdown(&run.stats),
         roofline: if stopped.is_none() { roofline(&file, &run) } else { None },
         highlights: highlights(grid, &run, Values::Ahead),
+        tables: String::new(),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     };

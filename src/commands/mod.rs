@@ -4,6 +4,7 @@ pub mod check;
 pub mod list;
 pub mod run;
 pub mod run_memory;
+pub mod run_npu;
 pub mod trace;
 pub mod trace_accel;
 pub mod trace_check;
