@@ -31,6 +31,34 @@ pub struct Request {
     pub pieces: Pieces,
 }
 
+impl Request {
+    /// A whole run on one thread and one shard, without files: one of several side by side.
+    pub fn alone(machine: &str, workload: &str, sets: Vec<String>) -> Self {
+        Self {
+            machine: machine.to_string(),
+            workload: workload.to_string(),
+            sets,
+            threads: 1,
+            shards: 1,
+            values: Values::Ahead,
+            views: Wanted::default(),
+            pieces: Pieces::default(),
+        }
+    }
+}
+
+/// The hash that the result of a request will bear, without running it.
+///
+/// # Errors
+/// The request names something that does not exist.
+pub fn hash_of_request(request: &Request) -> Result<String, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let launch = catalog::launch(&request.workload)?;
+    let shape = GpuShape::of(&file)?;
+    let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
+    Ok(config_hash(&file, &content(&kernel, &launch, request.values)))
+}
+
 /// A finished run with what was recorded on the way.
 pub struct Finished {
     pub result: RunResult,

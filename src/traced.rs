@@ -117,6 +117,19 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     Ok(Finished { result, views, wrong: None })
 }
 
+/// The hash that the result of a request will bear, without running it.
+///
+/// # Errors
+/// The request names something that does not exist, or a trace that does not fit.
+pub fn hash_of_request(request: &Request) -> Result<String, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let shape = GpuShape::of(&file)?;
+    let (paths, _) = traces(&request.workload)?;
+    paths.iter().try_for_each(|path| fits(path, &file, &shape))?;
+    let content = paths.iter().map(|path| hash_of(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(config_hash(&file, &content))
+}
+
 /// What a trace cannot do.
 fn refuse(request: &Request, kernels: usize) -> Result<(), Failure> {
     if request.values == Values::AtIssue {

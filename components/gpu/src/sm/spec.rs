@@ -419,6 +419,9 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct L1Data {
+    /// Every load finds its sectors. To attribute a bottleneck.
+    #[serde(default)]
+    pub perfect: bool,
     pub unified_kib: u32,
     /// Sizes that shared memory may take, ascending.
     pub shared_carveouts_kib: Vec<u32>,
