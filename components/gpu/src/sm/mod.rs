@@ -66,7 +66,7 @@ use l1i::L1Instruction;
 use memory::l1d::{Answer, WaitingLoad};
 use memory::{Destination, MemoryPipeline, Queued};
 use protocol::{MemOp, MemRequest, MemResponse};
-use spec::{Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
+use spec::{Fetch, Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
 use std::sync::Arc;
 use subcore::SubCore;
 use wheel::EventWheel;
@@ -75,9 +75,13 @@ use wheel::EventWheel;
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub policy: Policy,
+    /// All warps where the one that issued last goes first.
+    pub greedy: u16,
     pub reservation: Reservation,
     pub result_queue_entries: u32,
     pub fetch_to_issue_cycles: u64,
+    /// Instructions of a fetch into an empty buffer; 0: one at a time, following issue.
+    pub instructions_when_empty: u8,
     pub perfect_instruction_cache: bool,
     pub l0_line_bytes: u64,
     pub stream_buffer_lines: u8,
@@ -103,6 +107,11 @@ impl Rules {
     fn new(spec: &SmSpec) -> Self {
         Self {
             policy: spec.issue.policy,
+            greedy: if spec.issue.policy == Policy::LooseRoundRobin { 0 } else { u16::MAX },
+            instructions_when_empty: match spec.front_end.fetch {
+                Fetch::FollowsIssue => 0,
+                Fetch::WhenEmpty { instructions } => instructions,
+            },
             reservation: spec.register_file.reservation,
             result_queue_entries: spec.register_file.result_queue_entries.into(),
             fetch_to_issue_cycles: spec.front_end.fetch_to_issue_cycles.into(),
