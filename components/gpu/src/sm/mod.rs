@@ -54,7 +54,7 @@ pub use reason::{REASONS, Reason};
 pub use rfc::RegisterRead;
 pub use source::{LiveOps, OpSource};
 pub use spec::SmSpec;
-pub use stats::SmCounters;
+pub use stats::{SmCounters, UNITS};
 pub use timing::{KernelTiming, TimingError};
 pub use wheel::NEVER;
 

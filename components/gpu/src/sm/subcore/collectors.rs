@@ -154,6 +154,7 @@ impl SubCore {
                 };
                 let pipe = &mut self.pipes[usize::from(op.unit)];
                 (pipe.exit, pipe.interval) = (now, op.initiation_interval);
+                pipe.busy += u64::from(op.initiation_interval);
                 if op.write_counter == BOARD {
                     self.warps.outstanding[warp] += 1;
                     self.fall(written + 1, &latched, BOARD, shared);

@@ -197,6 +197,7 @@ impl SubCore {
                     let pipe = &mut self.pipes[usize::from(op.unit)];
                     pipe.on_the_way += 1;
                     pipe.interval = op.initiation_interval;
+                    pipe.busy += u64::from(op.initiation_interval);
                 }
             }
             Route::Memory => {
@@ -263,6 +264,7 @@ impl SubCore {
             shared.fp64_free = enter + u64::from(op.initiation_interval);
         }
         unit.free = enter + u64::from(op.initiation_interval);
+        unit.busy += u64::from(op.initiation_interval);
         unit.enters[unit.next] = enter;
         unit.next = (unit.next + 1) % unit.entries;
         let (war, raw) = (enter + u64::from(op.war) - 2, enter + u64::from(op.raw) - 2);

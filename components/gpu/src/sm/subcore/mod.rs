@@ -59,6 +59,8 @@ struct PipeState {
     interval: u8,
     /// Cycle in which the last one left Allocate.
     exit: u64,
+    /// Cycles for which the latch was held, all together.
+    busy: u64,
 }
 
 /// Queue in front of a variable-latency unit: when the instructions in it enter the unit.
@@ -69,6 +71,8 @@ struct UnitQueue {
     enters: [u64; 8],
     next: usize,
     free: u64,
+    /// Cycles for which it took nothing else, all together.
+    busy: u64,
 }
 
 pub(crate) struct SubCore {
@@ -102,7 +106,7 @@ pub(crate) struct SubCore {
     said: statements::Said,
 }
 
-sim_core::saved!(UnitQueue { state: enters, next, free; rebuilt: entries });
+sim_core::saved!(UnitQueue { state: enters, next, free, busy; rebuilt: entries });
 // Who watches from where a run goes on is told anew what the heads wait for.
 sim_core::saved!(SubCore {
     state: control, allocate, collectors, read_ports, more_read_ports, write_ports, pipes, credits, hold_until, unit_free, scoreboard, wake, issued;
@@ -113,7 +117,7 @@ sim_core::saved!(SubCore {
 impl SubCore {
     pub fn new(index: u8, spec: &SmSpec, start: u64) -> Self {
         let queue =
-            |entries: u8| UnitQueue { entries: usize::from(entries.clamp(1, 8)), enters: [0; 8], next: 0, free: 0 };
+            |entries: u8| UnitQueue { entries: usize::from(entries.clamp(1, 8)), enters: [0; 8], next: 0, free: 0, busy: 0 };
         let variable = &spec.variable_latency;
         let fp64_entries = match spec.fp64 {
             super::spec::Fp64::Fixed { .. } => 1,
@@ -206,6 +210,11 @@ impl SubCore {
         if latched.last && self.warps.settle(warp) {
             shared.finished.push(self.warps.cta[warp]);
         }
+    }
+
+    /// Cycles for which each pipe ([`super::spec::Pipe`]), then each variable-latency unit was taken.
+    pub fn busy_cycles(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pipes.iter().map(|pipe| pipe.busy).chain(self.units.iter().map(|unit| unit.busy))
     }
 
     /// Something outside happened to this sub-core in cycle `now`, before its evaluation.
