@@ -77,8 +77,11 @@ pub enum Command {
                             orrery validate sm-examples --update-report validation/report")]
     Validate(ValidateArgs),
     /// Run many points of a design space side by side, and go on where it was interrupted
-    #[command(subcommand, after_help = "Example: orrery sweep run core-ablations && orrery plot speedup out/core-ablations/results.json\n\n\
-                            A sweep file names machines, workloads, variants and a grid of keys; see configs/sweeps/.")]
+    #[command(
+        subcommand,
+        after_help = "Example: orrery sweep run core-ablations && orrery plot speedup out/core-ablations/results.json\n\n\
+                            A sweep file names machines, workloads, variants and a grid of keys; see configs/sweeps/."
+    )]
     Sweep(SweepCommand),
     /// Draw a figure from results, as .svg and .png
     #[command(after_help = "Example: orrery plot speedup out/core-ablations/results.json -o figures")]

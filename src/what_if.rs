@@ -34,16 +34,8 @@ const PARTS: &[Ideal] = &[
             "part.cp.warp_turnaround_cycles=0",
         ],
     },
-    Ideal {
-        name: "instruction-cache",
-        means: "every fetch hits the L0",
-        sets: &["part.sm.front_end.perfect=true"],
-    },
-    Ideal {
-        name: "constant-cache",
-        means: "every constant is there",
-        sets: &["part.sm.constant_cache.perfect=true"],
-    },
+    Ideal { name: "instruction-cache", means: "every fetch hits the L0", sets: &["part.sm.front_end.perfect=true"] },
+    Ideal { name: "constant-cache", means: "every constant is there", sets: &["part.sm.constant_cache.perfect=true"] },
     Ideal {
         name: "register-ports",
         means: "eight read ports a bank",
@@ -161,7 +153,8 @@ pub fn savings(wanted: &str, request: &Request, threads: usize) -> Result<Vec<Sa
         }
     }
     let found = batch::side_by_side(threads, &runs, |(part, sets)| {
-        let mut again = Request::alone(&request.machine, &request.workload, [request.sets.clone(), sets.clone()].concat());
+        let mut again =
+            Request::alone(&request.machine, &request.workload, [request.sets.clone(), sets.clone()].concat());
         again.values = request.values;
         again.pieces.stop = request.pieces.stop.clone();
         let finished = batch::run(&again, &mut |_| {})?;

@@ -52,7 +52,9 @@ fn a_sweep_that_was_interrupted_goes_on_and_loses_nothing() {
     files[..3].iter().for_each(|path| std::fs::remove_file(path).unwrap());
     std::fs::write(&files[3], "{\"program\"").unwrap();
     let kept = std::fs::metadata(&files[7]).unwrap().modified().unwrap();
-    ["results.csv", "results.json"].iter().for_each(|name| std::fs::remove_file(at.join("out/small").join(name)).unwrap());
+    ["results.csv", "results.json"]
+        .iter()
+        .for_each(|name| std::fs::remove_file(at.join("out/small").join(name)).unwrap());
     let status = sweep(at, &["status", "small.toml", "--json"]).json();
     assert_eq!((status["planned"].as_u64(), status["done"].as_u64()), (Some(8), Some(4)));
     // On another number of threads: the same bytes.
@@ -113,7 +115,8 @@ fn shipped_sweeps_can_be_planned() {
 fn what_if_runs_again_with_one_part_ideal() {
     let folder = TempDir::new().unwrap();
     let run = |more: &[&str]| {
-        let seen = orrery(folder.path(), &[&["run", "rtx-a6000", "vectoradd", "--out", "none", "--json"], more].concat());
+        let seen =
+            orrery(folder.path(), &[&["run", "rtx-a6000", "vectoradd", "--out", "none", "--json"], more].concat());
         assert_eq!(seen.code, 0, "{}", seen.err);
         seen.json()
     };

@@ -30,8 +30,9 @@ struct Variant {
 /// Draws one figure in both formats, beside the results or in the folder of `--out`.
 pub fn run(args: &PlotArgs, common: &Common) -> Result<(), Failure> {
     let path = args.results.display();
-    let text = std::fs::read_to_string(&args.results)
-        .map_err(|error| Complaint::new(format!("{path} cannot be read: {error}")).help("`orrery sweep run` writes it"))?;
+    let text = std::fs::read_to_string(&args.results).map_err(|error| {
+        Complaint::new(format!("{path} cannot be read: {error}")).help("`orrery sweep run` writes it")
+    })?;
     let results: Results = serde_json::from_str(&text).map_err(|error| {
         Complaint::new(format!("{path}: {error}")).help("results.json, as `orrery sweep run` writes it")
     })?;

@@ -18,10 +18,8 @@ const SHOWN: usize = 40;
 
 /// Carries a subcommand out.
 pub fn run(command: &SweepCommand, common: &Common) -> Result<(), Failure> {
-    let (SweepCommand::Plan(args)
-    | SweepCommand::Run(args)
-    | SweepCommand::Status(args)
-    | SweepCommand::Collect(args)) = command;
+    let (SweepCommand::Plan(args) | SweepCommand::Run(args) | SweepCommand::Status(args) | SweepCommand::Collect(args)) =
+        command;
     let SweepArgs { file } = args;
     let plan = Plan::read(file)?;
     let store = Store::choose(common.out.as_deref(), &plan.name);

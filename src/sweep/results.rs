@@ -48,10 +48,7 @@ pub fn table(plan: &Plan, records: &[Option<Record>]) -> String {
 }
 
 /// Points that have a result.
-fn done<'p>(
-    plan: &'p Plan,
-    records: &'p [Option<Record>],
-) -> impl Iterator<Item = (&'p Point, &'p Record)> {
+fn done<'p>(plan: &'p Plan, records: &'p [Option<Record>]) -> impl Iterator<Item = (&'p Point, &'p Record)> {
     let pairs = plan.points.iter().zip(records);
     pairs.filter_map(|(point, record)| Some((point, record.as_ref().filter(|record| record.failed.is_none())?)))
 }
@@ -73,7 +70,8 @@ pub fn speedups(plan: &Plan, records: &[Option<Record>]) -> Vec<Speedup> {
                     let same = |other: &Point| other.workload == point.workload && other.at == point.at;
                     let (_, reference) = base.iter().find(|(other, _)| same(other))?;
                     let at: Vec<String> = point.at.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                    let name = if several { format!("{} {}", point.workload, at.join(" ")) } else { point.workload.clone() };
+                    let name =
+                        if several { format!("{} {}", point.workload, at.join(" ")) } else { point.workload.clone() };
                     Some((name, *reference as f64 / cycles.max(1) as f64))
                 })
                 .collect();

@@ -278,9 +278,8 @@ impl Figure for Bars<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
         const COLOURS: [RGBColor; 4] = [BLUE, RGBColor(0, 120, 80), RGBColor(190, 90, 0), RGBColor(120, 60, 160)];
         area.fill(&WHITE).map_err(text)?;
-        let values = || {
-            self.bars.iter().flat_map(|bar| bar.each.iter().copied().chain([bar.value, 1.0]).chain(bar.published))
-        };
+        let values =
+            || self.bars.iter().flat_map(|bar| bar.each.iter().copied().chain([bar.value, 1.0]).chain(bar.published));
         let top = values().fold(1.0, f64::max) * 1.08;
         let bottom = values().fold(1.0, f64::min) / 1.08;
         let count = self.bars.len() as f64;

@@ -11,8 +11,22 @@ use sim_core::stats::Breakdown;
 /// What can be taken, in the order of [`SmCounters::busy_cycles`]: the input latches of the pipes, the variable-latency units,
 /// and the address units in front of shared memory and L1.
 pub const UNITS: [&str; PIPES + VARIABLE_UNITS + 1] = [
-    "alu", "fma", "integer_multiply", "half", "half_mma", "uniform", "branch", "fp64", "tensor", "xu",
-    "special_register", "warp_reduce", "fp64_counted", "tensor_counted", "warpgroup_tensor", "address",
+    "alu",
+    "fma",
+    "integer_multiply",
+    "half",
+    "half_mma",
+    "uniform",
+    "branch",
+    "fp64",
+    "tensor",
+    "xu",
+    "special_register",
+    "warp_reduce",
+    "fp64_counted",
+    "tensor_counted",
+    "warpgroup_tensor",
+    "address",
 ];
 
 /// Counters of one SM over its run.

@@ -52,8 +52,7 @@ impl Shared {
     /// The head of a queue if it can be accepted now.
     fn acceptable(&self, now: u64, subcore: usize) -> Option<Queued> {
         let head = self.memory.queues[subcore].front()?;
-        let in_time =
-            now >= head.from && now >= self.memory.address_unit_free[subcore];
+        let in_time = now >= head.from && now >= self.memory.address_unit_free[subcore];
         let room = || {
             let (access, lines) = self.access(head);
             lines.is_empty() || access.space == Space::Constant || self.memory.l1.has_room(lines)

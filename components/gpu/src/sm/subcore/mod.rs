@@ -116,8 +116,13 @@ sim_core::saved!(SubCore {
 
 impl SubCore {
     pub fn new(index: u8, spec: &SmSpec, start: u64) -> Self {
-        let queue =
-            |entries: u8| UnitQueue { entries: usize::from(entries.clamp(1, 8)), enters: [0; 8], next: 0, free: 0, busy: 0 };
+        let queue = |entries: u8| UnitQueue {
+            entries: usize::from(entries.clamp(1, 8)),
+            enters: [0; 8],
+            next: 0,
+            free: 0,
+            busy: 0,
+        };
         let variable = &spec.variable_latency;
         let fp64_entries = match spec.fp64 {
             super::spec::Fp64::Fixed { .. } => 1,
