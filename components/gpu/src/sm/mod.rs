@@ -596,6 +596,11 @@ impl Sm {
     }
 }
 
+/// Whether a request of this number is a line for the instruction/constant cache.
+pub fn is_fetch(id: u64) -> bool {
+    matches!(Answer::of_id(id), Answer::Instruction { .. })
+}
+
 fn sent(request: &MemRequest) -> SmFact {
     match request.op {
         MemOp::Read | MemOp::Prefetch => SmFact::Sent { read_bytes: request.bytes, written_bytes: 0 },

@@ -229,6 +229,25 @@ impl KernelTiming {
 }
 
 impl KernelTiming {
+    /// Addresses of the constants that the instructions name: of each bank from its beginning to the last one. What LDC
+    /// finds by a register is not known here.
+    pub fn constants(&self) -> Vec<std::ops::Range<u64>> {
+        let mut ends = std::collections::BTreeMap::<u64, u64>::new();
+        for op in &self.ops {
+            let fixed = (op.constant_line != NO_CONSTANT).then_some(op.constant_address);
+            let loaded = (op.class == OpClass::LoadConstant).then_some(op.constant_address);
+            for address in fixed.into_iter().chain(loaded) {
+                let end = ends.entry(u64::from(address >> 16)).or_default();
+                *end = (*end).max(u64::from(address & 0xffff) + 16);
+            }
+        }
+        let bank = |(bank, bytes)| {
+            let start = self.constant_address + (bank << 16);
+            start..start + bytes
+        };
+        ends.into_iter().map(bank).collect()
+    }
+
     /// A sentence about a hazard, with both instructions.
     pub fn describe(&self, hazard: &Hazard) -> String {
         let text = |index: u32| self.texts.get(index as usize).map_or("?", String::as_str);
