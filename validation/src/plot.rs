@@ -276,7 +276,8 @@ impl Figure for Curve<'_> {
 
 impl Figure for Bars<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
-        const COLOURS: [RGBColor; 4] = [BLUE, RGBColor(0, 120, 80), RGBColor(190, 90, 0), RGBColor(120, 60, 160)];
+        const COLOURS: [RGBColor; 5] =
+            [BLUE, RGBColor(0, 120, 80), RGBColor(190, 90, 0), RGBColor(120, 60, 160), RGBColor(150, 20, 60)];
         area.fill(&WHITE).map_err(text)?;
         let values =
             || self.bars.iter().flat_map(|bar| bar.each.iter().copied().chain([bar.value, 1.0]).chain(bar.published));

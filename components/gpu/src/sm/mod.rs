@@ -12,6 +12,8 @@
 //! Models: the core of "Dissecting and Modeling the Architecture of Modern GPU Cores" (arXiv 2503.20481), cycle by cycle,
 //! driven by the control bits that the compiler put into the instructions. Values come from functional execution, ahead of
 //! time or at issue ([`OpSource`]).
+//! Choices of the parameters: a scoreboard in the place of control bits (`scoreboard`), and the older core of Accel-Sim with operand
+//! collectors (`subcore::collectors`).
 //! Leaves out: texture, surfaces, clusters; variable-latency units read their operands without read ports.
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
 //! `tests/hazards.rs`. Start reading at [`Sm::step`], then `subcore`.
