@@ -52,13 +52,9 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let shape = GpuShape::of(&file)?;
     let traces = traces(&request.workload)?;
     refuse(request, traces.len())?;
-    let (mut content, mut launches) = (Vec::new(), Vec::new());
+    let content = content(&traces, &file, &shape)?;
+    let mut launches = Vec::new();
     for Traced { path, copies } in &traces {
-        fits(path, &file, &shape)?;
-        content.push(hash_of(path)?);
-        if !copies.is_empty() {
-            content.push(format!("{copies:?}"));
-        }
         launches.push(TracedLaunch { kernel: Arc::new(TracedKernel::read(path)?), copies: copies.clone() });
     }
     let Some(kernel) = launches.first().map(|launch| launch.kernel.clone()) else {
@@ -120,6 +116,29 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         machine_toml: file.to_toml(),
     };
     Ok(Finished { result, views, wrong: None })
+}
+
+/// The hash that the result of a request will bear, without running it.
+///
+/// # Errors
+/// The request names something that does not exist, or a trace that does not fit.
+pub fn hash_of_request(request: &Request) -> Result<String, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let shape = GpuShape::of(&file)?;
+    Ok(config_hash(&file, &content(&traces(&request.workload)?, &file, &shape)?))
+}
+
+/// The content of a workload: its traces, which have to fit the machine, and the copies before them.
+fn content(traces: &[Traced], file: &MachineFile, shape: &GpuShape) -> Result<Vec<String>, Failure> {
+    let mut content = Vec::new();
+    for Traced { path, copies } in traces {
+        fits(path, file, shape)?;
+        content.push(hash_of(path)?);
+        if !copies.is_empty() {
+            content.push(format!("{copies:?}"));
+        }
+    }
+    Ok(content)
 }
 
 /// What a trace cannot do.

@@ -52,8 +52,7 @@ impl Shared {
     /// The head of a queue if it can be accepted now.
     fn acceptable(&self, now: u64, subcore: usize) -> Option<Queued> {
         let head = self.memory.queues[subcore].front()?;
-        let in_time =
-            now >= head.issued + self.spec.issue_to_accept_cycles && now >= self.memory.address_unit_free[subcore];
+        let in_time = now >= head.from && now >= self.memory.address_unit_free[subcore];
         let room = || {
             let (access, lines) = self.access(head);
             lines.is_empty() || access.space == Space::Constant || self.memory.l1.has_room(lines)
@@ -64,7 +63,7 @@ impl Shared {
     fn next_acceptance(&self, now: u64) -> u64 {
         let heads = (0..SUBCORES).filter_map(|subcore| {
             let head = self.memory.queues[subcore].front()?;
-            Some((head.issued + self.spec.issue_to_accept_cycles).max(self.memory.address_unit_free[subcore]))
+            Some(head.from.max(self.memory.address_unit_free[subcore]))
         });
         heads.min().map_or(NEVER, |earliest| earliest.max(self.memory.accept_free).max(now + 1))
     }
