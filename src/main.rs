@@ -6,6 +6,7 @@ mod catalog;
 mod cli;
 mod commands;
 mod failure;
+mod known;
 mod memory;
 mod memory_result;
 mod output;

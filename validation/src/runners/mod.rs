@@ -6,7 +6,7 @@ mod hbm_hardware;
 mod memory_preset;
 mod sm_examples;
 
-pub use gpu_launch::GpuLaunch;
+pub use gpu_launch::{GpuLaunch, measured_launch};
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
 pub use sm_examples::SmExamples;
