@@ -4,16 +4,28 @@ mod gpu_launch;
 mod hbm_golden;
 mod hbm_hardware;
 mod memory_preset;
+mod npu_fusemax;
+mod npu_machines;
+mod npu_operators;
+mod npu_systolic;
 mod sm_examples;
 
 pub use gpu_launch::{GpuLaunch, measured_launch};
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
+pub use npu_fusemax::NpuFuseMax;
+pub use npu_systolic::NpuSystolic;
 pub use sm_examples::SmExamples;
 
 use crate::runner::Runners;
 
 /// The runners of all kinds of suites that ship.
 pub fn all() -> Runners {
-    Runners::default().with(GpuLaunch).with(HbmGolden).with(HbmHardware).with(SmExamples::default())
+    Runners::default()
+        .with(GpuLaunch)
+        .with(HbmGolden)
+        .with(HbmHardware)
+        .with(NpuFuseMax)
+        .with(NpuSystolic)
+        .with(SmExamples::default())
 }

@@ -1,7 +1,8 @@
 //! A kernel as an SM of one parameter set sees it: a compact record for each static instruction, made once.
 
 use super::hazard::{Hazard, HazardUse};
-use super::spec::{Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
+use super::scoreboard;
+use super::spec::{Dependences, Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
 use workloads::sass::control::{Control, NO_COUNTER};
 use workloads::sass::{Instruction, OpClass, Operand, Uses, UsesError};
 
@@ -204,6 +205,9 @@ impl KernelTiming {
             };
             ops.push(op_timing(instruction, &uses, spec).map_err(problem)?);
             hazards.push(HazardUse::new(instruction, &uses, spec).map_err(problem)?);
+        }
+        if spec.issue.dependences != Dependences::ControlBits {
+            scoreboard::track(&mut ops, &hazards, spec);
         }
         Ok(Self {
             name: name.to_owned(),
