@@ -7,6 +7,7 @@ mod catalog;
 mod cli;
 mod commands;
 mod failure;
+mod known;
 mod memory;
 mod memory_result;
 mod npu;

@@ -10,6 +10,7 @@ use workloads::sass::{Kernel, Launch};
 
 use crate::catalog;
 use crate::failure::{Complaint, Failure};
+use crate::known::Known;
 use crate::pieces::{Asked, Pieces, inputs, partial};
 use crate::report::{significant, thousands};
 use crate::result::{Breakdown, Highlight, Partial, Roofline, RunResult, Simulated, Wall, peak_rss_bytes};
@@ -134,6 +135,7 @@ fn summary(
     wall: Wall,
 ) -> RunResult {
     let clock_ghz = run.shape.clock_hz as f64 / 1e9;
+    let known = Known::of_launch(request, file, launch, partial.is_none().then_some(run.cycles));
     RunResult {
         machine: file.name.clone(),
         machine_description: catalog::text_of(file, "description").to_string(),
@@ -144,8 +146,8 @@ fn summary(
         simulated: Simulated { cycles: run.cycles, time_ns: run.time.as_ns(), clock_ghz },
         partial,
         wall,
-        measured: None,
-        expected_error: None,
+        measured: known.measured,
+        expected_error: known.expected_error,
         breakdown: breakdown(&run.stats),
         // Operations are counted when a CTA is dispatched: of a part of a run they are too many.
         roofline: if partial.is_none() { roofline(file, &run) } else { None },

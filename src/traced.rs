@@ -13,6 +13,7 @@ use workloads::sass::exec::Values;
 
 use crate::catalog;
 use crate::failure::{Complaint, Failure};
+use crate::known::Known;
 use crate::pieces::partial;
 use crate::report::thousands;
 use crate::result::{Highlight, RunResult, Simulated, Wall, peak_rss_bytes};
@@ -107,7 +108,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         partial: stopped,
         wall,
         measured: None,
-        expected_error: None,
+        expected_error: Known::of_kind("gpu-launch", &file.name, &request.sets).expected_error,
         breakdown: breakdown(&run.stats),
         roofline: if stopped.is_none() { roofline(&file, &run) } else { None },
         highlights: highlights(grid, &run, Values::Ahead),

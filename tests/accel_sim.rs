@@ -128,7 +128,7 @@ fn an_exported_launch_runs_again() {
         assert_eq!(seen.code, 0, "{}", seen.err);
         seen.json()["simulated"]["cycles"].as_f64().unwrap()
     };
-    // Constants are not traced, which saves their cold misses (D-55), and control fields are derived; memory and order are
+    // Constants are not traced, which saves their misses (D-56), and control fields are derived; memory and order are
     // the same.
     let ratio = cycles("t/kernelslist.g") / cycles("vectoradd");
     assert!((0.7..1.1).contains(&ratio), "{ratio}");
