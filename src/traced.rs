@@ -1,10 +1,11 @@
 //! Running what was traced on a GPU: one kernel, or the launches of a program one after the other.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use machine::gpu::{GpuResult, GpuShape, GpuSimulation};
+use machine::gpu::{GpuShape, GpuSimulation, TracedLaunch};
 use serde_json::Value;
 use sim_core::{MachineFile, Plan, Progress as Reached};
 use workloads::accel_sim::{Command, KernelList, TraceReader, TracedKernel, is_list_name, is_trace_name};
@@ -12,6 +13,7 @@ use workloads::sass::exec::Values;
 
 use crate::catalog;
 use crate::failure::{Complaint, Failure};
+use crate::known::Known;
 use crate::pieces::partial;
 use crate::report::thousands;
 use crate::result::{Highlight, RunResult, Simulated, Wall, peak_rss_bytes};
@@ -23,59 +25,59 @@ pub fn is_traced(word: &str) -> bool {
     (is_trace_name(word) || is_list_name(word)) && Path::new(word).is_file()
 }
 
-/// The kernel traces that a word names, and what else its list has.
-pub fn traces(word: &str) -> Result<(Vec<PathBuf>, usize), Failure> {
+/// A kernel trace, and what the host copies to the device before it.
+pub struct Traced {
+    pub path: PathBuf,
+    pub copies: Vec<Range<u64>>,
+}
+
+/// The kernel traces that a word names, in order.
+pub fn traces(word: &str) -> Result<Vec<Traced>, Failure> {
     if !is_list_name(word) {
-        return Ok((vec![word.into()], 0));
+        return Ok(vec![Traced { path: word.into(), copies: Vec::new() }]);
     }
     let list = KernelList::read(Path::new(word))?;
-    let copies = list.commands.iter().filter(|command| matches!(command, Command::CopyToDevice { .. })).count();
-    Ok((list.kernels().map(Path::to_path_buf).collect(), copies))
+    let (mut traces, mut copies) = (Vec::new(), Vec::new());
+    for command in list.commands {
+        match command {
+            Command::CopyToDevice { address, bytes } => copies.push(address..address.saturating_add(bytes)),
+            Command::Kernel(path) => traces.push(Traced { path, copies: std::mem::take(&mut copies) }),
+        }
+    }
+    Ok(traces)
 }
 
 /// Runs a request whose workload is traced; `progress` is told the cycle now and then.
 pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Finished, Failure> {
     let file = catalog::machine(&request.machine, &request.sets)?;
     let shape = GpuShape::of(&file)?;
-    let (paths, copies) = traces(&request.workload)?;
-    refuse(request, paths.len())?;
-    for path in &paths {
-        fits(path, &file, &shape)?;
+    let traces = traces(&request.workload)?;
+    refuse(request, traces.len())?;
+    let content = content(&traces, &file, &shape)?;
+    let mut launches = Vec::new();
+    for Traced { path, copies } in &traces {
+        launches.push(TracedLaunch { kernel: Arc::new(TracedKernel::read(path)?), copies: copies.clone() });
     }
+    let Some(kernel) = launches.first().map(|launch| launch.kernel.clone()) else {
+        return Err(Complaint::new("no kernel is named").into());
+    };
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
-    let mut content = Vec::new();
-    let mut total: Option<GpuResult> = None;
-    let mut cycles_of = Vec::new();
-    let (mut views, mut seconds, mut stopped) = (Vec::new(), 0.0, None);
-    let mut first = None;
+    let mut simulation = GpuSimulation::of_traces(&file, launches, plan).map_err(failure)?;
+    let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
+    let code = &kernel.instructions;
+    let drawing = Drawing::start(&request.views, &title, code, shape.clock_hz, simulation.machine_mut())?;
+    simulation.machine_mut().stop_on(request.pieces.stop.clone());
     let hertz = shape.clock_hz as f64;
-    for path in &paths {
-        content.push(hash_of(path)?);
-        let kernel = Arc::new(TracedKernel::read(path)?);
-        let mut simulation = GpuSimulation::of_trace(&file, &kernel, plan).map_err(failure)?;
-        let title = format!("{} on {} (1 ns shown is 1 core cycle)", path.display(), file.name);
-        let code = &kernel.instructions;
-        let drawing = Drawing::start(&request.views, &title, code, shape.clock_hz, simulation.machine_mut())?;
-        simulation.machine_mut().stop_on(request.pieces.stop.clone());
-        let before = total.as_ref().map_or(0, |total| total.cycles);
-        let start = Instant::now();
-        let mut shown = |reached: Reached| progress(before + (reached.time.as_seconds() * hertz) as u64);
-        let outcome = simulation.advance(None, &mut shown).map_err(failure)?;
-        seconds += start.elapsed().as_secs_f64();
-        let run = simulation.result(outcome).map_err(failure)?;
-        stopped = partial(run.outcome.reason, before + run.cycles);
-        views.extend(drawing.finish(run.cycles));
-        cycles_of.push((path.clone(), run.cycles));
-        total = Some(match total {
-            None => run,
-            Some(total) => add(total, run),
-        });
-        first.get_or_insert(kernel);
-        if stopped.is_some() {
-            break;
-        }
-    }
-    let (Some(mut run), Some(kernel)) = (total, first) else { return Err(Complaint::new("no kernel is named").into()) };
+    let start = Instant::now();
+    let mut shown = |reached: Reached| progress((reached.time.as_seconds() * hertz) as u64);
+    let outcome = simulation.advance(None, &mut shown).map_err(failure)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let run = simulation.result(outcome).map_err(failure)?;
+    let stopped = partial(run.outcome.reason, run.cycles);
+    let views = drawing.finish(run.cycles);
+    let cycles_of = |number: usize| run.stats.value(&format!("cp.launch.{number}.cycles"));
+    let cycles_of: Vec<(&PathBuf, u64)> =
+        (1..).zip(&traces).filter_map(|(n, t)| Some((&t.path, cycles_of(n)?))).collect();
     let wall = Wall {
         seconds,
         cycles_per_second: run.cycles as f64 / seconds,
@@ -84,18 +86,17 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         ticks_per_shard: run.outcome.shards.iter().map(|shard| shard.ticks).collect(),
     };
     let header = &kernel.header;
-    let grid = match cycles_of.len() {
+    let grid = match traces.len() {
         1 => blocks(kernel.totals.blocks, header.threads_per_block(), &run),
-        _ => kernels(&cycles_of),
+        _ => kernels(traces.len(), &cycles_of),
     };
-    let description = match paths.len() {
+    let copied: u64 = traces.iter().flat_map(|trace| &trace.copies).map(|bytes| bytes.end - bytes.start).sum();
+    let description = match traces.len() {
         1 => format!("Accel-Sim trace of {}", header.kernel),
-        launches => format!("Accel-Sim traces of {launches} launches; {copies} copies are skipped"),
+        launches => {
+            format!("Accel-Sim traces of {launches} launches; {} bytes copied to the device", thousands(copied))
+        }
     };
-    let each = run.stats.child("kernel");
-    for (number, (_, cycles)) in cycles_of.iter().enumerate() {
-        each.child(&format!("{}", number + 1)).counter("cycles", *cycles, "cycles");
-    }
     let result = RunResult {
         machine: file.name.clone(),
         machine_description: catalog::text_of(&file, "description").to_string(),
@@ -107,14 +108,38 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         partial: stopped,
         wall,
         measured: None,
-        expected_error: None,
+        expected_error: Known::of_kind("gpu-launch", &file.name, &request.sets).expected_error,
         breakdown: breakdown(&run.stats),
         roofline: if stopped.is_none() { roofline(&file, &run) } else { None },
         highlights: highlights(grid, &run, Values::Ahead),
+        tables: String::new(),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     };
     Ok(Finished { result, views, wrong: None })
+}
+
+/// The hash that the result of a request will bear, without running it.
+///
+/// # Errors
+/// The request names something that does not exist, or a trace that does not fit.
+pub fn hash_of_request(request: &Request) -> Result<String, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let shape = GpuShape::of(&file)?;
+    Ok(config_hash(&file, &content(&traces(&request.workload)?, &file, &shape)?))
+}
+
+/// The content of a workload: its traces, which have to fit the machine, and the copies before them.
+fn content(traces: &[Traced], file: &MachineFile, shape: &GpuShape) -> Result<Vec<String>, Failure> {
+    let mut content = Vec::new();
+    for Traced { path, copies } in traces {
+        fits(path, file, shape)?;
+        content.push(hash_of(path)?);
+        if !copies.is_empty() {
+            content.push(format!("{copies:?}"));
+        }
+    }
+    Ok(content)
 }
 
 /// What a trace cannot do.
@@ -134,23 +159,36 @@ fn refuse(request: &Request, kernels: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A trace is of one architecture: its opcodes and the order of its instructions are.
+/// A trace is of one architecture; a GPU runs the machine code of its own and of earlier minor revisions (CUDA C++
+/// Programming Guide, binary compatibility).
 fn fits(path: &Path, file: &MachineFile, shape: &GpuShape) -> Result<(), Failure> {
     let arch = TraceReader::open(path)?.header().arch.clone();
-    if arch == shape.sm.arch {
+    if runs_code_of(&shape.sm.arch, &arch) {
         return Ok(());
     }
     let is_fit = |name: &String| {
         let shape = catalog::machine(name, &[]).ok().and_then(|file| GpuShape::of(&file).ok());
-        shape.is_some_and(|shape| shape.sm.arch == arch)
+        shape.is_some_and(|shape| runs_code_of(&shape.sm.arch, &arch))
     };
     let fit: Vec<String> = catalog::machines().into_iter().map(|machine| machine.name).filter(is_fit).collect();
     let help = match fit.len() {
-        0 => format!("no machine that ships with orrery is of {arch}"),
-        _ => format!("machines of {arch}: {}", fit.join(", ")),
+        0 => format!("no machine that ships with orrery runs {arch}"),
+        _ => format!("machines that run {arch}: {}", fit.join(", ")),
     };
     let message = format!("{} is a trace of {arch}, but {} is of {}", path.display(), file.name, shape.sm.arch);
     Err(Complaint::new(message).help(help).into())
+}
+
+/// Whether a GPU of one architecture runs the machine code of another: the same major revision, not a later minor one.
+fn runs_code_of(gpu: &str, code: &str) -> bool {
+    let revision = |arch: &str| -> Option<(u32, u32)> {
+        let number: u32 = arch.strip_prefix("sm_")?.parse().ok()?;
+        Some((number / 10, number % 10))
+    };
+    match (revision(gpu), revision(code)) {
+        (Some((major, minor)), Some((code_major, code_minor))) => major == code_major && code_minor <= minor,
+        _ => gpu == code,
+    }
 }
 
 /// Of the file's bytes.
@@ -161,23 +199,26 @@ fn hash_of(path: &Path) -> Result<String, Failure> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Two runs one after the other.
-fn add(mut total: GpuResult, next: GpuResult) -> GpuResult {
-    total.cycles += next.cycles;
-    total.time.0 += next.time.0;
-    total.stats.add(&next.stats);
-    total.executed.warp_instructions += next.executed.warp_instructions;
-    total.executed.thread_instructions += next.executed.thread_instructions;
-    total.executed.flops_f32 += next.executed.flops_f32;
-    total.outcome = next.outcome;
-    total
-}
-
-fn kernels(cycles_of: &[(PathBuf, u64)]) -> Highlight {
+fn kernels(count: usize, cycles_of: &[(&PathBuf, u64)]) -> Highlight {
     let longest = cycles_of.iter().max_by_key(|(_, cycles)| *cycles);
     let longest = longest.map_or(String::new(), |(path, cycles)| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         format!(", the longest is {name} with {} cycles", thousands(*cycles))
     });
-    Highlight { name: "kernels".to_string(), value: format!("{}{longest}", cycles_of.len()) }
+    Highlight { name: "kernels".to_string(), value: format!("{count}{longest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs_code_of;
+
+    #[test]
+    fn code_runs_on_later_minor_revisions_of_the_same_major_one() {
+        assert!(runs_code_of("sm_80", "sm_80"));
+        assert!(runs_code_of("sm_86", "sm_80"));
+        assert!(!runs_code_of("sm_80", "sm_86"));
+        assert!(!runs_code_of("sm_90", "sm_89"));
+        assert!(runs_code_of("sm_120", "sm_120"));
+        assert!(!runs_code_of("sm_120", "sm_100"));
+    }
 }

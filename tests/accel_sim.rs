@@ -43,7 +43,7 @@ fn traces() -> TempDir {
 }
 
 #[test]
-fn a_trace_runs_and_a_list_is_the_sum_of_its_kernels() {
+fn a_trace_runs_and_the_kernels_of_a_list_leave_their_caches_to_the_next() {
     let folder = traces();
     let run = |workload: &str, shards: &str| {
         let arguments = ["run", "rtx-3070", workload, "-o", "none", "--json", "--shards", shards];
@@ -57,7 +57,10 @@ fn a_trace_runs_and_a_list_is_the_sum_of_its_kernels() {
     // A load that goes to memory and back, and the launch overhead of the machine.
     assert!(one > 1000, "{one}");
     assert_eq!(run("kernel-2.traceg.zst", "1"), one, "packed or not");
-    assert_eq!(run("kernelslist.g", "1"), 2 * one, "one after the other");
+    // The second launch pays its overhead, but finds the line of the first in the L2.
+    let both = run("kernelslist.g", "1");
+    assert!(one + 1000 < both && both < 2 * one - 100, "{both} of {one}");
+    assert_eq!(run("kernelslist.g", "4"), both, "shards");
     assert_eq!(run("kernel-1.traceg", "4"), one, "shards");
 }
 
@@ -76,7 +79,7 @@ fn what_cannot_run_says_why() {
     let folder = traces();
     for (arguments, part) in [
         (&["run", "rtx-3070", "old.traceg"][..], "is a trace of sm_61, but rtx-3070 is of sm_86"),
-        (&["run", "h100-pcie", "kernel-1.traceg"], "machines of sm_86: rtx-3070, rtx-a6000"),
+        (&["run", "h100-pcie", "kernel-1.traceg"], "machines that run sm_86: rtx-3070, rtx-4090, rtx-a6000"),
         (&["run", "rtx-3070", "cut.traceg"], "the file ends within warp 0"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--coupled"], "no values to compute at issue"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--until", "9"], "a trace runs in one piece"),
@@ -125,7 +128,7 @@ fn an_exported_launch_runs_again() {
         assert_eq!(seen.code, 0, "{}", seen.err);
         seen.json()["simulated"]["cycles"].as_f64().unwrap()
     };
-    // Constants are not traced, which saves their cold misses (D-55), and control fields are derived; memory and order are
+    // Constants are not traced, which saves their misses (D-56), and control fields are derived; memory and order are
     // the same.
     let ratio = cycles("t/kernelslist.g") / cycles("vectoradd");
     assert!((0.7..1.1).contains(&ratio), "{ratio}");

@@ -3,11 +3,12 @@
 //! | column | |
 //! |---|---|
 //! | `machine` | a machine of `configs/gpu/`, or a name of the suite's `[machine.NAME]`: a `base` of `configs/gpu/` and what differs |
-//! | `workload` | a launch: `launches/NAME.toml` of the suite, or else a shipped one; several, joined by ` + `, run one after the other and count together |
+//! | `workload` | a program ([`program`]): launches `launches/NAME.toml` of the suite, or else shipped ones, which run one after the other and count together |
 //! | `overrides` | `launch.KEY` as [`Launch::with`] takes it, for each launch that has such an argument; all others are the machine's |
 //! | `metric` | `cycles` of the SMs' clock |
 //!
-//! A launch begins with cold caches; launches do not share memory.
+//! The host copies all buffers to the device before the first launch; what they leave in the L2 is there, and so is what a
+//! launch leaves for the next ([`Caches`](workloads::sass::launch::Caches)).
 
 use std::collections::BTreeMap;
 
@@ -15,10 +16,12 @@ use include_dir::{Dir, include_dir};
 use machine::gpu::{GpuShape, GpuSimulation};
 use serde::Deserialize;
 use sim_core::{MachineFile, Plan};
-use workloads::sass::{Launch, SassError, catalog};
+use workloads::sass::exec::Values;
+use workloads::sass::launch::Argument;
+use workloads::sass::{Launch, SassError, catalog, program};
 
 use crate::runner::{CaseRunner, Measured, Request, RunError};
-use crate::suite::{Suite, Value};
+use crate::suite::{Case, Suite, Value};
 
 static MACHINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../configs/gpu");
 
@@ -50,12 +53,34 @@ impl CaseRunner for GpuLaunch {
         let sets = request.overrides.iter().filter(|pair| of_launch(pair).is_none());
         let file = machine_file(request, sets.map(|(key, value)| format!("{key}={value}")).collect())?;
         let launches = launches(request.suite, request.workload, &changes).map_err(wrong)?;
-        let mut cycles = 0;
-        for launch in &launches {
-            cycles += cycles_of(&file, launch)?;
-        }
+        let cycles = cycles_of(&file, &launches)?;
         Ok(Measured::from([("cycles".to_owned(), Value::Number(cycles as f64))]))
     }
+}
+
+/// The measured case of a shipped suite that is this launch on this machine, if there is one.
+pub fn measured_launch(machine: &str, launch: &Launch) -> Option<Case> {
+    let what = |launch: &Launch| {
+        let passed = |argument: &Argument| (argument.element, argument.value.clone());
+        let arguments: Vec<_> = launch.arguments.iter().map(passed).collect();
+        (launch.kernel.clone(), launch.grid, launch.block, launch.dynamic_shared_bytes, launch.caches, arguments)
+    };
+    let asked = what(launch);
+    let suites = Suite::shipped_names().into_iter().filter_map(|name| Suite::open(&name).ok());
+    for suite in suites.filter(|suite| suite.kind == GpuLaunch.kind()) {
+        for case in suite.cases.iter().filter(|case| case.machine == machine && case.metric == "cycles") {
+            let changes = case
+                .overrides
+                .iter()
+                .map(|(key, value)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone())));
+            let Some(changes) = changes.collect::<Option<Vec<_>>>() else { continue };
+            match launches(&suite, &case.workload, &changes).as_deref() {
+                Ok([only]) if what(only) == asked => return Some(case.clone()),
+                _ => {}
+            }
+        }
+    }
+    None
 }
 
 fn wrong(error: impl std::fmt::Display) -> RunError {
@@ -64,7 +89,11 @@ fn wrong(error: impl std::fmt::Display) -> RunError {
 
 /// The launches that a workload names, changed. A change must fit at least one of them.
 fn launches(suite: &Suite, workload: &str, changes: &[(String, String)]) -> Result<Vec<Launch>, SassError> {
-    let mut launches = workload.split('+').map(|name| launch(suite, name.trim())).collect::<Result<Vec<_>, _>>()?;
+    let steps = program::parse(workload)?;
+    let mut launches = Vec::new();
+    for step in &steps {
+        launches.push(launch(suite, &step.launch)?);
+    }
     for (key, value) in changes {
         let takes = |launch: &Launch| match key.strip_prefix("arg.") {
             Some(name) => launch.arguments.iter().any(|argument| argument.name == name),
@@ -73,6 +102,11 @@ fn launches(suite: &Suite, workload: &str, changes: &[(String, String)]) -> Resu
         let nobody = !launches.iter().any(takes);
         for launch in launches.iter_mut().filter(|launch| nobody || takes(launch)) {
             *launch = launch.clone().with(key, value)?;
+        }
+    }
+    for (launch, step) in launches.iter_mut().zip(steps) {
+        for (key, value) in step.changes {
+            *launch = launch.clone().with(&key, &value)?;
         }
     }
     Ok(launches)
@@ -87,10 +121,12 @@ fn launch(suite: &Suite, name: &str) -> Result<Launch, SassError> {
     }
 }
 
-fn cycles_of(file: &MachineFile, launch: &Launch) -> Result<u64, RunError> {
+fn cycles_of(file: &MachineFile, launches: &[Launch]) -> Result<u64, RunError> {
     let shape = GpuShape::of(file).map_err(|errors| wrong(joined(&errors)))?;
-    let kernel = catalog::kernel(&launch.kernel, &shape.sm.arch).map_err(wrong)?;
-    let simulation = GpuSimulation::new(file, &kernel, launch, Plan::serial()).map_err(wrong)?;
+    let kernel = |launch: &Launch| catalog::kernel(&launch.kernel, &shape.sm.arch).map_err(wrong);
+    let kernels = launches.iter().map(kernel).collect::<Result<Vec<_>, _>>()?;
+    let program: Vec<_> = kernels.iter().zip(launches).collect();
+    let simulation = GpuSimulation::of_launches(file, &program, Plan::serial(), Values::Ahead).map_err(wrong)?;
     Ok(simulation.run(&mut |_| {}).map_err(wrong)?.cycles)
 }
 
@@ -149,6 +185,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_measured_launch_is_found() {
+        let launch = catalog::launch("vectoradd").unwrap();
+        let sizes = ["a", "b", "c", "n"].map(|name| (format!("arg.{name}"), "16384"));
+        let geometry = [("grid".to_owned(), "64"), ("block".to_owned(), "256")];
+        let changes = geometry.into_iter().chain(sizes);
+        let launch = changes.fold(launch, |launch, (key, value)| launch.with(&key, value).unwrap());
+        assert_eq!(measured_launch("h100-pcie", &launch).unwrap().case, "vectoradd.16384");
+        assert_eq!(measured_launch("h100-sxm", &launch), None);
+        let other = launch.with("grid", "65").unwrap();
+        assert_eq!(measured_launch("h100-pcie", &other), None);
     }
 
     #[test]

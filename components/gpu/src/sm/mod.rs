@@ -12,6 +12,8 @@
 //! Models: the core of "Dissecting and Modeling the Architecture of Modern GPU Cores" (arXiv 2503.20481), cycle by cycle,
 //! driven by the control bits that the compiler put into the instructions. Values come from functional execution, ahead of
 //! time or at issue ([`OpSource`]).
+//! Choices of the parameters: a scoreboard in the place of control bits (`scoreboard`), and the older core of Accel-Sim with operand
+//! collectors (`subcore::collectors`).
 //! Leaves out: texture, surfaces, clusters; variable-latency units read their operands without read ports.
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
 //! `tests/hazards.rs`. Start reading at [`Sm::step`], then `subcore`.
@@ -36,6 +38,7 @@ mod occupancy;
 mod ports;
 mod reason;
 mod rfc;
+mod scoreboard;
 pub(crate) mod source;
 pub mod spec;
 mod stats;
@@ -53,7 +56,7 @@ pub use reason::{REASONS, Reason};
 pub use rfc::RegisterRead;
 pub use source::{LiveOps, OpSource};
 pub use spec::SmSpec;
-pub use stats::SmCounters;
+pub use stats::{SmCounters, UNITS};
 pub use timing::{KernelTiming, TimingError};
 pub use wheel::NEVER;
 
@@ -63,9 +66,9 @@ use event::{CachePort, Event};
 use hazard::HazardCheck;
 use l1i::L1Instruction;
 use memory::l1d::{Answer, WaitingLoad};
-use memory::{MemoryPipeline, Queued};
+use memory::{Destination, MemoryPipeline, Queued};
 use protocol::{MemOp, MemRequest, MemResponse};
-use spec::{Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
+use spec::{Fetch, Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
 use std::sync::Arc;
 use subcore::SubCore;
 use wheel::EventWheel;
@@ -74,9 +77,13 @@ use wheel::EventWheel;
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub policy: Policy,
+    /// All warps where the one that issued last goes first.
+    pub greedy: u16,
     pub reservation: Reservation,
     pub result_queue_entries: u32,
     pub fetch_to_issue_cycles: u64,
+    /// Instructions of a fetch into an empty buffer; 0: one at a time, following issue.
+    pub instructions_when_empty: u8,
     pub perfect_instruction_cache: bool,
     pub l0_line_bytes: u64,
     pub stream_buffer_lines: u8,
@@ -94,6 +101,7 @@ pub(crate) struct Rules {
     pub bytes_per_pass: u32,
     pub miss_request_cycles: u64,
     pub return_bytes_per_cycle: u32,
+    pub tag_lines_per_cycle: u32,
     pub barrier_release_cycles: u64,
     pub warpgroup_depbar_cycles: u64,
 }
@@ -102,6 +110,11 @@ impl Rules {
     fn new(spec: &SmSpec) -> Self {
         Self {
             policy: spec.issue.policy,
+            greedy: if spec.issue.policy == Policy::LooseRoundRobin { 0 } else { u16::MAX },
+            instructions_when_empty: match spec.front_end.fetch {
+                Fetch::FollowsIssue => 0,
+                Fetch::WhenEmpty { instructions } => instructions,
+            },
             reservation: spec.register_file.reservation,
             result_queue_entries: spec.register_file.result_queue_entries.into(),
             fetch_to_issue_cycles: spec.front_end.fetch_to_issue_cycles.into(),
@@ -122,6 +135,7 @@ impl Rules {
             bytes_per_pass: spec.memory.bytes_per_pass,
             miss_request_cycles: spec.l1_data.miss_request_cycles.into(),
             return_bytes_per_cycle: spec.l1_data.return_bytes_per_cycle,
+            tag_lines_per_cycle: spec.l1_data.tag_lines_per_cycle,
             barrier_release_cycles: u64::from(spec.barrier.release_cycles).max(1),
             warpgroup_depbar_cycles: spec.warpgroup_tensor.map_or(1, |unit| u64::from(unit.depbar_cycles).max(1)),
         }
@@ -139,6 +153,8 @@ pub(crate) struct Shared {
     /// CTAs one of whose warps gave its slot up.
     finished: Vec<u16>,
     fp64_free: u64,
+    /// Scratch: waiters that an mbarrier lets go, with the cycles to their answers.
+    released: Vec<(u64, Destination)>,
     /// Execution failed in this cycle.
     failed: bool,
     hazards: Option<Box<HazardCheck>>,
@@ -174,7 +190,7 @@ sim_core::saved!(Shared {
     state: finished, fp64_free, failed;
     parts: wheel, l1i, memory, bulk;
     by cta::residents: ctas;
-    rebuilt: spec, hazards;
+    rebuilt: spec, hazards, released;
 });
 // `events` and `complete` are empty between two steps.
 sim_core::saved!(Sm {
@@ -199,6 +215,7 @@ impl Sm {
                 ctas: (0..ctas).map(|_| None).collect(),
                 finished: Vec::new(),
                 fp64_free: 0,
+                released: Vec::new(),
                 failed: false,
                 hazards: None,
             },
@@ -313,6 +330,7 @@ impl Sm {
             Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
             Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
             Answer::Bulk(place) => self.shared.bulk_answered(now, place),
+            Answer::WriteBack => {}
             Answer::Instruction { line } => self.shared.l1i.filled(now, &mut self.shared.wheel, line),
             Answer::Store { subcore, warp, generation } => {
                 let core = &mut self.subcores[usize::from(subcore)];
@@ -380,17 +398,17 @@ impl Sm {
                 core.warps.increment(usize::from(warp), counter, kind);
                 self.settle(subcore, warp);
             }
-            Event::Decrement { subcore, warp, counter, position } => {
+            Event::Decrement { subcore, warp, counter, position, index } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 let held = env.listening() && core.warps.waits_for_counters(usize::from(warp));
-                core.warps.decrement(usize::from(warp), counter);
+                core.release(now, warp, counter, index);
                 if held && !core.warps.waits_for_counters(usize::from(warp)) {
                     env.state(SmFact::Released { instruction: core.head(warp), by: position });
                 }
                 core.wake_at(now);
                 self.settle(subcore, warp);
             }
-            Event::LoadWrite { subcore, warp, counter, banks, position } => {
+            Event::LoadWrite { subcore, warp, counter, banks, position, index } => {
                 // A fixed-latency result that takes the port in this cycle goes first.
                 let core = &mut self.subcores[usize::from(subcore)];
                 let taken = (0..2).any(|bank| banks >> bank & 1 == 1 && core.write_ports.taken(now, bank) & 1 == 1);
@@ -406,7 +424,8 @@ impl Sm {
                 } else if counter == workloads::sass::control::NO_COUNTER {
                     self.settle(subcore, warp);
                 } else {
-                    self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter, position });
+                    let fallen = Event::Decrement { subcore, warp, counter, position, index };
+                    self.shared.wheel.schedule(now + 1, fallen);
                 }
             }
             Event::CopyDone { subcore, warp, counter, group, position } => {
@@ -470,6 +489,7 @@ impl Sm {
                         for warp in core.warps.live_of(released) {
                             core.look_ahead(now, warp, &mut self.shared);
                             core.warps.refresh_head(warp);
+                            core.look_at_registers(now, warp);
                         }
                         core.wake_at(now);
                     }
@@ -579,6 +599,11 @@ impl Sm {
             }
         }
     }
+}
+
+/// Whether a request of this number is a line for the instruction/constant cache.
+pub fn is_fetch(id: u64) -> bool {
+    matches!(Answer::of_id(id), Answer::Instruction { .. })
 }
 
 fn sent(request: &MemRequest) -> SmFact {

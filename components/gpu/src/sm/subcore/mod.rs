@@ -8,12 +8,16 @@
 //!
 //! Models: one cycle as sm.md section 4 orders it, the last stage first, so that a latch freed in a cycle is filled in the
 //! same cycle only where the paper's listings ask for it (Control into Allocate, issue into Control).
+//! Choices: a scoreboard in the place of control bits (`interlock`), operand collectors in the place of Control and Allocate
+//! (`collectors`).
 //! Leaves out: wrong-path fetches behind a taken branch (they would take fetch slots and may start prefetches).
 //! Numbers: `configs/gpu/base/*-sm.toml`. Start reading at [`SubCore::evaluate`].
 
 mod allocate;
+mod collectors;
 mod copies;
 mod fetch;
+mod interlock;
 mod issue;
 mod live;
 mod statements;
@@ -22,12 +26,14 @@ mod warps;
 use super::Shared;
 use super::env::SmEnv;
 use super::fact::{SmFact, Stage};
-use super::ports::Ports;
+use super::ports::{BANKS, Ports};
 use super::reason::Reason;
 use super::rfc::RegisterFileCache;
+use super::scoreboard::Scoreboard;
 use super::spec::{PIPES, SmSpec};
 use super::timing::{OpTiming, Route, VARIABLE_UNITS};
 use super::wheel::NEVER;
+use collectors::Collectors;
 use fetch::FrontEnd;
 use sim_core::Cycle;
 use sim_core::reasons::ReasonClock;
@@ -53,6 +59,8 @@ struct PipeState {
     interval: u8,
     /// Cycle in which the last one left Allocate.
     exit: u64,
+    /// Cycles for which the latch was held, all together.
+    busy: u64,
 }
 
 /// Queue in front of a variable-latency unit: when the instructions in it enter the unit.
@@ -63,6 +71,8 @@ struct UnitQueue {
     enters: [u64; 8],
     next: usize,
     free: u64,
+    /// Cycles for which it took nothing else, all together.
+    busy: u64,
 }
 
 pub(crate) struct SubCore {
@@ -71,7 +81,11 @@ pub(crate) struct SubCore {
     front: FrontEnd,
     control: Option<Latched>,
     allocate: Option<Latched>,
+    /// `None`: Control and Allocate.
+    collectors: Option<Box<Collectors>>,
     pub read_ports: Ports,
+    /// Second and further ports of the banks.
+    more_read_ports: Vec<Ports>,
     pub write_ports: Ports,
     rfc: RegisterFileCache,
     pipes: [PipeState; PIPES],
@@ -83,6 +97,8 @@ pub(crate) struct SubCore {
     /// Earliest time at which a warp that failed only for its unit may succeed.
     unit_free: u64,
     constants: super::constant::FixedConstants,
+    /// `None`: control bits.
+    scoreboard: Option<Box<Scoreboard>>,
     pub breakdown: ReasonClock<Reason>,
     /// Cycle of the next evaluation.
     pub wake: u64,
@@ -90,18 +106,23 @@ pub(crate) struct SubCore {
     said: statements::Said,
 }
 
-sim_core::saved!(UnitQueue { state: enters, next, free; rebuilt: entries });
+sim_core::saved!(UnitQueue { state: enters, next, free, busy; rebuilt: entries });
 // Who watches from where a run goes on is told anew what the heads wait for.
 sim_core::saved!(SubCore {
-    state: control, allocate, read_ports, write_ports, pipes, credits, hold_until, unit_free, wake, issued;
+    state: control, allocate, collectors, read_ports, more_read_ports, write_ports, pipes, credits, hold_until, unit_free, scoreboard, wake, issued;
     parts: warps, front, rfc, units, constants, breakdown;
     rebuilt: index, said;
 });
 
 impl SubCore {
     pub fn new(index: u8, spec: &SmSpec, start: u64) -> Self {
-        let queue =
-            |entries: u8| UnitQueue { entries: usize::from(entries.clamp(1, 8)), enters: [0; 8], next: 0, free: 0 };
+        let queue = |entries: u8| UnitQueue {
+            entries: usize::from(entries.clamp(1, 8)),
+            enters: [0; 8],
+            next: 0,
+            free: 0,
+            busy: 0,
+        };
         let variable = &spec.variable_latency;
         let fp64_entries = match spec.fp64 {
             super::spec::Fp64::Fixed { .. } => 1,
@@ -115,7 +136,9 @@ impl SubCore {
             front: FrontEnd::new(&spec.front_end),
             control: None,
             allocate: None,
+            collectors: spec.collectors.as_ref().map(|spec| Box::new(Collectors::new(spec))),
             read_ports: Ports::new(),
+            more_read_ports: vec![Ports::new(); usize::from(spec.register_file.read_ports_per_bank) - 1],
             write_ports: Ports::new(),
             rfc: RegisterFileCache::new(spec.register_file.reuse_cache),
             pipes: [PipeState::default(); PIPES],
@@ -131,6 +154,7 @@ impl SubCore {
             hold_until: 0,
             unit_free: NEVER,
             constants: super::constant::FixedConstants::new(&spec.constant_cache),
+            scoreboard: Scoreboard::new(&spec.issue.dependences),
             breakdown: ReasonClock::starting_at(Cycle(start), Reason::NoWarp),
             wake: NEVER,
             issued: 0,
@@ -146,6 +170,9 @@ impl SubCore {
         {
             self.allocate = None;
             self.left(latched, shared);
+        }
+        if self.collectors.is_some() {
+            self.collect(now, shared, env);
         }
         if let Some(latched) = self.control {
             let to = if latched.op.route != Route::Fixed {
@@ -172,7 +199,9 @@ impl SubCore {
         }
         self.breakdown.set(reason, Cycle(now));
 
-        let busy = fetched || reason == Reason::Issued || self.control.is_some() || self.allocate.is_some();
+        let collecting = self.collectors.as_ref().is_some_and(|collectors| !collectors.is_empty());
+        let latched = self.control.is_some() || self.allocate.is_some() || collecting;
+        let busy = fetched || reason == Reason::Issued || latched;
         self.wake = if busy {
             now + 1
         } else {
@@ -186,6 +215,11 @@ impl SubCore {
         if latched.last && self.warps.settle(warp) {
             shared.finished.push(self.warps.cta[warp]);
         }
+    }
+
+    /// Cycles for which each pipe ([`super::spec::Pipe`]), then each variable-latency unit was taken.
+    pub fn busy_cycles(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pipes.iter().map(|pipe| pipe.busy).chain(self.units.iter().map(|unit| unit.busy))
     }
 
     /// Something outside happened to this sub-core in cycle `now`, before its evaluation.
@@ -205,8 +239,19 @@ impl SubCore {
         self.constants.warm(key);
     }
 
+    /// Cycles by which memory instruction `op`, which reads its operands now, is delayed: it yields to all reservations.
+    #[inline]
+    pub fn operand_delay(&mut self, now: u64, op: &OpTiming) -> u64 {
+        // The last port is the one that others take last.
+        let ports = self.more_read_ports.last_mut().unwrap_or(&mut self.read_ports);
+        (0..BANKS).map(|bank| ports.delay(now, bank, op.reads[bank])).max().unwrap_or(0)
+    }
+
     /// A warp starts in slot `warp`.
     pub fn forget_registers(&mut self, warp: u8) {
         self.rfc.forget(warp);
+        if let Some(board) = &mut self.scoreboard {
+            board.reset(usize::from(warp));
+        }
     }
 }
