@@ -82,25 +82,13 @@ impl Component for TiledNpu {
         };
         site.foreground(1);
         let scheduler = Scheduler::new(workload.program.clone(), &spec, workload.meter.clone());
-        let channels = site.linked_width("ddr_req");
-        let links = (channels, site.linked_width("ddr_resp"));
-        let granule_bytes = match &spec.memory.channels {
-            Some(how) if channels > 0 && links.0 == links.1 => how.interleave_granule_bytes,
-            None if links == (0, 0) => 1,
-            Some(_) => {
-                let problem = format!("{} request and {} answer links to channels", links.0, links.1);
-                return Err(BuildError::key("memory.channels", problem).help("as many of both, at least one"));
-            }
-            None => {
-                let problem = "channels are linked, but it is not said how they are asked";
-                return Err(BuildError::key("memory", problem).help("a table `memory.channels`"));
-            }
-        };
+        let (channels, granule_bytes) =
+            spec.memory.channels.map_or((0, 1), |channels| (channels.count, channels.interleave_granule_bytes));
         Ok(TiledNpu {
             scheduler,
-            requests: site.outputs("ddr_req", channels),
-            answers: site.inputs("ddr_resp", channels, PORT_CAPACITY),
-            interleave: ChannelInterleave::new(channels.max(1) as u32, granule_bytes, false),
+            requests: site.outputs("ddr_req", channels as usize),
+            answers: site.inputs("ddr_resp", channels as usize, PORT_CAPACITY),
+            interleave: ChannelInterleave::new(channels.max(1), granule_bytes, false),
             held: None,
             asked: 0,
             ended: false,

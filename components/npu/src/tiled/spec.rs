@@ -132,8 +132,7 @@ pub struct MemorySpec {
     pub sharing: Sharing,
     /// Bytes a cycle of the CMX clock that one tile's scratchpad moves for all its users.
     pub cmx_bytes_per_cycle: f64,
-    /// How DDR is reached where the machine file links channels to `ddr_req` and `ddr_resp`: then they, not
-    /// `ddr_mb_per_s`, say how fast it is.
+    /// Memory channels behind `ddr_req` and `ddr_resp`: then they, not `ddr_mb_per_s`, say how fast DDR is.
     #[serde(default)]
     pub channels: Option<ChannelsSpec>,
 }
@@ -142,6 +141,8 @@ pub struct MemorySpec {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelsSpec {
+    /// Ports `ddr_req` and `ddr_resp`, one of each a channel.
+    pub count: u32,
     /// A power of two.
     pub request_bytes: u32,
     /// Requests of one transfer that wait for their answer.
@@ -232,7 +233,10 @@ impl TiledSpec {
             }
         }
         if let Some(channels) = &self.memory.channels {
-            let ChannelsSpec { request_bytes, outstanding, interleave_granule_bytes } = channels;
+            let ChannelsSpec { count, request_bytes, outstanding, interleave_granule_bytes } = channels;
+            if !(1..=1024).contains(count) {
+                return Err(BuildError::key("memory.channels.count", "should be from 1 to 1024"));
+            }
             if !request_bytes.is_power_of_two() || *request_bytes > 4096 {
                 return Err(BuildError::key("memory.channels.request_bytes", "should be a power of two, at most 4096"));
             }
