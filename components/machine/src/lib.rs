@@ -24,6 +24,8 @@ pub fn kinds() -> Registry {
         .add::<hbm::component::Channel>()
         .add::<npu::tiled::TiledNpu>()
         .add::<npu::fusemax::program::FusedAttention>()
+        .add::<npu::systolic::core::Core>()
+        .add::<npu::systolic::dispatcher::Dispatcher>()
         .add::<npu::systolic::folded::FoldedArray>();
     kinds
 }

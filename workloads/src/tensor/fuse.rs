@@ -34,7 +34,8 @@ pub fn fused(graph: Graph) -> Graph {
         };
         let before = tail.and_then(|(function, data)| {
             let between = &tensors[data.0 as usize];
-            let at = maker[data.0 as usize].filter(|_| between.role == Role::Activation && readers[data.0 as usize] == 1)?;
+            let at =
+                maker[data.0 as usize].filter(|_| between.role == Role::Activation && readers[data.0 as usize] == 1)?;
             takes_tail(&kept[at]).then_some((function, data, at))
         });
         match before {

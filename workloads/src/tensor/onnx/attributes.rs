@@ -106,9 +106,7 @@ impl<'m> Node<'m> {
         Some(match attribute.name() {
             "value_int" => (vec![], Element::I64, Content::Ints(vec![attribute.i()])),
             "value_float" => (vec![], Element::F32, Content::Floats(vec![f64::from(attribute.f())])),
-            "value_ints" => {
-                (vec![attribute.ints.len() as u64], Element::I64, Content::Ints(attribute.ints.clone()))
-            }
+            "value_ints" => (vec![attribute.ints.len() as u64], Element::I64, Content::Ints(attribute.ints.clone())),
             "value_floats" => {
                 let floats = attribute.floats.iter().map(|&value| f64::from(value)).collect();
                 (vec![attribute.floats.len() as u64], Element::F32, Content::Floats(floats))

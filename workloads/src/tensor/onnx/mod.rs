@@ -72,7 +72,8 @@ pub fn read(path: &Path, options: &Options) -> Result<Model, InputError> {
     }
     let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}"), "the path of a model"))?;
     let name = path.file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
-    parsed(&name, &bytes, path.parent(), options).map_err(|OnnxError { message, help }| InputError::new(&file, 0, message, help))
+    parsed(&name, &bytes, path.parent(), options)
+        .map_err(|OnnxError { message, help }| InputError::new(&file, 0, message, help))
 }
 
 /// Reads a model from bytes, without looking for external data.

@@ -78,8 +78,7 @@ fn without_unread(graph: &mut Graph) {
     let Graph { tensors, operators, .. } = graph;
     operators.retain(|operator| {
         let is_dequantize = matches!(&operator.kind, OperatorKind::Eltwise(e) if e.function == "dequantize");
-        let is_needed =
-            |id: &TensorId| read[id.0 as usize] || tensors[id.0 as usize].role == Role::Output;
+        let is_needed = |id: &TensorId| read[id.0 as usize] || tensors[id.0 as usize].role == Role::Output;
         !is_dequantize || operator.outputs.iter().any(is_needed)
     });
 }

@@ -346,7 +346,8 @@ fn checked(shape: &[u64]) -> Result<(), OnnxError> {
 }
 
 fn check_macs(kind: &OperatorKind) -> Result<(), OnnxError> {
-    let product = |factors: &[u64]| factors.iter().fold(1u128, |product, &factor| product.saturating_mul(factor.into()));
+    let product =
+        |factors: &[u64]| factors.iter().fold(1u128, |product, &factor| product.saturating_mul(factor.into()));
     let macs = match kind {
         OperatorKind::Convolution(c) | OperatorKind::Pool(crate::tensor::Pool { window: c, .. }) => {
             let input = product(&[c.batch, c.in_channels, c.in_height, c.in_width]);
@@ -408,7 +409,9 @@ fn content(tensor: &TensorProto, element: Element) -> Option<Content> {
             Content::Floats(whole(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default()))).collect())
         }
         Element::F64 if raw.is_empty() => Content::Floats(tensor.double_data.clone()),
-        Element::F64 => Content::Floats(whole(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect()),
+        Element::F64 => {
+            Content::Floats(whole(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect())
+        }
         _ => return None,
     })
 }

@@ -63,9 +63,16 @@ pub fn made(node: &Node) -> Result<Made, Refusal> {
         "Attention" if node.proto.domain().is_empty() => products::attention(node),
         "MultiHeadAttention" | "GroupQueryAttention" => products::attention(node),
         "Softmax" | "LogSoftmax" | "Hardmax" => reductions::softmax(node),
-        "LayerNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization" | "SkipLayerNormalization"
-        | "SkipSimplifiedLayerNormalization" | "InstanceNormalization" | "GroupNormalization" | "LpNormalization"
-        | "MeanVarianceNormalization" | "LRN" => reductions::normalization(node),
+        "LayerNormalization"
+        | "RMSNormalization"
+        | "SimplifiedLayerNormalization"
+        | "SkipLayerNormalization"
+        | "SkipSimplifiedLayerNormalization"
+        | "InstanceNormalization"
+        | "GroupNormalization"
+        | "LpNormalization"
+        | "MeanVarianceNormalization"
+        | "LRN" => reductions::normalization(node),
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
         | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" => reductions::reduce(node),
         "ArgMax" | "ArgMin" => reductions::argument(node),

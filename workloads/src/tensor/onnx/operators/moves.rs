@@ -186,11 +186,7 @@ fn split(node: &Node) -> Outcome {
     for size in sizes {
         let mut shape = x.shape.clone();
         shape[axis] = size;
-        let content = if x.shape.len() == 1 {
-            fold::picked(x, begin as usize..(begin + size) as usize)
-        } else {
-            None
-        };
+        let content = if x.shape.len() == 1 { fold::picked(x, begin as usize..(begin + size) as usize) } else { None };
         begin += size;
         outputs.push(Value { content, ..Value::of(shape, x.element) });
     }
@@ -251,7 +247,10 @@ fn gather(node: &Node) -> Outcome {
     let content = match (&indices.content, x.shape.len()) {
         (Some(Content::Ints(at)), 1) => {
             let extent = x.shape[0] as i64;
-            fold::picked(x, at.iter().map(|&at| usize::try_from(if at < 0 { at + extent } else { at }).unwrap_or(usize::MAX)))
+            fold::picked(
+                x,
+                at.iter().map(|&at| usize::try_from(if at < 0 { at + extent } else { at }).unwrap_or(usize::MAX)),
+            )
         }
         _ => None,
     };
@@ -436,8 +435,12 @@ fn constant_of_shape(node: &Node) -> Outcome {
     let elements = shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent)).unwrap_or(u64::MAX);
     let few = elements <= MOST_ELEMENTS;
     let content = match fill.map(|fill| fill.content) {
-        Some(Some(Content::Ints(ints))) if few => Some(Content::Ints(vec![*ints.first().unwrap_or(&0); elements as usize])),
-        Some(Some(Content::Floats(f))) if few => Some(Content::Floats(vec![*f.first().unwrap_or(&0.0); elements as usize])),
+        Some(Some(Content::Ints(ints))) if few => {
+            Some(Content::Ints(vec![*ints.first().unwrap_or(&0); elements as usize]))
+        }
+        Some(Some(Content::Floats(f))) if few => {
+            Some(Content::Floats(vec![*f.first().unwrap_or(&0.0); elements as usize]))
+        }
         None if few => Some(Content::Floats(vec![0.0; elements as usize])),
         _ => None,
     };

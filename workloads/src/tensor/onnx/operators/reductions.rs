@@ -43,12 +43,15 @@ pub fn normalization(node: &Node) -> Outcome {
             let groups = groups.ok_or_else(|| OnnxError::new("`num_groups` does not fit", "a positive number"))?;
             ("groupnorm", behind(rank.min(1)).div_ceil(groups))
         }
-        "RMSNormalization" | "SimplifiedLayerNormalization" => ("rmsnorm", behind(node.axis(node.int("axis", -1)?, rank)?)),
+        "RMSNormalization" | "SimplifiedLayerNormalization" => {
+            ("rmsnorm", behind(node.axis(node.int("axis", -1)?, rank)?))
+        }
         "SkipSimplifiedLayerNormalization" => ("rmsnorm", behind(node.axis(-1, rank)?)),
         "SkipLayerNormalization" => ("layernorm", behind(node.axis(-1, rank)?)),
         "LpNormalization" => ("lpnorm", x.shape[node.axis(node.int("axis", -1)?, rank)?]),
         "MeanVarianceNormalization" => {
-            let axes = node.axes(usize::MAX, rank)?.unwrap_or_else(|| [0, 2, 3].into_iter().filter(|&a| a < rank).collect());
+            let axes =
+                node.axes(usize::MAX, rank)?.unwrap_or_else(|| [0, 2, 3].into_iter().filter(|&a| a < rank).collect());
             ("meanvariancenorm", axes.iter().map(|&axis| x.shape[axis]).product())
         }
         _ => ("layernorm", behind(node.axis(node.int("axis", -1)?, rank)?)),

@@ -34,7 +34,8 @@ fn axes(node: &Node, input: &[u64], kernel: &[u64]) -> Result<Vec<Axis>, OnnxErr
     }
     let positive = |name: &str| -> Result<Vec<u64>, OnnxError> {
         let list = node.ints(name)?.unwrap_or_else(|| vec![1; spatial.len()]);
-        let list: Vec<u64> = list.into_iter().filter_map(|value| u64::try_from(value).ok()).filter(|&v| v > 0).collect();
+        let list: Vec<u64> =
+            list.into_iter().filter_map(|value| u64::try_from(value).ok()).filter(|&v| v > 0).collect();
         if list.len() == spatial.len() {
             return Ok(list);
         }
@@ -226,7 +227,8 @@ pub fn pool(node: &Node) -> Outcome {
 
 pub fn global_pool(node: &Node) -> Outcome {
     let image = node.input(0)?;
-    let (Some(&batch), Some(&channels), Some(spatial)) = (image.shape.first(), image.shape.get(1), image.shape.get(2..))
+    let (Some(&batch), Some(&channels), Some(spatial)) =
+        (image.shape.first(), image.shape.get(1), image.shape.get(2..))
     else {
         return Err(OnnxError::new("an image without channels", "batch, channels and spatial dimensions").into());
     };
