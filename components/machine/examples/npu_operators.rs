@@ -48,7 +48,12 @@ fn main() {
         let file = MachineFile::load(&name, &mut Document::from_disk, &sets).unwrap_or_else(|errors| {
             panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         });
-        let operand = Tensor { name: "operand".into(), shape: vec![1 << 27], element: Element::F16, role: Role::Input };
+        let operand = Tensor {
+            name: "operand".into(),
+            shape: vec![1 << 27],
+            element: if std::env::var("INT8").is_ok() { Element::I8 } else { Element::F16 },
+            role: Role::Input,
+        };
         let operators = text.split('+').map(operator).collect();
         let graph = Graph { name: text.clone(), tensors: vec![operand], operators };
         let begin = std::time::Instant::now();
