@@ -38,8 +38,11 @@ fn check(kernel: &str, grid: u32, block: u32, arguments: Vec<Argument>, output: 
             run.run_cta_without_stream(cta).unwrap_or_else(|error| panic!("{error}"));
         }
         if let Some(buffer) = run.memory().buffer(output) {
-            let got: Vec<f32> =
-                buffer.data.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect();
+            let got: Vec<f32> = buffer
+                .data
+                .chunks_exact(4)
+                .map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+                .collect();
             assert_eq!(got, want, "{kernel} on {arch}");
         }
     }
@@ -89,13 +92,8 @@ fn scalar_product() {
     let (a, b) = (integers(5 * LENGTH, 1), integers(5 * LENGTH, 2));
     let dot = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| a * b).sum();
     let want: Vec<f32> = a.chunks(LENGTH).zip(b.chunks(LENGTH)).map(dot).collect();
-    let arguments = vec![
-        buffer("c", &[0.0; 5]),
-        buffer("a", &a),
-        buffer("b", &b),
-        integer("vectors", 5),
-        integer("n", LENGTH),
-    ];
+    let arguments =
+        vec![buffer("c", &[0.0; 5]), buffer("a", &a), buffer("b", &b), integer("vectors", 5), integer("n", LENGTH)];
     check("scalar_product", 2, 96, arguments, "c", &want);
 }
 

@@ -1,12 +1,14 @@
 //! One file a kind of suite.
 
 mod gpu_launch;
+mod gpu_microbench;
 mod hbm_golden;
 mod hbm_hardware;
 mod memory_preset;
 mod sm_examples;
 
 pub use gpu_launch::GpuLaunch;
+pub use gpu_microbench::GpuMicrobench;
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
 pub use sm_examples::SmExamples;
@@ -15,5 +17,5 @@ use crate::runner::Runners;
 
 /// The runners of all kinds of suites that ship.
 pub fn all() -> Runners {
-    Runners::default().with(GpuLaunch).with(HbmGolden).with(HbmHardware).with(SmExamples::default())
+    Runners::default().with(GpuLaunch).with(GpuMicrobench).with(HbmGolden).with(HbmHardware).with(SmExamples::default())
 }

@@ -59,7 +59,7 @@ pub use storage::{Buffer, GlobalMemory};
 
 use super::error::SassError;
 use super::kernel::Kernel;
-use super::launch::{Launch, Value};
+use super::launch::{Init, Launch, Value};
 use super::tensor_map::TensorMap;
 use crate::stream::{CtaStream, DynamicOp};
 use banks::ConstantBanks;
@@ -164,7 +164,12 @@ impl Grid {
                     TensorMap { address, ..*map }.encode().to_vec()
                 }
                 Value::Buffer { count, init } => {
-                    global.allocate(&argument.name, init.bytes(argument.element, *count)).to_le_bytes().to_vec()
+                    let bytes = init.bytes(argument.element, *count);
+                    let address = match init {
+                        Init::Pointers { .. } => global.allocate_pointers(&argument.name, bytes),
+                        _ => global.allocate(&argument.name, bytes),
+                    };
+                    address.to_le_bytes().to_vec()
                 }
             })
             .collect();
