@@ -1,10 +1,11 @@
 //! Running what was traced on a GPU: one kernel, or the launches of a program one after the other.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use machine::gpu::{GpuResult, GpuShape, GpuSimulation};
+use machine::gpu::{GpuShape, GpuSimulation, TracedLaunch};
 use serde_json::Value;
 use sim_core::{MachineFile, Plan, Progress as Reached};
 use workloads::accel_sim::{Command, KernelList, TraceReader, TracedKernel, is_list_name, is_trace_name};
@@ -23,59 +24,63 @@ pub fn is_traced(word: &str) -> bool {
     (is_trace_name(word) || is_list_name(word)) && Path::new(word).is_file()
 }
 
-/// The kernel traces that a word names, and what else its list has.
-pub fn traces(word: &str) -> Result<(Vec<PathBuf>, usize), Failure> {
+/// A kernel trace, and what the host copies to the device before it.
+pub struct Traced {
+    pub path: PathBuf,
+    pub copies: Vec<Range<u64>>,
+}
+
+/// The kernel traces that a word names, in order.
+pub fn traces(word: &str) -> Result<Vec<Traced>, Failure> {
     if !is_list_name(word) {
-        return Ok((vec![word.into()], 0));
+        return Ok(vec![Traced { path: word.into(), copies: Vec::new() }]);
     }
     let list = KernelList::read(Path::new(word))?;
-    let copies = list.commands.iter().filter(|command| matches!(command, Command::CopyToDevice { .. })).count();
-    Ok((list.kernels().map(Path::to_path_buf).collect(), copies))
+    let (mut traces, mut copies) = (Vec::new(), Vec::new());
+    for command in list.commands {
+        match command {
+            Command::CopyToDevice { address, bytes } => copies.push(address..address.saturating_add(bytes)),
+            Command::Kernel(path) => traces.push(Traced { path, copies: std::mem::take(&mut copies) }),
+        }
+    }
+    Ok(traces)
 }
 
 /// Runs a request whose workload is traced; `progress` is told the cycle now and then.
 pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Finished, Failure> {
     let file = catalog::machine(&request.machine, &request.sets)?;
     let shape = GpuShape::of(&file)?;
-    let (paths, copies) = traces(&request.workload)?;
-    refuse(request, paths.len())?;
-    for path in &paths {
+    let traces = traces(&request.workload)?;
+    refuse(request, traces.len())?;
+    let (mut content, mut launches) = (Vec::new(), Vec::new());
+    for Traced { path, copies } in &traces {
         fits(path, &file, &shape)?;
-    }
-    let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
-    let mut content = Vec::new();
-    let mut total: Option<GpuResult> = None;
-    let mut cycles_of = Vec::new();
-    let (mut views, mut seconds, mut stopped) = (Vec::new(), 0.0, None);
-    let mut first = None;
-    let hertz = shape.clock_hz as f64;
-    for path in &paths {
         content.push(hash_of(path)?);
-        let kernel = Arc::new(TracedKernel::read(path)?);
-        let mut simulation = GpuSimulation::of_trace(&file, &kernel, plan).map_err(failure)?;
-        let title = format!("{} on {} (1 ns shown is 1 core cycle)", path.display(), file.name);
-        let code = &kernel.instructions;
-        let drawing = Drawing::start(&request.views, &title, code, shape.clock_hz, simulation.machine_mut())?;
-        simulation.machine_mut().stop_on(request.pieces.stop.clone());
-        let before = total.as_ref().map_or(0, |total| total.cycles);
-        let start = Instant::now();
-        let mut shown = |reached: Reached| progress(before + (reached.time.as_seconds() * hertz) as u64);
-        let outcome = simulation.advance(None, &mut shown).map_err(failure)?;
-        seconds += start.elapsed().as_secs_f64();
-        let run = simulation.result(outcome).map_err(failure)?;
-        stopped = partial(run.outcome.reason, before + run.cycles);
-        views.extend(drawing.finish(run.cycles));
-        cycles_of.push((path.clone(), run.cycles));
-        total = Some(match total {
-            None => run,
-            Some(total) => add(total, run),
-        });
-        first.get_or_insert(kernel);
-        if stopped.is_some() {
-            break;
+        if !copies.is_empty() {
+            content.push(format!("{copies:?}"));
         }
+        launches.push(TracedLaunch { kernel: Arc::new(TracedKernel::read(path)?), copies: copies.clone() });
     }
-    let (Some(mut run), Some(kernel)) = (total, first) else { return Err(Complaint::new("no kernel is named").into()) };
+    let Some(kernel) = launches.first().map(|launch| launch.kernel.clone()) else {
+        return Err(Complaint::new("no kernel is named").into());
+    };
+    let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
+    let mut simulation = GpuSimulation::of_traces(&file, launches, plan).map_err(failure)?;
+    let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
+    let code = &kernel.instructions;
+    let drawing = Drawing::start(&request.views, &title, code, shape.clock_hz, simulation.machine_mut())?;
+    simulation.machine_mut().stop_on(request.pieces.stop.clone());
+    let hertz = shape.clock_hz as f64;
+    let start = Instant::now();
+    let mut shown = |reached: Reached| progress((reached.time.as_seconds() * hertz) as u64);
+    let outcome = simulation.advance(None, &mut shown).map_err(failure)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let run = simulation.result(outcome).map_err(failure)?;
+    let stopped = partial(run.outcome.reason, run.cycles);
+    let views = drawing.finish(run.cycles);
+    let cycles_of = |number: usize| run.stats.value(&format!("cp.launch.{number}.cycles"));
+    let cycles_of: Vec<(&PathBuf, u64)> =
+        (1..).zip(&traces).filter_map(|(n, t)| Some((&t.path, cycles_of(n)?))).collect();
     let wall = Wall {
         seconds,
         cycles_per_second: run.cycles as f64 / seconds,
@@ -84,18 +89,17 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         ticks_per_shard: run.outcome.shards.iter().map(|shard| shard.ticks).collect(),
     };
     let header = &kernel.header;
-    let grid = match cycles_of.len() {
+    let grid = match traces.len() {
         1 => blocks(kernel.totals.blocks, header.threads_per_block(), &run),
-        _ => kernels(&cycles_of),
+        _ => kernels(traces.len(), &cycles_of),
     };
-    let description = match paths.len() {
+    let copied: u64 = traces.iter().flat_map(|trace| &trace.copies).map(|bytes| bytes.end - bytes.start).sum();
+    let description = match traces.len() {
         1 => format!("Accel-Sim trace of {}", header.kernel),
-        launches => format!("Accel-Sim traces of {launches} launches; {copies} copies are skipped"),
+        launches => {
+            format!("Accel-Sim traces of {launches} launches; {} bytes copied to the device", thousands(copied))
+        }
     };
-    let each = run.stats.child("kernel");
-    for (number, (_, cycles)) in cycles_of.iter().enumerate() {
-        each.child(&format!("{}", number + 1)).counter("cycles", *cycles, "cycles");
-    }
     let result = RunResult {
         machine: file.name.clone(),
         machine_description: catalog::text_of(&file, "description").to_string(),
@@ -161,23 +165,11 @@ fn hash_of(path: &Path) -> Result<String, Failure> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Two runs one after the other.
-fn add(mut total: GpuResult, next: GpuResult) -> GpuResult {
-    total.cycles += next.cycles;
-    total.time.0 += next.time.0;
-    total.stats.add(&next.stats);
-    total.executed.warp_instructions += next.executed.warp_instructions;
-    total.executed.thread_instructions += next.executed.thread_instructions;
-    total.executed.flops_f32 += next.executed.flops_f32;
-    total.outcome = next.outcome;
-    total
-}
-
-fn kernels(cycles_of: &[(PathBuf, u64)]) -> Highlight {
+fn kernels(count: usize, cycles_of: &[(&PathBuf, u64)]) -> Highlight {
     let longest = cycles_of.iter().max_by_key(|(_, cycles)| *cycles);
     let longest = longest.map_or(String::new(), |(path, cycles)| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         format!(", the longest is {name} with {} cycles", thousands(*cycles))
     });
-    Highlight { name: "kernels".to_string(), value: format!("{}{longest}", cycles_of.len()) }
+    Highlight { name: "kernels".to_string(), value: format!("{count}{longest}") }
 }

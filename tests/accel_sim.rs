@@ -47,7 +47,7 @@ fn traces() -> TempDir {
 }
 
 #[test]
-fn a_trace_runs_and_a_list_is_the_sum_of_its_kernels() {
+fn a_trace_runs_and_the_kernels_of_a_list_leave_their_caches_to_the_next() {
     let folder = traces();
     let run = |workload: &str, shards: &str| {
         let arguments = ["run", "rtx-3070", workload, "-o", "none", "--json", "--shards", shards];
@@ -61,7 +61,10 @@ fn a_trace_runs_and_a_list_is_the_sum_of_its_kernels() {
     // A load that goes to memory and back, and the launch overhead of the machine.
     assert!(one > 1000, "{one}");
     assert_eq!(run("kernel-2.traceg.zst", "1"), one, "packed or not");
-    assert_eq!(run("kernelslist.g", "1"), 2 * one, "one after the other");
+    // The second launch pays its overhead, but finds the line of the first in the L2.
+    let both = run("kernelslist.g", "1");
+    assert!(one + 1000 < both && both < 2 * one - 100, "{both} of {one}");
+    assert_eq!(run("kernelslist.g", "4"), both, "shards");
     assert_eq!(run("kernel-1.traceg", "4"), one, "shards");
 }
 

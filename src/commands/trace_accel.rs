@@ -9,21 +9,22 @@ use crate::cli::Common;
 use crate::failure::Failure;
 use crate::output::{print, print_json};
 use crate::report::thousands;
-use crate::traced::traces;
+use crate::traced::{Traced, traces};
 
 /// Opcodes a line of the histogram.
 const OPCODES_A_LINE: usize = 6;
 
 /// Prints what each kernel of a trace or of a list of launches holds.
 pub fn info(file: &str, common: &Common) -> Result<(), Failure> {
-    let (paths, copies) = traces(file)?;
-    let kernels = paths.iter().map(|path| TracedKernel::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let traces = traces(file)?;
+    let kernels = traces.iter().map(|trace| TracedKernel::read(&trace.path)).collect::<Result<Vec<_>, _>>()?;
     if common.json {
         print_json(&Value::Array(kernels.iter().map(to_json).collect()));
         return Ok(());
     }
     let mut out = String::new();
     if is_list_name(file) {
+        let copies: usize = traces.iter().map(|trace| trace.copies.len()).sum();
         let _ = writeln!(out, "{file}: {} kernels, {copies} copies to the device", kernels.len());
     }
     kernels.iter().for_each(|kernel| out.push_str(&text(kernel)));
@@ -33,10 +34,10 @@ pub fn info(file: &str, common: &Common) -> Result<(), Failure> {
 
 /// Reads a trace, or all traces of a list, from beginning to end. The first thing that is wrong is an error.
 pub fn check(file: &str, common: &Common) -> Result<(), Failure> {
-    let (paths, _) = traces(file)?;
+    let traces = traces(file)?;
     let (mut blocks, mut instructions) = (0, 0);
     let mut short = Vec::new();
-    for path in &paths {
+    for Traced { path, .. } in &traces {
         let kernel = TracedKernel::read(path)?;
         blocks += kernel.totals.blocks;
         instructions += kernel.totals.warp_instructions;
@@ -48,13 +49,13 @@ pub fn check(file: &str, common: &Common) -> Result<(), Failure> {
     if common.json {
         print_json(&json!({
             "file": file,
-            "kernels": paths.len(),
+            "kernels": traces.len(),
             "blocks": blocks,
             "warp_instructions": instructions,
             "incomplete": short,
         }));
     } else {
-        let kernels = if is_list_name(file) { format!("{} kernels, ", paths.len()) } else { String::new() };
+        let kernels = if is_list_name(file) { format!("{} kernels, ", traces.len()) } else { String::new() };
         let counts = format!("{kernels}{} blocks, {} warp instructions", thousands(blocks), thousands(instructions));
         let verdict = if short.is_empty() { "whole" } else { "not whole" };
         let lines: String = short.iter().map(|line| format!("  {line}\n")).collect();

@@ -12,3 +12,6 @@ pub mod accel_sim;
 pub mod sass;
 pub mod stream;
 pub mod tensor;
+
+/// What is wrong with a file that a user gave, whatever it describes: file, line, what is wrong, what would be right.
+pub use sass::SassError as InputError;

@@ -29,7 +29,7 @@ parameter = [
 const WORDS: usize = 16384;
 
 fn argument(name: &str, element: ElementType, value: Value) -> Argument {
-    Argument { name: name.into(), line: 0, element, value }
+    Argument::new(name, element, value)
 }
 
 /// R0 the thread's number, R2:R3 the address of its word of `out`, UR4:UR5 of `in`, UR6:UR7 of the tensor map.

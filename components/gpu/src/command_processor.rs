@@ -2,17 +2,19 @@
 //!
 //! ```text
 //!   launch overhead ─▶ [next CTA] ─▶ [functional execution] ─▶ launch[sm] ─▶ …  done[sm] ─▶ [room again]
-//!   last CTA done   ─▶ [drain] ─▶ launch[all] ─▶ … stores answered … done[all] ─▶ end of the grid
+//!   last CTA done   ─▶ [drain] ─▶ launch[all] ─▶ … stores answered … done[all] ─▶ end of the grid ─▶ next launch, or the end
 //! ```
 //!
 //! Models: the end of a grid when its last store is answered, launch overhead, one CTA every `cta_interval_cycles`, residency by occupancy, the time
 //! until the place of a CTA that is done is given to another, breadth-first placement: each CTA goes to the SM with the most
 //! room; among equals the GPCs take turns.
+//! Launches of a stream follow each other without a gap, each with its own overhead.
 //! Leaves out: GPCs of different sizes, TPCs, several kernels at once, priorities.
 //! Numbers: from the machine file; the H100 values are fits over a sweep of empty kernels.
 //! Start reading at `tick`; the canonical tests are in `components/machine/tests/gpu.rs`.
 
 use crate::launch_store::{self, LaunchStore};
+use crate::sm::CtaResources;
 use crate::sm::spec::SmSpec;
 use protocol::{SmCommand, SmReply};
 use serde::Deserialize;
@@ -57,9 +59,13 @@ pub struct CommandProcessor {
     done: Vec<In<SmReply>>,
     /// CTAs that each SM still has room for.
     room: Vec<u32>,
+    /// CTAs of each launch that an SM holds, and how long a place of it takes to be free again.
+    launches: Vec<Residency>,
+    /// Cycle in which each launch so far has ended.
+    ends: Vec<u64>,
     /// Places that will be free: from which cycle on, on which SM. All take equally long, so they come in order.
     returning: VecDeque<(u64, u32)>,
-    turnaround_cycles: u64,
+    overhead_cycles: u64,
     order: Vec<usize>,
     next_cta: u32,
     unfinished: u32,
@@ -72,6 +78,13 @@ pub struct CommandProcessor {
     is_over: bool,
 }
 
+/// How one launch fills an SM.
+#[derive(Clone, Copy)]
+struct Residency {
+    ctas: u32,
+    turnaround_cycles: u64,
+}
+
 /// Rounded; parameters are checked before.
 fn millicycles(cycles: f64) -> u64 {
     (cycles * 1000.0).round() as u64
@@ -79,10 +92,10 @@ fn millicycles(cycles: f64) -> u64 {
 
 // It hands the launch out and keeps its state for all.
 saved!(CommandProcessor {
-    state: next_cta, unfinished, undrained, returning, dispatch_from_millicycles, last_dispatch, is_over;
+    state: next_cta, unfinished, undrained, returning, dispatch_from_millicycles, last_dispatch, is_over, ends;
     sized: room;
     by launch_store::shared: store;
-    rebuilt: launch, done, order, turnaround_cycles, interval_millicycles;
+    rebuilt: launch, done, order, launches, overhead_cycles, interval_millicycles;
 });
 
 impl Component for CommandProcessor {
@@ -105,24 +118,33 @@ impl Component for CommandProcessor {
         let store = site.resource::<LaunchStore>().ok_or_else(missing)?;
         let sm = site.resource::<SmParameters>().ok_or_else(missing)?;
         let sms = site.linked_width("launch");
-        let room = sm.0.occupancy(store.resources());
-        if room.ctas == 0 {
-            let problem = format!("one CTA of this kernel does not fit on an SM: too little of {:?}", room.limit);
-            return Err(BuildError::part(problem));
-        }
-        let of_warps = f64::from(store.resources().warps()) * spec.warp_turnaround_cycles;
+        let residency = |resources: &CtaResources| {
+            let room = sm.0.occupancy(resources);
+            if room.ctas == 0 {
+                let problem = format!("one CTA of this kernel does not fit on an SM: too little of {:?}", room.limit);
+                return Err(BuildError::part(problem));
+            }
+            let of_warps = f64::from(resources.warps()) * spec.warp_turnaround_cycles;
+            let turnaround_cycles = u64::from(spec.cta_turnaround_cycles) + of_warps.round() as u64;
+            Ok(Residency { ctas: room.ctas, turnaround_cycles })
+        };
+        let launches = store.launches().iter().map(|grid| residency(grid.resources()));
+        let launches = launches.collect::<Result<Vec<_>, _>>()?;
+        let overhead_cycles = u64::from(spec.launch_overhead_cycles);
         site.foreground(1);
         Ok(Self {
             launch: site.outputs("launch", sms),
             done: site.inputs("done", sms, DONE_CAPACITY),
-            room: vec![room.ctas; sms],
+            room: vec![launches[0].ctas; sms],
+            launches,
+            ends: Vec::new(),
             order: placement_order(sms, spec.gpcs as usize),
             next_cta: 0,
             unfinished: store.ctas(),
             undrained: None,
             returning: VecDeque::new(),
-            turnaround_cycles: u64::from(spec.cta_turnaround_cycles) + of_warps.round() as u64,
-            dispatch_from_millicycles: 1000 * u64::from(spec.launch_overhead_cycles),
+            dispatch_from_millicycles: 1000 * overhead_cycles,
+            overhead_cycles,
             interval_millicycles: millicycles(spec.cta_interval_cycles),
             last_dispatch: 0,
             is_over: false,
@@ -132,19 +154,28 @@ impl Component for CommandProcessor {
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         self.collect(cx);
+        if self.unfinished == 0 && !self.is_over {
+            self.finish(cx);
+        }
         let outlook = self.dispatch(cx);
         let room = !self.returning.is_empty() || self.room.iter().any(|&room| room > 0);
         let may_start = room && self.next_cta < self.store.ctas();
         self.store.set_nothing_starts(!may_start);
-        if self.unfinished == 0 && !self.is_over {
-            self.finish(cx);
-        }
         outlook
     }
 
     fn report(&self, _at: Cycle, out: &mut StatsNode) {
-        out.counter("ctas", u64::from(self.next_cta), "CTAs");
+        let before = &self.store.launches()[..self.store.current()];
+        let before: u64 = before.iter().map(|grid| u64::from(grid.ctas())).sum();
+        out.counter("ctas", before + u64::from(self.next_cta), "CTAs");
         out.counter("last_dispatch", self.last_dispatch, "cycle");
+        if self.launches.len() > 1 {
+            let each = out.child("launch");
+            let starts = std::iter::once(0).chain(self.ends.iter().copied());
+            for ((number, start), end) in (1..).zip(starts).zip(&self.ends) {
+                each.child(&format!("{number}")).counter("cycles", end - start, "cycles");
+            }
+        }
     }
 
     fn waiting(&self) -> Option<String> {
@@ -158,7 +189,7 @@ impl Component for CommandProcessor {
 impl CommandProcessor {
     fn collect(&mut self, cx: &mut Cx<'_>) {
         let mut failed = false;
-        let free_from = cx.now().0 + self.turnaround_cycles;
+        let free_from = cx.now().0 + self.launches[self.store.current()].turnaround_cycles;
         for (sm, &port) in self.done.iter().enumerate() {
             while let Some(reply) = cx.take(port) {
                 match reply {
@@ -189,7 +220,7 @@ impl CommandProcessor {
         }
     }
 
-    /// All CTAs are done: asks the SMs to drain, and ends the run when they have.
+    /// All CTAs are done: asks the SMs to drain, and when they have, begins the next launch or ends the run.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         match self.undrained {
             None if !self.is_over => {
@@ -198,11 +229,25 @@ impl CommandProcessor {
             }
             Some(0) => {
                 self.undrained = None;
-                self.is_over = true;
-                cx.end_work(1);
+                self.ends.push(cx.now().0);
+                if self.store.begin_next() {
+                    self.begin(cx.now().0);
+                } else {
+                    self.is_over = true;
+                    cx.end_work(1);
+                }
             }
             _ => {}
         }
+    }
+
+    /// The launch that the store now has begins, with all SMs empty.
+    fn begin(&mut self, now: u64) {
+        self.next_cta = 0;
+        self.unfinished = self.store.ctas();
+        self.returning.clear();
+        self.room.fill(self.launches[self.store.current()].ctas);
+        self.dispatch_from_millicycles = 1000 * (now + self.overhead_cycles);
     }
 
     fn dispatch(&mut self, cx: &mut Cx<'_>) -> Activity {

@@ -8,7 +8,7 @@
 
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
+use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact, is_fetch};
 use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Fact, In, LoadError, Out, Reader, Saved, Site, StatsNode, Writer,
@@ -31,6 +31,8 @@ pub struct SmComponent {
     response: In<MemResponse>,
     /// Requests that memory has not answered.
     unanswered: u64,
+    /// Of those, lines of code and constants: what was fetched ahead is nobody's business when the grid ends.
+    fetches: u64,
     /// Asked to say when all is answered.
     draining: bool,
     /// Has said that execution failed.
@@ -40,14 +42,25 @@ pub struct SmComponent {
 /// The SM, lent the tables of the kernel that its warps execute.
 impl Saved for SmComponent {
     fn save(&self, out: &mut Writer) {
-        let Self { sm, index: _, store: _, launch: _, done: _, request: _, response: _, unanswered, draining, failed } =
-            self;
-        out.put(&(unanswered, draining, failed));
+        let Self {
+            sm,
+            index: _,
+            store: _,
+            launch: _,
+            done: _,
+            request: _,
+            response: _,
+            unanswered,
+            fetches,
+            draining,
+            failed,
+        } = self;
+        out.put(&(unanswered, fetches, draining, failed));
         sm.save(out);
     }
 
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        (self.unanswered, self.draining, self.failed) = from.get()?;
+        (self.unanswered, self.fetches, self.draining, self.failed) = from.get()?;
         from.lend(self.store.kernel().clone());
         self.sm.load(from)
     }
@@ -62,6 +75,7 @@ struct Ports<'t, 'c> {
     done: Out<SmReply>,
     request: Out<MemRequest>,
     unanswered: &'t mut u64,
+    fetches: &'t mut u64,
     failed: &'t mut bool,
 }
 
@@ -72,6 +86,7 @@ impl SmEnv for Ports<'_, '_> {
 
     fn send(&mut self, request: MemRequest) {
         *self.unanswered += 1;
+        *self.fetches += u64::from(is_fetch(request.id));
         let issued = self.cx.time();
         self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
     }
@@ -120,6 +135,7 @@ impl Component for SmComponent {
             request: site.output("mem_req"),
             response: site.input("mem_resp", RESPONSE_CAPACITY),
             unanswered: 0,
+            fetches: 0,
             draining: false,
             failed: false,
         })
@@ -133,15 +149,16 @@ impl Component for SmComponent {
                 SmCommand::Drain => self.draining = true,
             }
         }
-        let Self { sm, index, done, request, unanswered, failed, .. } = self;
+        let Self { sm, index, done, request, unanswered, fetches, failed, .. } = self;
         let (index, done, request) = (*index, *done, *request);
-        let mut ports = Ports { cx, index, done, request, unanswered, failed };
+        let mut ports = Ports { cx, index, done, request, unanswered, fetches, failed };
         while let Some(response) = ports.cx.take(self.response) {
             *ports.unanswered -= 1;
+            *ports.fetches -= u64::from(is_fetch(response.id));
             sm.respond(now, &response, &mut ports);
         }
         let next = sm.step(now, &mut ports);
-        if self.draining && self.unanswered == 0 && self.sm.is_idle() {
+        if self.draining && self.unanswered == self.fetches && self.sm.is_idle() {
             self.draining = false;
             cx.send(self.done, SmReply::Drained);
         }

@@ -3,32 +3,47 @@
 //! A message names a CTA; what the CTA executes waits here. Values are computed when the command processor dispatches a
 //! CTA, in dispatch order (functional-ahead), so that atomics do not depend on timing, threads or shards; locks are then
 //! taken once a CTA, never in a tick of work. With values at issue the CTA takes the grid along and executes as it issues.
+//!
+//! The launches of a program run one after the other on the same machine, as in one stream: the next begins when the last
+//! store of the one before is answered, finds the memory and the caches that it left, and what the host has written meanwhile.
 
 use crate::functional::{Functional, lock};
 use crate::sm::timing::KernelTiming;
 use crate::sm::{Cta, CtaHandle, CtaResources, LiveOps, OpSource};
+use protocol::{HostWrite, HostWrites};
 use rustc_hash::FxHashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use workloads::accel_sim::Replay;
+use workloads::accel_sim::{Replay, TracedKernel};
 use workloads::sass::SassError;
-use workloads::sass::exec::{ExecError, Grid, Values};
-use workloads::stream::CtaStream;
+use workloads::sass::exec::{Counters, ExecError, Grid, Values};
+use workloads::stream::{CtaStream, LINE_BYTES};
+
+/// Code of one kernel begins at a multiple of this.
+const CODE_ALIGNMENT: u64 = 4096;
+/// Constant banks of two launches are this far apart.
+const CONSTANT_STRIDE: u64 = 1 << 20;
 
 /// One launched grid: what its CTAs execute, and the CTAs on their way to SMs.
-pub struct LaunchStore {
+pub struct LaunchedGrid {
     kernel: Arc<KernelTiming>,
     resources: CtaResources,
     ctas: u32,
     origin: Origin,
     on_the_way: Mutex<FxHashMap<u32, OpSource>>,
+    /// What the host copies to the device before, in order.
+    copies: Vec<Range<u64>>,
+    /// Before the launch the caches were emptied: neither code nor constants are there.
+    flushed: bool,
 }
 
 /// Where the operations of a CTA come from.
 enum Origin {
     /// They are executed.
     Grid { functional: Functional, values: Values },
-    /// They were executed on a GPU; what went wrong in reading them.
-    Trace { replay: Box<Mutex<Replay>>, failure: Mutex<Option<SassError>> },
+    /// They were executed on a GPU; the trace is opened when the first CTA is wanted. What went wrong in reading it.
+    Trace { kernel: Arc<TracedKernel>, replay: Mutex<Option<Replay>>, failure: Mutex<Option<SassError>> },
 }
 
 /// Why a CTA could not be given its operations.
@@ -40,32 +55,38 @@ pub enum LaunchFailure {
     Trace(SassError),
 }
 
-impl LaunchStore {
+impl LaunchedGrid {
     /// A grid that no CTA has run of yet.
     pub fn new(grid: Grid, kernel: KernelTiming, resources: CtaResources) -> Self {
-        Self {
-            kernel: Arc::new(kernel),
-            resources,
-            ctas: u32::try_from(grid.cta_count()).unwrap_or(u32::MAX),
-            origin: Origin::Grid { values: grid.values(), functional: Functional::new(grid) },
-            on_the_way: Mutex::default(),
-        }
+        let ctas = u32::try_from(grid.cta_count()).unwrap_or(u32::MAX);
+        let origin = Origin::Grid { values: grid.values(), functional: Functional::new(grid) };
+        Self::of(origin, ctas, kernel, resources)
     }
 
     /// A traced grid: as many CTAs as the trace has.
-    pub fn of_trace(replay: Replay, kernel: KernelTiming, resources: CtaResources) -> Self {
-        Self {
-            kernel: Arc::new(kernel),
-            resources,
-            ctas: u32::try_from(replay.kernel().totals.blocks).unwrap_or(u32::MAX),
-            origin: Origin::Trace { replay: Box::new(Mutex::new(replay)), failure: Mutex::default() },
-            on_the_way: Mutex::default(),
-        }
+    pub fn of_trace(traced: Arc<TracedKernel>, kernel: KernelTiming, resources: CtaResources) -> Self {
+        let ctas = u32::try_from(traced.totals.blocks).unwrap_or(u32::MAX);
+        let origin = Origin::Trace { kernel: traced, replay: Mutex::default(), failure: Mutex::default() };
+        Self::of(origin, ctas, kernel, resources)
     }
 
-    /// What all SMs know of the kernel.
-    pub fn kernel(&self) -> &Arc<KernelTiming> {
-        &self.kernel
+    fn of(origin: Origin, ctas: u32, kernel: KernelTiming, resources: CtaResources) -> Self {
+        let (kernel, on_the_way) = (Arc::new(kernel), Mutex::default());
+        Self { kernel, resources, ctas, origin, on_the_way, copies: Vec::new(), flushed: false }
+    }
+
+    /// The host copies these bytes to the device before the launch, in this order.
+    #[must_use]
+    pub fn after_copies(mut self, copies: Vec<Range<u64>>) -> Self {
+        self.copies = copies;
+        self
+    }
+
+    /// All caches are emptied before the launch, as Nsight Compute does.
+    #[must_use]
+    pub fn flushed(mut self, flushed: bool) -> Self {
+        self.flushed = flushed;
+        self
     }
 
     /// CTAs of the grid.
@@ -78,10 +99,114 @@ impl LaunchStore {
         &self.resources
     }
 
+    /// The functional state, if values are computed at issue.
+    fn at_issue(&self) -> Option<&Functional> {
+        match &self.origin {
+            Origin::Grid { functional, values: Values::AtIssue } => Some(functional),
+            _ => None,
+        }
+    }
+
+    fn failure(&self) -> Option<LaunchFailure> {
+        match &self.origin {
+            Origin::Grid { functional, .. } => functional.failure().map(Box::new).map(LaunchFailure::Execution),
+            Origin::Trace { failure, .. } => lock(failure).clone().map(LaunchFailure::Trace),
+        }
+    }
+}
+
+/// The launches of a program, in order, and which of them runs.
+pub struct LaunchStore {
+    grids: Vec<LaunchedGrid>,
+    current: AtomicUsize,
+    host: Arc<HostWrites>,
+}
+
+impl LaunchStore {
+    /// Launches that run one after the other; at least one. Kernels of the same name have the same code.
+    pub fn new(mut grids: Vec<LaunchedGrid>) -> Self {
+        let mut places: FxHashMap<String, u64> = FxHashMap::default();
+        let mut free = grids.first().map_or(0, |grid| grid.kernel.code_address);
+        let mut writes = Vec::new();
+        for (number, grid) in (0u32..).zip(&mut grids) {
+            let mut write = |addresses: Range<u64>| writes.push(HostWrite { before_launch: number, addresses });
+            grid.copies.iter().cloned().for_each(&mut write);
+            // What the front end of an SM asks for comes in whole lines.
+            let mut write = |bytes: Range<u64>| write(bytes.start..bytes.end.next_multiple_of(LINE_BYTES));
+            let kernel = Arc::make_mut(&mut grid.kernel);
+            let code_bytes = 16 * kernel.ops.len() as u64;
+            let known = places.get(&kernel.name).copied();
+            kernel.code_address = known.unwrap_or(free);
+            kernel.constant_address += u64::from(number) * CONSTANT_STRIDE;
+            if grid.flushed {
+                continue;
+            }
+            // Code is uploaded when it is first wanted, constants are written for each launch.
+            if known.is_none() {
+                places.insert(kernel.name.clone(), free);
+                write(free..free + code_bytes);
+                free = (free + code_bytes).next_multiple_of(CODE_ALIGNMENT);
+            }
+            for bytes in kernel.constants() {
+                write(bytes);
+            }
+        }
+        let host = Arc::new(HostWrites::new(writes));
+        host.set_begun(1);
+        Self { grids, current: AtomicUsize::new(0), host }
+    }
+
+    /// What the host writes between the launches.
+    pub fn host_writes(&self) -> &Arc<HostWrites> {
+        &self.host
+    }
+
+    /// All launches.
+    pub fn launches(&self) -> &[LaunchedGrid] {
+        &self.grids
+    }
+
+    /// Number of the launch that runs.
+    pub fn current(&self) -> usize {
+        self.current.load(Ordering::Acquire)
+    }
+
+    fn grid(&self) -> &LaunchedGrid {
+        &self.grids[self.current()]
+    }
+
+    /// The launch behind the current one begins, with the memory that this leaves. `false` if there is none.
+    pub fn begin_next(&self) -> bool {
+        let next = self.current() + 1;
+        let (Some(grid), last) = (self.grids.get(next), self.grid()) else { return false };
+        match (&last.origin, &grid.origin) {
+            (Origin::Grid { functional: last, .. }, Origin::Grid { functional: next, .. }) => {
+                let memory = last.grid().take_memory();
+                next.grid().give_memory(memory);
+            }
+            (Origin::Trace { replay, .. }, _) => *lock(replay) = None,
+            _ => {}
+        }
+        self.current.store(next, Ordering::Release);
+        self.host.set_begun(next as u32 + 1);
+        true
+    }
+
+    /// What all SMs know of the kernel.
+    pub fn kernel(&self) -> &Arc<KernelTiming> {
+        &self.grid().kernel
+    }
+
+    /// CTAs of the grid.
+    pub fn ctas(&self) -> u32 {
+        self.grid().ctas
+    }
+
     /// Executes CTA number `cta`, or starts it if it executes at issue, or reads its trace, and keeps it for the SM.
     /// `false` if that failed: see [`LaunchStore::failure`].
     pub fn execute(&self, cta: u32) -> bool {
-        let source = match &self.origin {
+        let grid = self.grid();
+        let source = match &grid.origin {
             Origin::Grid { functional, values: Values::Ahead } => {
                 let mut stream = CtaStream::default();
                 if let Err(failure) = functional.grid().run_cta(cta, &mut stream) {
@@ -94,16 +219,23 @@ impl LaunchStore {
                 let live = functional.grid().start_cta(cta);
                 OpSource::Live(Box::new(LiveOps::new(live, functional.clone())))
             }
-            Origin::Trace { replay, failure } => {
+            Origin::Trace { kernel, replay, failure } => {
                 let mut stream = CtaStream::default();
-                if let Err(error) = lock(replay).run_block(cta, &mut stream) {
+                let mut replay = lock(replay);
+                let read = match &mut *replay {
+                    Some(replay) => replay.run_block(cta, &mut stream),
+                    None => {
+                        Replay::new(kernel.clone()).and_then(|opened| replay.insert(opened).run_block(cta, &mut stream))
+                    }
+                };
+                if let Err(error) = read {
                     lock(failure).get_or_insert(error);
                     return false;
                 }
                 OpSource::Recorded(stream)
             }
         };
-        lock(&self.on_the_way).insert(cta, source);
+        lock(&grid.on_the_way).insert(cta, source);
         true
     }
 
@@ -112,58 +244,61 @@ impl LaunchStore {
     /// # Panics
     /// If the CTA was not executed or was taken already.
     pub fn take(&self, cta: u32) -> Cta {
-        let source = lock(&self.on_the_way).remove(&cta);
+        let grid = self.grid();
+        let source = lock(&grid.on_the_way).remove(&cta);
         let source = source.unwrap_or_else(|| panic!("CTA {cta} is launched without having been executed"));
-        Cta { handle: CtaHandle(cta), kernel: self.kernel.clone(), source, resources: self.resources }
-    }
-
-    /// The functional state, if values are computed at issue.
-    fn at_issue(&self) -> Option<&Functional> {
-        match &self.origin {
-            Origin::Grid { functional, values: Values::AtIssue } => Some(functional),
-            _ => None,
-        }
+        Cta { handle: CtaHandle(cta), kernel: grid.kernel.clone(), source, resources: grid.resources }
     }
 
     /// A CTA has left its SM.
     pub fn has_left(&self) {
-        if let Some(functional) = self.at_issue() {
+        if let Some(functional) = self.grid().at_issue() {
             functional.grid().left();
         }
     }
 
     /// Whether the dispatcher can start no further CTA before one has left.
     pub fn set_nothing_starts(&self, nothing_starts: bool) {
-        if let Some(functional) = self.at_issue() {
+        if let Some(functional) = self.grid().at_issue() {
             functional.grid().set_nothing_starts(nothing_starts);
         }
     }
 
-    /// What went wrong in functional execution or in reading the trace, if anything did.
+    /// What went wrong in functional execution or in reading a trace, if anything did.
     pub fn failure(&self) -> Option<LaunchFailure> {
-        match &self.origin {
-            Origin::Grid { functional, .. } => functional.failure().map(Box::new).map(LaunchFailure::Execution),
-            Origin::Trace { failure, .. } => lock(failure).clone().map(LaunchFailure::Trace),
-        }
+        self.grids.iter().find_map(LaunchedGrid::failure)
     }
 
-    /// Looks at the functional state: memory, counters. A trace has none.
+    /// Looks at the functional state of the launch that runs: memory, counters. A trace has none.
     pub fn with_grid<T>(&self, look: impl FnOnce(&Grid) -> T) -> Option<T> {
-        match &self.origin {
+        match &self.grid().origin {
             Origin::Grid { functional, .. } => Some(look(&functional.grid())),
             Origin::Trace { .. } => None,
         }
     }
+
+    /// Of all launches that are executed and not traced.
+    pub fn counters(&self) -> Counters {
+        let mut all = Counters::default();
+        for grid in &self.grids {
+            if let Origin::Grid { functional, .. } = &grid.origin {
+                all.include(&functional.grid().counters());
+            }
+        }
+        all
+    }
 }
 
-/// The state of a launch in a snapshot. All components of a machine share one store; the command processor saves it.
+/// The state of a launch in a snapshot. All components of a machine share one store; the command processor saves it. Only
+/// programs of one launch are saved.
 pub(crate) mod shared {
     use super::*;
     use crate::sm::source::saved;
     use sim_core::{LoadError, Reader, Saved, Writer};
 
     pub fn save(store: &LaunchStore, out: &mut Writer) {
-        let LaunchStore { kernel: _, resources: _, ctas: _, origin, on_the_way } = store;
+        let LaunchStore { grids: _, current: _, host: _ } = store;
+        let LaunchedGrid { kernel: _, resources: _, ctas: _, origin, on_the_way, copies: _, flushed: _ } = store.grid();
         // A trace is found again by the number of the block that is wanted.
         if let Origin::Grid { functional, .. } = origin {
             functional.grid().save(out);
@@ -176,11 +311,12 @@ pub(crate) mod shared {
     }
 
     pub fn load(store: &LaunchStore, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        if let Origin::Grid { functional, .. } = &store.origin {
+        let grid = store.grid();
+        if let Origin::Grid { functional, .. } = &grid.origin {
             functional.grid().load(from)?;
         }
         let ctas: Vec<u32> = from.get()?;
-        let mut on_the_way = lock(&store.on_the_way);
+        let mut on_the_way = lock(&grid.on_the_way);
         on_the_way.clear();
         for cta in ctas {
             let mut source = OpSource::Recorded(CtaStream::default());

@@ -15,4 +15,4 @@ pub mod sm;
 pub use command_processor::{CommandProcessor, SmParameters};
 pub use component::SmComponent;
 pub use functional::Functional;
-pub use launch_store::{LaunchFailure, LaunchStore};
+pub use launch_store::{LaunchFailure, LaunchStore, LaunchedGrid};

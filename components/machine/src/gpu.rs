@@ -1,19 +1,21 @@
-//! A GPU that executes one kernel launch.
+//! A GPU that executes one kernel launch, or those of a program one after the other.
 
 use gpu::sm::dependences::derive;
 use gpu::sm::spec::SmSpec;
 use gpu::sm::{CtaResources, KernelTiming};
-use gpu::{LaunchFailure, LaunchStore, SmComponent, SmParameters};
+use gpu::{LaunchFailure, LaunchStore, LaunchedGrid, SmComponent, SmParameters};
 use sim_core::config::{ConfigError, Problem};
 use sim_core::{
     ClockDomain, Component, Cycle, DomainId, Femtos, Machine, MachineFile, Plan, Progress, Resources, RunError,
     RunOutcome, StatsNode, StopAt, StopReason,
 };
+use std::ops::Range;
 use std::sync::Arc;
+use workloads::accel_sim::TracedKernel;
 use workloads::accel_sim::kernel::COPY_COUNTER;
-use workloads::accel_sim::{Replay, TracedKernel};
 use workloads::sass::check::{Comparison, check};
-use workloads::sass::exec::{Counters, ExecError, Grid, Values};
+use workloads::sass::exec::{Counters, ExecError, GlobalMemory, Grid, Values};
+use workloads::sass::launch::Caches;
 use workloads::sass::{Kernel, Launch, SassError};
 
 /// Why a launch could not be simulated.
@@ -71,6 +73,17 @@ impl GpuShape {
     }
 }
 
+/// A kernel of a traced program.
+pub struct TracedLaunch {
+    pub kernel: Arc<TracedKernel>,
+    /// Addresses that the host copies to the device before it, in this order.
+    pub copies: Vec<Range<u64>>,
+}
+
+fn untimed(file: &str, error: &dyn std::fmt::Display) -> SassError {
+    SassError::new(file, 0, error.to_string(), "this instruction has no timing on this architecture")
+}
+
 /// A launch on a machine, ready to run.
 pub struct GpuSimulation {
     machine: Machine,
@@ -82,7 +95,9 @@ pub struct GpuSimulation {
 /// What runs: for the comparison with a reference and for what is counted ahead of the run.
 enum Workload {
     Launch(Box<Launch>),
-    Trace(Arc<TracedKernel>),
+    /// Several, which are not compared with anything.
+    Launches,
+    Traces(Vec<Arc<TracedKernel>>),
 }
 
 /// What a run gave.
@@ -124,19 +139,54 @@ impl GpuSimulation {
         plan: Plan,
         values: Values,
     ) -> Result<Self, GpuError> {
+        Self::of_launches(file, &[(kernel, launch)], plan, values)
+    }
+
+    /// The launches of a program, which run one after the other on the same machine; buffers of one name are one buffer.
+    /// The host copies the buffers to the device before the first launch that names them.
+    ///
+    /// # Errors
+    /// As [`GpuSimulation::new`]; there is no launch; a buffer changes its size.
+    pub fn of_launches(
+        file: &MachineFile,
+        launches: &[(&Kernel, &Launch)],
+        plan: Plan,
+        values: Values,
+    ) -> Result<Self, GpuError> {
         let shape = GpuShape::of(file)?;
-        let grid = Grid::with_values(kernel, launch, values)?;
         let plan = if values == Values::AtIssue { Plan { shards: 1, ..plan } } else { plan };
-        let timing = KernelTiming::new(&kernel.name, &kernel.instructions, &shape.sm).map_err(|error| {
-            SassError::new(&kernel.file, 0, error.to_string(), "this instruction has no timing on this architecture")
-        })?;
-        let resources = CtaResources {
-            threads: launch.threads_per_block(),
-            registers_per_thread: kernel.metadata.registers,
-            shared_bytes: launch.shared_bytes(kernel),
+        let mut memory = GlobalMemory::default();
+        let mut grids = Vec::new();
+        for (kernel, launch) in launches {
+            let known = memory.buffers().len();
+            let grid = Grid::beside(kernel, launch, values, &mut memory)?;
+            let uploaded = memory.buffers()[known..].iter().filter(|buffer| {
+                let mut arguments = launch.arguments.iter();
+                arguments.all(|argument| argument.memory_name() != buffer.name || argument.uploaded)
+            });
+            let copies = uploaded.map(|buffer| buffer.address..buffer.address + buffer.data.len() as u64);
+            let flushed = launch.caches == Caches::Flushed;
+            let copies = if flushed { Vec::new() } else { copies.collect() };
+            let timing = KernelTiming::new(&kernel.name, &kernel.instructions, &shape.sm);
+            let timing = timing.map_err(|error| untimed(&kernel.file, &error))?;
+            let resources = CtaResources {
+                threads: launch.threads_per_block(),
+                registers_per_thread: kernel.metadata.registers,
+                shared_bytes: launch.shared_bytes(kernel),
+            };
+            grids.push((grid, timing, resources, copies, flushed));
+        }
+        if let Some((first, ..)) = grids.first_mut() {
+            first.give_memory(memory);
+        }
+        let launched = grids.into_iter().map(|(grid, timing, resources, copies, flushed)| {
+            LaunchedGrid::new(grid, timing, resources).after_copies(copies).flushed(flushed)
+        });
+        let workload = match launches {
+            [(_, launch)] => Workload::Launch(Box::new((*launch).clone())),
+            _ => Workload::Launches,
         };
-        let store = LaunchStore::new(grid, timing, resources);
-        Self::build(file, store, Workload::Launch(Box::new(launch.clone())), shape, plan)
+        Self::build(file, launched.collect(), workload, shape, plan)
     }
 
     /// A traced kernel, played to the machine. Its control fields are derived for the machine's architecture.
@@ -144,35 +194,51 @@ impl GpuSimulation {
     /// # Errors
     /// The machine file is wrong, the trace is of another architecture, or it has an instruction without timing.
     pub fn of_trace(file: &MachineFile, kernel: &Arc<TracedKernel>, plan: Plan) -> Result<Self, GpuError> {
+        Self::of_traces(file, vec![TracedLaunch { kernel: kernel.clone(), copies: Vec::new() }], plan)
+    }
+
+    /// The traced kernels of a program, one after the other, with what was copied to the device between them.
+    ///
+    /// # Errors
+    /// As [`GpuSimulation::of_trace`]; there is no kernel.
+    pub fn of_traces(file: &MachineFile, launches: Vec<TracedLaunch>, plan: Plan) -> Result<Self, GpuError> {
         let shape = GpuShape::of(file)?;
-        let wrong = |message: String, help: &str| SassError::new(&kernel.file, 0, message, help);
-        if kernel.header.arch != shape.sm.arch {
-            let message = format!("the trace is of {}, but the machine is of {}", kernel.header.arch, shape.sm.arch);
-            return Err(wrong(message, "a trace runs on a machine of its own architecture").into());
+        let mut grids = Vec::new();
+        for TracedLaunch { kernel, copies } in &launches {
+            if kernel.header.arch != shape.sm.arch {
+                let message =
+                    format!("the trace is of {}, but the machine is of {}", kernel.header.arch, shape.sm.arch);
+                let help = "a trace runs on a machine of its own architecture";
+                return Err(SassError::new(&kernel.file, 0, message, help).into());
+            }
+            let derived = derive(&kernel.instructions, &kernel.successors, COPY_COUNTER, &shape.sm)
+                .map_err(|error| untimed(&kernel.file, &error))?;
+            let timing = KernelTiming::new(&kernel.header.kernel, &derived.instructions, &shape.sm)
+                .map_err(|error| untimed(&kernel.file, &error))?;
+            let resources = CtaResources {
+                threads: kernel.header.threads_per_block(),
+                registers_per_thread: kernel.header.registers_per_thread,
+                shared_bytes: kernel.header.shared_bytes,
+            };
+            grids.push(LaunchedGrid::of_trace(kernel.clone(), timing, resources).after_copies(copies.clone()));
         }
-        let untimed = "this instruction has no timing on this architecture";
-        let derived = derive(&kernel.instructions, &kernel.successors, COPY_COUNTER, &shape.sm)
-            .map_err(|error| wrong(error.to_string(), untimed))?;
-        let timing = KernelTiming::new(&kernel.header.kernel, &derived.instructions, &shape.sm)
-            .map_err(|error| wrong(error.to_string(), untimed))?;
-        let resources = CtaResources {
-            threads: kernel.header.threads_per_block(),
-            registers_per_thread: kernel.header.registers_per_thread,
-            shared_bytes: kernel.header.shared_bytes,
-        };
-        let store = LaunchStore::of_trace(Replay::new(kernel.clone())?, timing, resources);
-        Self::build(file, store, Workload::Trace(kernel.clone()), shape, plan)
+        let kernels = launches.into_iter().map(|launch| launch.kernel).collect();
+        Self::build(file, grids, Workload::Traces(kernels), shape, plan)
     }
 
     fn build(
         file: &MachineFile,
-        store: LaunchStore,
+        grids: Vec<LaunchedGrid>,
         workload: Workload,
         shape: GpuShape,
         plan: Plan,
     ) -> Result<Self, GpuError> {
-        let store = Arc::new(store);
-        let bag = Resources::new().with(store.clone()).with(Arc::new(SmParameters(shape.sm.clone())));
+        if grids.is_empty() {
+            return Err(SassError::new("program", 0, "has no launch", "give at least one").into());
+        }
+        let store = Arc::new(LaunchStore::new(grids));
+        let bag = Resources::new().with(store.clone()).with(store.host_writes().clone());
+        let bag = bag.with(Arc::new(SmParameters(shape.sm.clone())));
         let machine = Machine::build(file, &crate::kinds(), bag, plan)?;
         Ok(Self { machine, store, workload, shape })
     }
@@ -234,14 +300,20 @@ impl GpuSimulation {
             _ => None,
         };
         let executed = match &self.workload {
-            Workload::Launch(_) => self.store.with_grid(Grid::counters).unwrap_or_default(),
-            Workload::Trace(kernel) => Counters {
-                warp_instructions: kernel.totals.warp_instructions,
-                thread_instructions: kernel.totals.thread_instructions,
-                by_opcode: kernel.totals.by_opcode.clone(),
-                flops_f32: kernel.totals.flops_f32,
-                ..Counters::default()
-            },
+            Workload::Launch(_) | Workload::Launches => self.store.counters(),
+            Workload::Traces(kernels) => {
+                let mut all = Counters::default();
+                for TracedKernel { totals, .. } in kernels.iter().map(Arc::as_ref) {
+                    all.include(&Counters {
+                        warp_instructions: totals.warp_instructions,
+                        thread_instructions: totals.thread_instructions,
+                        by_opcode: totals.by_opcode.clone(),
+                        flops_f32: totals.flops_f32,
+                        ..Counters::default()
+                    });
+                }
+                all
+            }
         };
         Ok(GpuResult {
             cycles: cycles.unwrap_or(u64::MAX),

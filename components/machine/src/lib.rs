@@ -2,9 +2,11 @@
 //!
 //! * [`kinds`]: all kinds that a machine file may name.
 //! * [`gpu`]: a GPU that executes a kernel launch.
+//! * [`npu_systolic`]: a systolic NPU that runs networks.
 #![forbid(unsafe_code)]
 
 pub mod gpu;
+pub mod npu_systolic;
 
 use sim_core::Registry;
 
@@ -17,6 +19,8 @@ pub fn kinds() -> Registry {
         .add::<cache::fixed::FixedMemory>()
         .add::<cache::l2::Slice>()
         .add::<noc::crossbar::Crossbar>()
-        .add::<hbm::component::Channel>();
+        .add::<hbm::component::Channel>()
+        .add::<npu::fusemax::program::FusedAttention>()
+        .add::<npu::systolic::folded::FoldedArray>();
     kinds
 }

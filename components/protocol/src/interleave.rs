@@ -9,6 +9,8 @@
 //! Leaves out: vendors' own hashes.
 //! Canonical tests: `strides_spread`, `is_a_bijection`.
 
+use std::ops::Range;
+
 /// Spreads addresses over channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelInterleave {
@@ -34,6 +36,20 @@ impl ChannelInterleave {
         let offset = address & ((1 << self.granule_bits) - 1);
         (channel as u32, quotient << self.granule_bits | offset)
     }
+
+    /// The addresses of a range that one channel has: a run for each of its granules, from below.
+    pub fn of_channel(&self, channel: u32, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+        let map = *self;
+        let quotient_of = |address: u64| (address >> map.granule_bits) / map.channels;
+        let (first, last) = (quotient_of(range.start), quotient_of(range.end.saturating_sub(1).max(range.start)));
+        (first..=last).filter_map(move |quotient| {
+            let turn = if map.hashed { fold(quotient) % map.channels } else { 0 };
+            let remainder = (u64::from(channel) + map.channels - turn) % map.channels;
+            let start = (quotient * map.channels + remainder) << map.granule_bits;
+            let run = start.max(range.start)..(start + (1 << map.granule_bits)).min(range.end);
+            (!run.is_empty()).then_some(run)
+        })
+    }
 }
 
 /// Mixes all bits of a number into its low ones (the finaliser of SplitMix64, Steele et al. 2014).
@@ -55,6 +71,23 @@ mod tests {
             let map = ChannelInterleave::new(80, 256, hashed);
             let seen: BTreeSet<(u32, u64)> = (0..80 * 64 * 8).map(|i| map.split(i * 32)).collect();
             assert_eq!(seen.len(), 80 * 64 * 8);
+        }
+    }
+
+    #[test]
+    fn a_range_is_divided_among_the_channels() {
+        for (range, hashed) in [(1000..300_000, true), (0..256, false), (77..78, true), (512..512, true)] {
+            let map = ChannelInterleave::new(80, 256, hashed);
+            let mut all = BTreeSet::new();
+            for channel in 0..80 {
+                for run in map.of_channel(channel, range.clone()) {
+                    for address in run {
+                        assert_eq!(map.split(address).0, channel);
+                        assert!(all.insert(address));
+                    }
+                }
+            }
+            assert!(all.into_iter().eq(range));
         }
     }
 

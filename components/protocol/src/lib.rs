@@ -5,15 +5,18 @@
 //! * [`memory`]: a request for part of a line and its response, between any requester and any memory.
 //! * [`interleave`]: how addresses are spread over memory channels and cache slices, so that both sides agree.
 //! * [`bandwidth`]: a rate in bytes a cycle.
+//! * [`host`]: what the host writes into device memory before the launches of a program.
 //! * [`launch`]: cooperative thread arrays on their way to multiprocessors, their completion, the end of a grid.
 #![forbid(unsafe_code)]
 
 pub mod bandwidth;
+pub mod host;
 pub mod interleave;
 pub mod launch;
 pub mod memory;
 
 pub use bandwidth::Bandwidth;
+pub use host::{HostWrite, HostWrites};
 pub use interleave::ChannelInterleave;
 pub use launch::{SmCommand, SmReply};
 pub use memory::{MemOp, MemRequest, MemResponse, MemoryLoad, Station, Stations};

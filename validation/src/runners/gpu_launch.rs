@@ -3,11 +3,12 @@
 //! | column | |
 //! |---|---|
 //! | `machine` | a machine of `configs/gpu/`, or a name of the suite's `[machine.NAME]`: a `base` of `configs/gpu/` and what differs |
-//! | `workload` | a launch: `launches/NAME.toml` of the suite, or else a shipped one; several, joined by ` + `, run one after the other and count together |
+//! | `workload` | a program ([`program`]): launches `launches/NAME.toml` of the suite, or else shipped ones, which run one after the other and count together |
 //! | `overrides` | `launch.KEY` as [`Launch::with`] takes it, for each launch that has such an argument; all others are the machine's |
 //! | `metric` | `cycles` of the SMs' clock |
 //!
-//! A launch begins with cold caches; launches do not share memory.
+//! The host copies all buffers to the device before the first launch; what they leave in the L2 is there, and so is what a
+//! launch leaves for the next ([`Caches`](workloads::sass::launch::Caches)).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ use include_dir::{Dir, include_dir};
 use machine::gpu::{GpuShape, GpuSimulation};
 use serde::Deserialize;
 use sim_core::{MachineFile, Plan};
-use workloads::sass::{Launch, SassError, catalog};
+use workloads::sass::exec::Values;
+use workloads::sass::{Launch, SassError, catalog, program};
 
 use crate::runner::{CaseRunner, Measured, Request, RunError};
 use crate::suite::{Suite, Value};
@@ -45,10 +47,7 @@ impl CaseRunner for GpuLaunch {
 
     fn run(&self, request: &Request<'_>) -> Result<Measured, RunError> {
         let (file, launches) = (machine_file(request)?, launches_of(request)?);
-        let mut cycles = 0;
-        for launch in &launches {
-            cycles += cycles_of(&file, launch)?;
-        }
+        let cycles = cycles_of(&file, &launches)?;
         Ok(Measured::from([("cycles".to_owned(), Value::Number(cycles as f64))]))
     }
 }
@@ -70,7 +69,11 @@ pub(super) fn launches_of(request: &Request<'_>) -> Result<Vec<Launch>, RunError
 
 /// The launches that a workload names, changed. A change must fit at least one of them.
 fn launches(suite: &Suite, workload: &str, changes: &[(String, String)]) -> Result<Vec<Launch>, SassError> {
-    let mut launches = workload.split('+').map(|name| launch(suite, name.trim())).collect::<Result<Vec<_>, _>>()?;
+    let steps = program::parse(workload)?;
+    let mut launches = Vec::new();
+    for step in &steps {
+        launches.push(launch(suite, &step.launch)?);
+    }
     for (key, value) in changes {
         let takes = |launch: &Launch| match key.strip_prefix("arg.") {
             Some(name) => launch.arguments.iter().any(|argument| argument.name == name),
@@ -79,6 +82,11 @@ fn launches(suite: &Suite, workload: &str, changes: &[(String, String)]) -> Resu
         let nobody = !launches.iter().any(takes);
         for launch in launches.iter_mut().filter(|launch| nobody || takes(launch)) {
             *launch = launch.clone().with(key, value)?;
+        }
+    }
+    for (launch, step) in launches.iter_mut().zip(steps) {
+        for (key, value) in step.changes {
+            *launch = launch.clone().with(&key, &value)?;
         }
     }
     Ok(launches)
@@ -93,10 +101,12 @@ fn launch(suite: &Suite, name: &str) -> Result<Launch, SassError> {
     }
 }
 
-fn cycles_of(file: &MachineFile, launch: &Launch) -> Result<u64, RunError> {
+fn cycles_of(file: &MachineFile, launches: &[Launch]) -> Result<u64, RunError> {
     let shape = GpuShape::of(file).map_err(|errors| wrong(joined(&errors)))?;
-    let kernel = catalog::kernel(&launch.kernel, &shape.sm.arch).map_err(wrong)?;
-    let simulation = GpuSimulation::new(file, &kernel, launch, Plan::serial()).map_err(wrong)?;
+    let kernel = |launch: &Launch| catalog::kernel(&launch.kernel, &shape.sm.arch).map_err(wrong);
+    let kernels = launches.iter().map(kernel).collect::<Result<Vec<_>, _>>()?;
+    let program: Vec<_> = kernels.iter().zip(launches).collect();
+    let simulation = GpuSimulation::of_launches(file, &program, Plan::serial(), Values::Ahead).map_err(wrong)?;
     Ok(simulation.run(&mut |_| {}).map_err(wrong)?.cycles)
 }
 

@@ -102,11 +102,9 @@ mod tests {
     use crate::suite::Suite;
 
     #[test]
-    fn all_but_the_known_gap_are_within_their_uncertainty() {
+    fn all_cases_are_within_their_uncertainty() {
         let outcome = crate::runners::all().validate(Suite::open("hbm-hardware").unwrap(), &|_, _| {}).unwrap();
-        let outside: Vec<&str> =
-            outcome.rows.iter().filter(|row| row.within == Some(false)).map(|row| row.case.case.as_str()).collect();
-        assert_eq!(outside, ["a100-40.read"], "{}", crate::report::table(&outcome, true));
+        assert!(outcome.rows.iter().all(|row| row.within == Some(true)), "{}", crate::report::table(&outcome, true));
         assert!(outcome.passed());
     }
 }

@@ -5,17 +5,30 @@ mod gpu_microbench;
 mod hbm_golden;
 mod hbm_hardware;
 mod memory_preset;
+mod npu_fusemax;
+mod npu_machines;
+mod npu_operators;
+mod npu_systolic;
 mod sm_examples;
 
 pub use gpu_launch::GpuLaunch;
 pub use gpu_microbench::GpuMicrobench;
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
+pub use npu_fusemax::NpuFuseMax;
+pub use npu_systolic::NpuSystolic;
 pub use sm_examples::SmExamples;
 
 use crate::runner::Runners;
 
 /// The runners of all kinds of suites that ship.
 pub fn all() -> Runners {
-    Runners::default().with(GpuLaunch).with(GpuMicrobench).with(HbmGolden).with(HbmHardware).with(SmExamples::default())
+    Runners::default()
+        .with(GpuLaunch)
+        .with(GpuMicrobench)
+        .with(HbmGolden)
+        .with(HbmHardware)
+        .with(NpuFuseMax)
+        .with(NpuSystolic)
+        .with(SmExamples::default())
 }

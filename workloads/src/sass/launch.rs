@@ -113,10 +113,39 @@ impl ElementType {
 pub struct Argument {
     /// As the reference knows it; `argN` when the file gives none.
     pub name: String,
+    /// Name of its memory among the launches of a program; the argument's own if none is given.
+    pub memory: Option<String>,
+    /// The host copies its contents to the device before the launch; otherwise it is only set aside, or was written by
+    /// something else long ago.
+    pub uploaded: bool,
     /// Line of its `[[arg]]`, for messages.
     pub line: u32,
     pub element: ElementType,
     pub value: Value,
+}
+
+impl Argument {
+    /// An argument made by a program instead of a file; a buffer is copied to the device before the launch.
+    pub fn new(name: &str, element: ElementType, value: Value) -> Self {
+        Self { name: name.to_owned(), memory: None, uploaded: true, line: 0, element, value }
+    }
+
+    /// Name of its memory: launches of a program share buffers of one name.
+    pub fn memory_name(&self) -> &str {
+        self.memory.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// What a launch finds in the caches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Caches {
+    /// What host and earlier launches left: the buffers that were copied to the device, code, constants. As a program
+    /// finds them that runs by itself, also under Nsight Systems.
+    #[default]
+    Left,
+    /// Nothing, as Nsight Compute has it, which empties caches before each pass.
+    Flushed,
 }
 
 /// What is passed.
@@ -183,6 +212,7 @@ pub struct Launch {
     pub grid: [u32; 3],
     pub block: [u32; 3],
     pub dynamic_shared_bytes: u32,
+    pub caches: Caches,
     pub arguments: Vec<Argument>,
     pub check: Option<Check>,
     /// Lines of `grid`, `block`, `dynamic_shared_bytes`, for messages.
@@ -198,6 +228,8 @@ struct File {
     grid: Spanned<[u32; 3]>,
     block: Spanned<[u32; 3]>,
     dynamic_shared_bytes: Option<Spanned<u32>>,
+    #[serde(default)]
+    caches: Caches,
     #[serde(default, rename = "arg")]
     arguments: Vec<Spanned<FileArgument>>,
     check: Option<Spanned<FileCheck>>,
@@ -243,6 +275,13 @@ struct FileArgument {
     count: Option<Spanned<u64>>,
     tensor: Option<Spanned<FileTensor>>,
     init: Option<Spanned<FileInit>>,
+    memory: Option<String>,
+    #[serde(default = "yes")]
+    uploaded: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Clone, Copy)]
@@ -358,6 +397,7 @@ impl Launch {
             grid: *read.grid.get_ref(),
             block: *read.block.get_ref(),
             dynamic_shared_bytes,
+            caches: read.caches,
             arguments,
             check,
             lines: lines.map(|span| line_of(text, span.start)),
@@ -373,6 +413,7 @@ impl Launch {
             grid,
             block,
             dynamic_shared_bytes: 0,
+            caches: Caches::default(),
             arguments,
             check: None,
             lines: [0; 3],
@@ -384,7 +425,9 @@ impl Launch {
     /// | key | value |
     /// |---|---|
     /// | `grid`, `block` | `4096` or `32x8` or `4x4x4` |
+    /// | `caches` | `left` or `flushed` |
     /// | `arg.NAME` | of a scalar its value, of a buffer its number of elements |
+    /// | `memory.NAME` | of a buffer the name of its memory among the launches of a program |
     ///
     /// # Errors
     /// The launch has no such key or argument, or the value does not fit it.
@@ -403,6 +446,20 @@ impl Launch {
         match key {
             "grid" => self.grid = sides(self.lines[0])?,
             "block" => self.block = sides(self.lines[1])?,
+            "caches" => {
+                self.caches = match value {
+                    "left" => Caches::Left,
+                    "flushed" => Caches::Flushed,
+                    _ => return Err(wrong(0, format!("`caches` cannot be `{value}`"), "left or flushed".into())),
+                }
+            }
+            _ if key.starts_with("memory.") => {
+                let named = |argument: &&mut Argument| key.strip_prefix("memory.") == Some(argument.name.as_str());
+                match self.arguments.iter_mut().find(named).filter(|argument| argument.value.memory().is_some()) {
+                    Some(argument) => argument.memory = Some(value.to_owned()),
+                    None => return Err(wrong(0, format!("has no buffer for `{key}`"), "the name of a buffer".into())),
+                }
+            }
             _ => {
                 let names = || self.arguments.iter().map(|argument| format!("arg.{}", argument.name));
                 let known = ["grid".to_owned(), "block".to_owned()].into_iter().chain(names()).collect::<Vec<_>>();
@@ -609,7 +666,18 @@ impl Reader<'_> {
             }
         };
         let name = argument.name.clone().unwrap_or_else(|| format!("arg{position}"));
-        Ok(Argument { name, line: line_of(self.text, spanned.span().start), element, value })
+        if argument.memory.is_some() && value.memory().is_none() {
+            let message = "a scalar has no memory";
+            return Err(self.error(spanned.span(), message, "kind = \"buffer\", or leave `memory` out"));
+        }
+        Ok(Argument {
+            name,
+            memory: argument.memory.clone(),
+            uploaded: argument.uploaded,
+            line: line_of(self.text, spanned.span().start),
+            element,
+            value,
+        })
     }
 
     fn tensor_map(&self, position: usize, spanned: &Spanned<FileArgument>) -> Result<Value, SassError> {

@@ -23,6 +23,7 @@ pub mod launch;
 pub mod listing;
 mod opcodes;
 pub mod parse;
+pub mod program;
 pub mod tensor_map;
 pub mod uses;
 

@@ -32,6 +32,11 @@ impl Element {
             Element::I4 | Element::U4 => 4,
         }
     }
+
+    /// Bytes of so many elements in memory, the last partial byte counted whole.
+    pub fn bytes_of(self, elements: u64) -> u64 {
+        (elements * self.bits()).div_ceil(8)
+    }
 }
 
 /// What a tensor is to the network.
@@ -69,7 +74,7 @@ impl Tensor {
 
     /// Bytes in memory, the last partial byte counted whole.
     pub fn bytes(&self) -> u64 {
-        (self.elements() * self.element.bits()).div_ceil(8)
+        self.element.bytes_of(self.elements())
     }
 }
 

@@ -2,10 +2,18 @@
 //!
 //! * [`Graph`]: what every front end makes and every NPU takes. Shapes are known, defaults are applied, the order is
 //!   one in which the operators can run.
+//! * [`onnx`]: models in files. [`fuse`]: tails joined to what they follow.
+//! * [`TaskList`]: what the engines of a tile-based NPU do, as a compiler emits it.
 
+pub mod fuse;
 mod graph;
+pub mod onnx;
+mod task_list;
+mod tasks;
 
 pub use graph::{
     Attention, Convolution, Element, Eltwise, Graph, MatMul, Operator, OperatorKind, Pool, PoolKind, Reduction, Role,
     Tensor, TensorId, Vector,
 };
+pub use task_list::TaskList;
+pub use tasks::{CmxRange, DpuOperation, Extent, MpeMode, Place, Task, Variant, Work};

@@ -42,12 +42,8 @@ pub fn run(arch: &str, body: &[&str], fragments: &Fragments) -> Registers<8> {
         let words = fragments.a[lane].iter().chain(&fragments.b[lane]).chain(&fragments.c[lane]);
         words.for_each(|word| bytes.extend(word.to_le_bytes()));
     }
-    let buffer = |name: &str, count: usize, init: Init| Argument {
-        name: name.into(),
-        line: 0,
-        element: ElementType::U32,
-        value: Value::Buffer { count, init },
-    };
+    let buffer =
+        |name: &str, count: usize, init: Init| Argument::new(name, ElementType::U32, Value::Buffer { count, init });
     let arguments = vec![buffer("in", 1024, Init::Bytes(bytes)), buffer("out", 256, Init::Fill(vec![0; 4]))];
     let launch = Launch::new("main", [1, 1, 1], [32, 1, 1], arguments);
     let mut grid = Grid::new(&kernel, &launch).unwrap_or_else(|error| panic!("{error}"));

@@ -109,18 +109,13 @@ pub fn kernel(lines: &[String]) -> Kernel {
 fn buffer(name: &str, words: Vec<u64>) -> Argument {
     let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let value = Value::Buffer { count: words.len(), init: Init::Bytes(bytes) };
-    Argument { name: name.into(), line: 0, element: ElementType::U64, value }
+    Argument::new(name, ElementType::U64, value)
 }
 
 pub fn launch(inputs: &Inputs, threads: u32) -> Launch {
     let column = |index: usize| inputs.abc.iter().map(|abc| abc[index]).collect();
     let flags = inputs.flags.iter().map(|flag| u64::from(*flag)).collect();
-    let scalar = Argument {
-        name: "scalar".into(),
-        line: 0,
-        element: ElementType::U32,
-        value: Value::Scalar(SCALAR.to_le_bytes().to_vec()),
-    };
+    let scalar = Argument::new("scalar", ElementType::U32, Value::Scalar(SCALAR.to_le_bytes().to_vec()));
     let arguments = vec![
         buffer("a", column(0)),
         buffer("b", column(1)),

@@ -17,6 +17,7 @@
 //! Models: lines of 128 bytes in sectors of 32, least recently used, any number of sets; write-back with allocation and
 //! without fetch, since requests name whole sectors; misses merged in registers; a rate of the data array in bytes a
 //! cycle and one of the atomic unit; latency of hit, miss and fill.
+//! What the host writes before a launch ([`HostWrites`]) is there, as dirty as what an SM writes, as far as it finds room.
 //! Leaves out: invalidation of the other partition's copies; rate of fills; banks; compression; byte masks.
 //! Slices and sets are chosen by [`ChannelInterleave`], balanced for any number (sm.md 12.4 asks for that where the number
 //! is no power of two; the public simulator's IPOLY hash covers powers of two only).
@@ -26,11 +27,12 @@ mod misses;
 mod tags;
 
 use misses::{Asked, Misses, Side, Waiter};
-use protocol::{Bandwidth, ChannelInterleave, MemOp, MemRequest, MemResponse, Station, Stations};
+use protocol::{Bandwidth, ChannelInterleave, HostWrites, MemOp, MemRequest, MemResponse, Station, Stations};
 use serde::{Deserialize, Serialize};
 use sim_core::stats::Breakdown;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Femtos, In, Out, Site, StatsNode};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tags::{LINE_BYTES, SECTOR_BYTES, Tags};
 
 /// Requests at a port: the round trip of a link of 30 cycles.
@@ -83,6 +85,9 @@ pub struct Slice {
     data: Bandwidth,
     atomics: Bandwidth,
     ports: Ports,
+    host: Option<Arc<HostWrites>>,
+    /// Launches whose preceding writes by the host are in the tags.
+    host_seen: u32,
     /// Answers in the order of their due cycles: hits, atomics, and what came from memory or home with and without atomic.
     answers: [Answers; 4],
     to_memory: VecDeque<(u64, MemRequest)>,
@@ -139,13 +144,14 @@ struct Counters {
     bytes_taken: u64,
     memory_read_bytes: u64,
     memory_written_bytes: u64,
+    host_sectors: u64,
 }
 
 // `done` is empty between two ticks.
 sim_core::saved!(Slice {
     parts: tags, misses, data, atomics;
-    state: answers, to_memory, to_home, forwarded, free_forwarded, mirror_first, counters;
-    rebuilt: latency, index, partitions, slices_per_channel, granule_bits, interleave, ports, done;
+    state: answers, to_memory, to_home, forwarded, free_forwarded, mirror_first, counters, host_seen;
+    rebuilt: host, latency, index, partitions, slices_per_channel, granule_bits, interleave, ports, done;
 });
 
 /// What an answer from memory or the home is for; the top bits of its id.
@@ -214,6 +220,8 @@ impl Component for Slice {
             data: Bandwidth::of_bytes_per_cycle(spec.bytes_per_cycle),
             atomics: Bandwidth::of_bytes_per_cycle(spec.atomic_bytes_per_cycle),
             ports,
+            host: site.resource::<HostWrites>(),
+            host_seen: 0,
             answers: Default::default(),
             to_memory: VecDeque::new(),
             to_home: VecDeque::new(),
@@ -266,6 +274,7 @@ impl Component for Slice {
         out.counter("bytes_taken", c.bytes_taken, "bytes");
         out.counter("memory_read_bytes", c.memory_read_bytes, "bytes");
         out.counter("memory_written_bytes", c.memory_written_bytes, "bytes");
+        out.counter("host_bytes", c.host_sectors * u64::from(SECTOR_BYTES), "bytes");
         out.counter("dirty_bytes", self.tags.dirty_sectors() * u64::from(SECTOR_BYTES), "bytes");
     }
 
@@ -466,9 +475,31 @@ impl Slice {
         (granule * self.slices_per_channel + place) << self.granule_bits | offset
     }
 
+    /// Takes over what the host has written since the launch before: whole sectors, which are newer than memory.
+    ///
+    /// What has to make room for them was written back while nothing ran.
+    fn catch_up_with_host(&mut self) {
+        let Some(host) = self.host.as_ref().filter(|host| host.begun() != self.host_seen).cloned() else { return };
+        let begun = host.begun();
+        for write in host.since(self.host_seen, begun) {
+            for run in self.interleave.of_channel(self.index, write.addresses.clone()) {
+                for line in run.start / LINE_BYTES..run.end.div_ceil(LINE_BYTES) {
+                    let from = run.start.max(line * LINE_BYTES) % LINE_BYTES / u64::from(SECTOR_BYTES);
+                    let to = (run.end.min((line + 1) * LINE_BYTES) - 1) % LINE_BYTES / u64::from(SECTOR_BYTES);
+                    let sectors = (from..=to).fold(0, |sectors, sector| sectors | 1 << sector);
+                    let (_, local) = self.interleave.split(line * LINE_BYTES);
+                    self.tags.put(line, local, sectors, true);
+                    self.counters.host_sectors += u64::from(sectors.count_ones());
+                }
+            }
+        }
+        self.host_seen = begun;
+    }
+
     /// Takes requests while the data array has time. When to look again if some have to wait for a rate.
     fn accept(&mut self, cx: &mut Cx<'_>) -> Option<u64> {
         let now = cx.now().0;
+        self.catch_up_with_host();
         self.data.advance(now);
         self.atomics.advance(now);
         let mirror = self.ports.partition.as_ref().map(|p| p.mirror_request);

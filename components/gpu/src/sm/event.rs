@@ -22,12 +22,13 @@ pub(crate) enum Event {
         counter: u8,
         kind: WaitKind,
     },
-    /// `position`: the instruction that held the counter.
+    /// `position` in its stream, `index` in its kernel: the instruction that held the counter.
     Decrement {
         subcore: u8,
         warp: u8,
         counter: u8,
         position: u32,
+        index: u32,
     },
     /// A load takes the write ports of its banks; its counter falls in the next cycle.
     LoadWrite {
@@ -36,6 +37,7 @@ pub(crate) enum Event {
         counter: u8,
         banks: u8,
         position: u32,
+        index: u32,
     },
     /// An asynchronous copy's bytes are in shared memory.
     CopyDone {

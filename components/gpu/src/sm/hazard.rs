@@ -198,6 +198,16 @@ impl HazardUse {
             .chain(bits64(u64::from(self.uniform_predicates_written)).map(UniformPredicate))
     }
 
+    /// Cycles from the issue of a fixed-latency instruction to that of the first that can be given its result in `register`.
+    pub(crate) fn forwarded_after(&self, register: HazardRegister) -> u8 {
+        let first = |distances: &[u8]| distances.iter().copied().min().unwrap_or(0);
+        match register {
+            HazardRegister::Vector(_) => self.distances.as_ref().map_or(0, |distances| first(distances)),
+            HazardRegister::Predicate(_) => self.predicate_distance.as_ref().map_or(0, |distances| first(distances)),
+            _ => self.uniform_distance.as_ref().map_or(0, |distances| first(distances)),
+        }
+    }
+
     pub(crate) fn is_guarded(&self) -> bool {
         self.guard != 0 || self.uniform_guard != 0
     }

@@ -102,10 +102,11 @@ impl Shared {
     /// Arrivals and bytes at a barrier in cycle `now`.
     pub fn update_mbarrier(&mut self, now: u64, cta: u16, address: u32, arrivals: u32, bytes: i64) {
         let Some(resident) = &mut self.ctas[usize::from(cta)] else { return };
-        let mut released = Vec::new();
+        let mut released = std::mem::take(&mut self.released);
         resident.mbarriers.update(address, arrivals, bytes, &mut released);
-        for (tail_cycles, to) in released {
+        for (tail_cycles, to) in released.drain(..) {
             self.answer(now + tail_cycles, cta, to);
         }
+        self.released = released;
     }
 }

@@ -36,6 +36,7 @@ mod occupancy;
 mod ports;
 mod reason;
 mod rfc;
+mod scoreboard;
 pub(crate) mod source;
 pub mod spec;
 mod stats;
@@ -63,7 +64,7 @@ use event::{CachePort, Event};
 use hazard::HazardCheck;
 use l1i::L1Instruction;
 use memory::l1d::{Answer, WaitingLoad};
-use memory::{MemoryPipeline, Queued};
+use memory::{Destination, MemoryPipeline, Queued};
 use protocol::{MemOp, MemRequest, MemResponse};
 use spec::{Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
 use std::sync::Arc;
@@ -139,6 +140,8 @@ pub(crate) struct Shared {
     /// CTAs one of whose warps gave its slot up.
     finished: Vec<u16>,
     fp64_free: u64,
+    /// Scratch: waiters that an mbarrier lets go, with the cycles to their answers.
+    released: Vec<(u64, Destination)>,
     /// Execution failed in this cycle.
     failed: bool,
     hazards: Option<Box<HazardCheck>>,
@@ -174,7 +177,7 @@ sim_core::saved!(Shared {
     state: finished, fp64_free, failed;
     parts: wheel, l1i, memory, bulk;
     by cta::residents: ctas;
-    rebuilt: spec, hazards;
+    rebuilt: spec, hazards, released;
 });
 // `events` and `complete` are empty between two steps.
 sim_core::saved!(Sm {
@@ -199,6 +202,7 @@ impl Sm {
                 ctas: (0..ctas).map(|_| None).collect(),
                 finished: Vec::new(),
                 fp64_free: 0,
+                released: Vec::new(),
                 failed: false,
                 hazards: None,
             },
@@ -380,17 +384,17 @@ impl Sm {
                 core.warps.increment(usize::from(warp), counter, kind);
                 self.settle(subcore, warp);
             }
-            Event::Decrement { subcore, warp, counter, position } => {
+            Event::Decrement { subcore, warp, counter, position, index } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 let held = env.listening() && core.warps.waits_for_counters(usize::from(warp));
-                core.warps.decrement(usize::from(warp), counter);
+                core.release(now, warp, counter, index);
                 if held && !core.warps.waits_for_counters(usize::from(warp)) {
                     env.state(SmFact::Released { instruction: core.head(warp), by: position });
                 }
                 core.wake_at(now);
                 self.settle(subcore, warp);
             }
-            Event::LoadWrite { subcore, warp, counter, banks, position } => {
+            Event::LoadWrite { subcore, warp, counter, banks, position, index } => {
                 // A fixed-latency result that takes the port in this cycle goes first.
                 let core = &mut self.subcores[usize::from(subcore)];
                 let taken = (0..2).any(|bank| banks >> bank & 1 == 1 && core.write_ports.taken(now, bank) & 1 == 1);
@@ -406,7 +410,8 @@ impl Sm {
                 } else if counter == workloads::sass::control::NO_COUNTER {
                     self.settle(subcore, warp);
                 } else {
-                    self.shared.wheel.schedule(now + 1, Event::Decrement { subcore, warp, counter, position });
+                    let fallen = Event::Decrement { subcore, warp, counter, position, index };
+                    self.shared.wheel.schedule(now + 1, fallen);
                 }
             }
             Event::CopyDone { subcore, warp, counter, group, position } => {
@@ -470,6 +475,7 @@ impl Sm {
                         for warp in core.warps.live_of(released) {
                             core.look_ahead(now, warp, &mut self.shared);
                             core.warps.refresh_head(warp);
+                            core.look_at_registers(now, warp);
                         }
                         core.wake_at(now);
                     }
@@ -579,6 +585,11 @@ impl Sm {
             }
         }
     }
+}
+
+/// Whether a request of this number is a line for the instruction/constant cache.
+pub fn is_fetch(id: u64) -> bool {
+    matches!(Answer::of_id(id), Answer::Instruction { .. })
 }
 
 fn sent(request: &MemRequest) -> SmFact {

@@ -117,10 +117,33 @@ pub enum Policy {
     GreedyThenOldest,
 }
 
+/// What keeps an instruction from issuing before what it depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "snake_case")]
+pub enum Dependences {
+    /// What the compiler put into the instructions: stall counts, yield, dependence counters.
+    #[default]
+    ControlBits,
+    /// Ablation: hardware that watches registers; the control bits are not looked at.
+    Scoreboard {
+        /// Readers of a register that can be counted; absent: any number.
+        consumers: Option<u16>,
+        /// Whether readers are counted at all.
+        #[serde(default = "yes")]
+        write_after_read: bool,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issue {
     pub policy: Policy,
+    #[serde(default)]
+    pub dependences: Dependences,
     /// Issue distance that stall count 0 with yield stands for.
     pub stall_zero_yield_cycles: u8,
     /// Issue distance of stall counts 12 to 15 without yield.
@@ -163,6 +186,9 @@ pub struct RegisterFile {
     /// The window when an operand spans four registers.
     pub wide_read_window_cycles: u8,
     pub reservation: Reservation,
+    /// Ablation: more than one. As many as an instruction has operands of one bank are as good as any number.
+    #[serde(default = "one")]
+    pub read_ports_per_bank: u8,
     pub reuse_cache: ReuseCache,
     /// Results that may wait for a write port, a sub-core.
     pub result_queue_entries: u8,
@@ -420,6 +446,8 @@ pub struct Barrier {
 
 /// Warps of one sub-core that the model has room for.
 pub const MAX_WARPS: usize = 16;
+/// Read ports of a register bank that the model has room for.
+pub const MAX_READ_PORTS: usize = 8;
 /// Sub-cores of an SM, on every chip since Maxwell.
 pub const SUBCORES: usize = 4;
 
@@ -488,6 +516,11 @@ impl SmSpec {
                 "register_file.read_window_cycles = {window} and wide_read_window_cycles = {wide} should be 3 to 8 and not less, up to 16"
             ),
         );
+        let ports = self.register_file.read_ports_per_bank;
+        require(
+            (1..=MAX_READ_PORTS).contains(&usize::from(ports)),
+            format!("register_file.read_ports_per_bank = {ports} should be 1 to {MAX_READ_PORTS}"),
+        );
         require(
             self.issue.stall_zero_yield_cycles < 64,
             format!("issue.stall_zero_yield_cycles = {} should be below 64", self.issue.stall_zero_yield_cycles),
@@ -496,6 +529,9 @@ impl SmSpec {
             self.issue.counter_increment_cycles > 0,
             "issue.counter_increment_cycles should be at least 1".to_owned(),
         );
+        if let Dependences::Scoreboard { consumers: Some(0), .. } = self.issue.dependences {
+            require(false, "issue.dependences.consumers should be at least 1, or absent for any number".to_owned());
+        }
         require(self.memory.queue_credits > 0, "memory.queue_credits should be at least 1".to_owned());
         for (name, shape) in [
             ("front_end.l0", self.front_end.l0),

@@ -1,7 +1,8 @@
 //! A kernel as an SM of one parameter set sees it: a compact record for each static instruction, made once.
 
 use super::hazard::{Hazard, HazardUse};
-use super::spec::{Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
+use super::scoreboard;
+use super::spec::{Dependences, Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
 use workloads::sass::control::{Control, NO_COUNTER};
 use workloads::sass::{Instruction, OpClass, Operand, Uses, UsesError};
 
@@ -205,6 +206,9 @@ impl KernelTiming {
             ops.push(op_timing(instruction, &uses, spec).map_err(problem)?);
             hazards.push(HazardUse::new(instruction, &uses, spec).map_err(problem)?);
         }
+        if spec.issue.dependences != Dependences::ControlBits {
+            scoreboard::track(&mut ops, &hazards, spec);
+        }
         Ok(Self {
             name: name.to_owned(),
             ops,
@@ -217,6 +221,25 @@ impl KernelTiming {
 }
 
 impl KernelTiming {
+    /// Addresses of the constants that the instructions name: of each bank from its beginning to the last one. What LDC
+    /// finds by a register is not known here.
+    pub fn constants(&self) -> Vec<std::ops::Range<u64>> {
+        let mut ends = std::collections::BTreeMap::<u64, u64>::new();
+        for op in &self.ops {
+            let fixed = (op.constant_line != NO_CONSTANT).then_some(op.constant_address);
+            let loaded = (op.class == OpClass::LoadConstant).then_some(op.constant_address);
+            for address in fixed.into_iter().chain(loaded) {
+                let end = ends.entry(u64::from(address >> 16)).or_default();
+                *end = (*end).max(u64::from(address & 0xffff) + 16);
+            }
+        }
+        let bank = |(bank, bytes)| {
+            let start = self.constant_address + (bank << 16);
+            start..start + bytes
+        };
+        ends.into_iter().map(bank).collect()
+    }
+
     /// A sentence about a hazard, with both instructions.
     pub fn describe(&self, hazard: &Hazard) -> String {
         let text = |index: u32| self.texts.get(index as usize).map_or("?", String::as_str);

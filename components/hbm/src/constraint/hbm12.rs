@@ -47,6 +47,8 @@ pub(super) fn rules(generation: Generation, t: &Timing) -> Vec<Rule> {
         PseudoChannel:  [RefPb]         => [RefAb],          Nominal t.n_rfc_pb, full only;
         PseudoChannel:  [PreAb]         => [RefPb],          Nominal t.n_rp,     full only;
 
+        StackId [Siblings]: RD          => RD,               Nominal t.n_ccd_r,  full only;
+
         BankGroup:      RD              => RD,               Nominal t.n_ccd_l;
         BankGroup:      WR              => WR,               Nominal t.n_ccd_l;
         BankGroup:      WR              => RD,               Nominal t.n_cwl + t.n_bl + t.n_wtr_l;

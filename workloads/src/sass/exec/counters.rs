@@ -44,6 +44,44 @@ impl Counters {
         sums
     }
 
+    /// Adds what another launch executed.
+    pub fn include(&mut self, other: &Self) {
+        let Self {
+            warp_instructions,
+            thread_instructions,
+            by_opcode,
+            flops_f32,
+            flops_f16,
+            flops_f64,
+            flops_matrix,
+            integer_ops_matrix,
+            special_functions,
+            global_load_bytes,
+            global_store_bytes,
+            shared_load_bytes,
+            shared_store_bytes,
+            local_load_bytes,
+            local_store_bytes,
+        } = other;
+        self.warp_instructions += warp_instructions;
+        self.thread_instructions += thread_instructions;
+        for (opcode, count) in by_opcode {
+            *self.by_opcode.entry(opcode.clone()).or_default() += count;
+        }
+        self.flops_f32 += flops_f32;
+        self.flops_f16 += flops_f16;
+        self.flops_f64 += flops_f64;
+        self.flops_matrix += flops_matrix;
+        self.integer_ops_matrix += integer_ops_matrix;
+        self.special_functions += special_functions;
+        self.global_load_bytes += global_load_bytes;
+        self.global_store_bytes += global_store_bytes;
+        self.shared_load_bytes += shared_load_bytes;
+        self.shared_store_bytes += shared_store_bytes;
+        self.local_load_bytes += local_load_bytes;
+        self.local_store_bytes += local_store_bytes;
+    }
+
     fn add(&mut self, instruction: &Instruction, Tally { warps, lanes }: Tally) {
         self.warp_instructions += warps;
         self.thread_instructions += lanes;

@@ -59,7 +59,7 @@ pub use storage::{Buffer, GlobalMemory};
 
 use super::error::SassError;
 use super::kernel::Kernel;
-use super::launch::{Init, Launch, Value};
+use super::launch::{Argument, Init, Launch, Value};
 use super::tensor_map::TensorMap;
 use crate::stream::{CtaStream, DynamicOp};
 use banks::ConstantBanks;
@@ -146,33 +146,54 @@ impl Grid {
     /// # Errors
     /// As [`Grid::new`]; ahead of time also a kernel that computes with a clock.
     pub fn with_values(kernel: &Kernel, launch: &Launch, values: Values) -> Result<Self, SassError> {
+        let mut memory = GlobalMemory::default();
+        let mut grid = Self::beside(kernel, launch, values, &mut memory)?;
+        grid.global = memory;
+        Ok(grid)
+    }
+
+    /// A launch of a program whose launches share their memory: buffers of one name are one buffer. The memory is handed
+    /// to the grid when it begins ([`Grid::give_memory`]).
+    ///
+    /// # Errors
+    /// As [`Grid::with_values`], or a buffer has another size than an earlier launch gave it.
+    pub fn beside(
+        kernel: &Kernel,
+        launch: &Launch,
+        values: Values,
+        global: &mut GlobalMemory,
+    ) -> Result<Self, SassError> {
         launch.fit(kernel)?;
         let program = lower::lower(kernel)?;
         match values {
             Values::Ahead => clock::refuse_dependence(kernel)?,
             Values::AtIssue => live::refuse_asynchronous(kernel, &program)?,
         }
-        let mut global = GlobalMemory::default();
-        let arguments: Vec<Vec<u8>> = launch
-            .arguments
-            .iter()
-            .map(|argument| match &argument.value {
-                Value::Scalar(bytes) => bytes.clone(),
-                Value::TensorMap { map, init } => {
-                    let bytes = init.bytes(argument.element, map.elements());
-                    let address = global.allocate(&argument.name, bytes);
-                    TensorMap { address, ..*map }.encode().to_vec()
+        let mut shared = |argument: &Argument, bytes: Vec<u8>| {
+            let (name, size) = (argument.memory_name(), bytes.len());
+            match global.buffer(name) {
+                None => Ok(match &argument.value {
+                    Value::Buffer { init: Init::Pointers { .. }, .. } => global.allocate_pointers(name, bytes),
+                    _ => global.allocate(name, bytes),
+                }),
+                Some(buffer) if buffer.data.len() == size => Ok(buffer.address),
+                Some(buffer) => {
+                    let message = format!("buffer `{name}` has {size} bytes here and {} before", buffer.data.len());
+                    Err(SassError::new(&launch.file, argument.line, message, "buffers of one name are one buffer"))
                 }
-                Value::Buffer { count, init } => {
-                    let bytes = init.bytes(argument.element, *count);
-                    let address = match init {
-                        Init::Pointers { .. } => global.allocate_pointers(&argument.name, bytes),
-                        _ => global.allocate(&argument.name, bytes),
-                    };
-                    address.to_le_bytes().to_vec()
-                }
-            })
-            .collect();
+            }
+        };
+        let arguments = launch.arguments.iter().map(|argument| match &argument.value {
+            Value::Scalar(bytes) => Ok(bytes.clone()),
+            Value::TensorMap { map, init } => {
+                let address = shared(argument, init.bytes(argument.element, map.elements()))?;
+                Ok(TensorMap { address, ..*map }.encode().to_vec())
+            }
+            Value::Buffer { count, init } => {
+                Ok(shared(argument, init.bytes(argument.element, *count))?.to_le_bytes().to_vec())
+            }
+        });
+        let arguments: Vec<Vec<u8>> = arguments.collect::<Result<_, SassError>>()?;
         let mut banks = ConstantBanks::new(kernel, launch, &arguments);
         for variable in &kernel.metadata.globals {
             let address = global.allocate(&variable.name, variable.contents.clone());
@@ -207,7 +228,7 @@ impl Grid {
             block: launch.block,
             program,
             banks,
-            global,
+            global: GlobalMemory::default(),
             scratch: CtaState { shared, warps },
             tallies,
             changes: 0,
@@ -241,6 +262,16 @@ impl Grid {
     /// Global memory as it is now.
     pub fn memory(&self) -> &GlobalMemory {
         &self.global
+    }
+
+    /// The launch is over: its memory is the next one's.
+    pub fn take_memory(&mut self) -> GlobalMemory {
+        std::mem::take(&mut self.global)
+    }
+
+    /// The launch begins with this memory.
+    pub fn give_memory(&mut self, memory: GlobalMemory) {
+        self.global = memory;
     }
 
     /// What was executed so far.

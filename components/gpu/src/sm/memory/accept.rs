@@ -86,7 +86,7 @@ impl Shared {
         let to = Destination::of(subcore, queued);
         let (access, _) = self.access(queued);
         // Operands are read now; fixed-latency instructions have the ports first.
-        let delay = (0..2).map(|bank| core.read_ports.delay(now, bank, op.reads[bank])).max().unwrap_or(0);
+        let delay = core.operand_delay(now, op);
         let nominal = self.passes(32 * u32::from(access.width_bytes));
         let passes = match access.space {
             Space::Shared => u64::from(access.passes).max(self.passes(u32::from(access.bytes))),
@@ -102,8 +102,9 @@ impl Shared {
         if op.read_counter != NO_COUNTER {
             let due = if is_load { reads } else { reads + conflict };
             core.warps.outstanding[usize::from(queued.warp)] += 1;
-            let (warp, counter, position) = (queued.warp, op.read_counter, queued.position);
-            self.wheel.schedule(due.max(now + 1), Event::Decrement { subcore: to.subcore, warp, counter, position });
+            let Queued { warp, position, index, .. } = *queued;
+            let fallen = Event::Decrement { subcore: to.subcore, warp, counter: op.read_counter, position, index };
+            self.wheel.schedule(due.max(now + 1), fallen);
         }
         let tail = u64::from(op.raw).saturating_sub(accept) + delay + conflict;
         let stated = env.listening().then_some((self.memory.l1.sector_hits, self.memory.l1.sector_misses));
@@ -180,9 +181,8 @@ impl Shared {
 
     /// What a barrier in shared memory answers reaches the register file as a load's data does.
     pub fn answer(&mut self, due: u64, cta: u16, to: Destination) {
-        let Destination { subcore, warp, counter, banks, position, .. } = to;
         self.hazard_ready(to, cta, due);
-        self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks, position });
+        self.wheel.schedule(due - 1, to.write());
     }
 
     fn bulk(&mut self, now: u64, queued: &Queued, to: Destination) {
@@ -275,8 +275,8 @@ impl Shared {
     }
 
     fn release(&mut self, due: u64, to: Destination, core: &mut SubCore) {
-        let Destination { subcore, warp, counter, banks, position, index, issued, .. } = to;
-        self.wheel.schedule(due - 1, Event::LoadWrite { subcore, warp, counter, banks, position });
+        let Destination { subcore, warp, index, issued, .. } = to;
+        self.wheel.schedule(due - 1, to.write());
         let slot = usize::from(warp) * SUBCORES + usize::from(subcore);
         if let (Some(check), Some(kernel)) = (&mut self.hazards, &core.warps.kernels[usize::from(warp)]) {
             check.ready(slot, index, issued, due - self.spec.counter_path_cycles, &kernel.hazards);
@@ -298,9 +298,7 @@ impl Shared {
         let key = address / bytes;
         if self.spec.perfect_constants || self.memory.constants.touch(key) != 0 {
             // Tail counted from now as for every hit.
-            let Destination { subcore, warp, counter, banks, position, .. } = to;
-            let event = Event::LoadWrite { subcore, warp, counter, banks, position };
-            self.wheel.schedule(due - 1, event);
+            self.wheel.schedule(due - 1, to.write());
             self.hazard_ready(to, queued.cta, due);
             return;
         }

@@ -16,6 +16,7 @@
 mod accept;
 pub(crate) mod l1d;
 
+use super::event::Event;
 use super::fact::Dynamic;
 use super::spec::{SUBCORES, SmSpec};
 use super::subcore::slot;
@@ -68,6 +69,12 @@ impl Destination {
             issued: queued.issued,
             copy_group: queued.copy_group,
         }
+    }
+
+    /// The write of the result.
+    fn write(&self) -> Event {
+        let Self { subcore, warp, counter, banks, position, index, .. } = *self;
+        Event::LoadWrite { subcore, warp, counter, banks, position, index }
     }
 
     pub fn dynamic(&self) -> Dynamic {

@@ -10,7 +10,7 @@ use super::super::Shared;
 use super::super::env::SmEnv;
 use super::super::fact::{SmFact, Stage};
 use super::super::ports::BANKS;
-use super::super::spec::Reservation;
+use super::super::spec::{MAX_READ_PORTS, Reservation};
 use super::super::timing::NO_UNIT;
 use super::{Latched, SubCore, slot};
 
@@ -25,21 +25,31 @@ impl SubCore {
     ) -> bool {
         let op = &latched.op;
         let needed = self.rfc.reads_needed(op, latched.warp);
+        let rule = shared.spec.reservation;
         let mut reserved = [0; BANKS];
         for bank in 0..BANKS {
             if needed[bank] > 0 {
                 let taken = self.read_ports.taken(now, bank);
-                match reserve(shared.spec.reservation, needed[bank], op.window, taken) {
+                match reserve(rule, needed[bank], op.window, taken) {
                     Some(cycles) => reserved[bank] = cycles,
-                    None => return false,
+                    None if self.more_read_ports.is_empty() => return false,
+                    // Several ports: looked at together below.
+                    None => {}
                 }
             }
         }
+        if !self.more_read_ports.is_empty() && !self.find_shared_ports(now, rule, needed, op.window) {
+            return false;
+        }
         let Some(written) = self.write_result(now, latched, shared) else { return false };
-        for (bank, cycles) in reserved.into_iter().enumerate() {
-            if cycles != 0 {
-                self.read_ports.take(now, bank, cycles);
+        if self.more_read_ports.is_empty() {
+            for (bank, cycles) in reserved.into_iter().enumerate() {
+                if cycles != 0 {
+                    self.read_ports.take(now, bank, cycles);
+                }
             }
+        } else {
+            self.take_shared_ports(now, rule, needed, op.window);
         }
         if op.unit != NO_UNIT {
             let pipe = &mut self.pipes[usize::from(op.unit)];
@@ -59,6 +69,54 @@ impl SubCore {
             });
         }
         true
+    }
+
+    /// Ablation: whether banks with several ports have them free.
+    #[cold]
+    fn find_shared_ports(&mut self, now: u64, rule: Reservation, needed: [u8; BANKS], window: u8) -> bool {
+        (0..BANKS).all(|bank| self.share_ports(now, rule, bank, needed[bank], window).is_some())
+    }
+
+    #[cold]
+    fn take_shared_ports(&mut self, now: u64, rule: Reservation, needed: [u8; BANKS], window: u8) {
+        for bank in 0..BANKS {
+            let Some([first, more @ ..]) = self.share_ports(now, rule, bank, needed[bank], window) else { continue };
+            self.read_ports.take(now, bank, first);
+            for (port, cycles) in self.more_read_ports.iter_mut().zip(more) {
+                port.take(now, bank, cycles);
+            }
+        }
+    }
+
+    /// The cycles that each port of a bank would be taken. The reads are divided evenly; whichever port is free takes the
+    /// larger share.
+    fn share_ports(
+        &mut self,
+        now: u64,
+        rule: Reservation,
+        bank: usize,
+        needed: u8,
+        window: u8,
+    ) -> Option<[u64; MAX_READ_PORTS]> {
+        let ports = 1 + self.more_read_ports.len();
+        let mut taken = [0; MAX_READ_PORTS];
+        taken[0] = self.read_ports.taken(now, bank);
+        for (taken, port) in taken[1..].iter_mut().zip(&mut self.more_read_ports) {
+            *taken = port.taken(now, bank);
+        }
+        // Port (first + nth) takes the nth share.
+        let try_from = |first: usize| {
+            let mut cycles = [0; MAX_READ_PORTS];
+            for nth in 0..ports {
+                let share = (usize::from(needed) + ports - 1 - nth) / ports;
+                if share > 0 {
+                    let port = (first + nth) % ports;
+                    cycles[port] = reserve(rule, share as u8, window, taken[port])?;
+                }
+            }
+            Some(cycles)
+        };
+        (0..ports).find_map(try_from)
     }
 
     /// Where an instruction that leaves Allocate now will be; its result is written in cycle `written`.

@@ -12,6 +12,7 @@ use super::super::reason::Reason;
 use super::super::spec::{Policy, SUBCORES};
 use super::super::timing::{Effect, FP64, NO_CONSTANT, NO_UNIT, OpTiming, Route, WaitKind};
 use super::super::{Queued, Shared};
+use super::warps::COUNTERS;
 use super::{Latched, SubCore};
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
@@ -150,6 +151,9 @@ impl SubCore {
                 self.warps.stall_until(warp, now + u64::from(op.stall));
             }
         }
+        if self.scoreboard.is_some() {
+            self.mark_registers(now, warp, dynamic.index, &op);
+        }
         self.control = Some(latched);
         self.schedule_increments(now, warp, &op, shared);
         match op.route {
@@ -202,7 +206,7 @@ impl SubCore {
         // Control works in the cycle after issue.
         let due = now + 1 + shared.spec.counter_increment_cycles;
         for (counter, kind) in [(op.write_counter, op.wait_kind), (op.read_counter, WaitKind::Sources)] {
-            if counter != NO_COUNTER {
+            if usize::from(counter) < COUNTERS {
                 self.warps.outstanding[warp] += 1;
                 shared.wheel.schedule(due, Event::Increment { subcore: self.index, warp: warp as u8, counter, kind });
             }
@@ -224,10 +228,7 @@ impl SubCore {
         for (counter, due) in [(op.read_counter, war), (op.write_counter, raw)] {
             if counter != NO_COUNTER {
                 self.warps.outstanding[warp] += 1;
-                let position = latched.position;
-                shared
-                    .wheel
-                    .schedule(due, Event::Decrement { subcore: self.index, warp: warp as u8, counter, position });
+                self.fall(due, latched, counter, shared);
             }
         }
         if env.listening() {
@@ -251,8 +252,7 @@ impl SubCore {
                 self.warps.outstanding[warp] += 1;
                 self.warps.bulk_stores[warp].close(op.read_counter);
                 while let Some(counter) = self.warps.bulk_stores[warp].take_complete() {
-                    let due = now + 2 + shared.spec.counter_increment_cycles;
-                    self.fall(due, latched, counter, shared);
+                    self.fall_once_risen(now, latched, counter, shared);
                 }
             }
             Effect::WarpgroupGroup => {
@@ -270,10 +270,8 @@ impl SubCore {
             Effect::CopyBarrier => {
                 self.warps.outstanding[warp] += 1;
                 self.warps.copies[warp].close(op.write_counter);
-                // Nothing is on its way: the counter falls as soon as it has risen.
                 while let Some(counter) = self.warps.copies[warp].take_complete() {
-                    let due = now + 2 + shared.spec.counter_increment_cycles;
-                    self.fall(due, latched, counter, shared);
+                    self.fall_once_risen(now, latched, counter, shared);
                 }
             }
             Effect::MemoryBarrier => {
@@ -300,18 +298,21 @@ impl SubCore {
     }
 
     fn fall(&self, due: u64, latched: &Latched, counter: u8, shared: &mut Shared) {
-        let (subcore, warp, position) = (self.index, latched.warp, latched.position);
-        shared.wheel.schedule(due, Event::Decrement { subcore, warp, counter, position });
+        let (subcore, Latched { warp, position, index, .. }) = (self.index, *latched);
+        shared.wheel.schedule(due, Event::Decrement { subcore, warp, counter, position, index });
     }
 
-    /// The counters of an instruction that is over at once fall in the cycle after they have risen.
+    /// Nothing is on its way: a counter falls in the cycle after it has risen.
+    fn fall_once_risen(&self, now: u64, latched: &Latched, counter: u8, shared: &mut Shared) {
+        self.fall(now + 2 + shared.spec.counter_increment_cycles, latched, counter, shared);
+    }
+
+    /// The counters of an instruction that is over at once.
     fn let_fall(&mut self, now: u64, latched: &Latched, shared: &mut Shared) {
-        let (op, warp) = (&latched.op, usize::from(latched.warp));
-        let due = now + 2 + shared.spec.counter_increment_cycles;
-        for counter in [op.write_counter, op.read_counter] {
+        for counter in [latched.op.write_counter, latched.op.read_counter] {
             if counter != NO_COUNTER {
-                self.warps.outstanding[warp] += 1;
-                self.fall(due, latched, counter, shared);
+                self.warps.outstanding[usize::from(latched.warp)] += 1;
+                self.fall_once_risen(now, latched, counter, shared);
             }
         }
     }

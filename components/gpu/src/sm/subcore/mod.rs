@@ -14,6 +14,7 @@
 mod allocate;
 mod copies;
 mod fetch;
+mod interlock;
 mod issue;
 mod live;
 mod statements;
@@ -22,9 +23,10 @@ mod warps;
 use super::Shared;
 use super::env::SmEnv;
 use super::fact::{SmFact, Stage};
-use super::ports::Ports;
+use super::ports::{BANKS, Ports};
 use super::reason::Reason;
 use super::rfc::RegisterFileCache;
+use super::scoreboard::Scoreboard;
 use super::spec::{PIPES, SmSpec};
 use super::timing::{OpTiming, Route, VARIABLE_UNITS};
 use super::wheel::NEVER;
@@ -72,6 +74,8 @@ pub(crate) struct SubCore {
     control: Option<Latched>,
     allocate: Option<Latched>,
     pub read_ports: Ports,
+    /// Second and further ports of the banks.
+    more_read_ports: Vec<Ports>,
     pub write_ports: Ports,
     rfc: RegisterFileCache,
     pipes: [PipeState; PIPES],
@@ -83,6 +87,8 @@ pub(crate) struct SubCore {
     /// Earliest time at which a warp that failed only for its unit may succeed.
     unit_free: u64,
     constants: super::constant::FixedConstants,
+    /// `None`: control bits.
+    scoreboard: Option<Box<Scoreboard>>,
     pub breakdown: ReasonClock<Reason>,
     /// Cycle of the next evaluation.
     pub wake: u64,
@@ -93,7 +99,7 @@ pub(crate) struct SubCore {
 sim_core::saved!(UnitQueue { state: enters, next, free; rebuilt: entries });
 // Who watches from where a run goes on is told anew what the heads wait for.
 sim_core::saved!(SubCore {
-    state: control, allocate, read_ports, write_ports, pipes, credits, hold_until, unit_free, wake, issued;
+    state: control, allocate, read_ports, more_read_ports, write_ports, pipes, credits, hold_until, unit_free, scoreboard, wake, issued;
     parts: warps, front, rfc, units, constants, breakdown;
     rebuilt: index, said;
 });
@@ -116,6 +122,7 @@ impl SubCore {
             control: None,
             allocate: None,
             read_ports: Ports::new(),
+            more_read_ports: vec![Ports::new(); usize::from(spec.register_file.read_ports_per_bank) - 1],
             write_ports: Ports::new(),
             rfc: RegisterFileCache::new(spec.register_file.reuse_cache),
             pipes: [PipeState::default(); PIPES],
@@ -131,6 +138,7 @@ impl SubCore {
             hold_until: 0,
             unit_free: NEVER,
             constants: super::constant::FixedConstants::new(&spec.constant_cache),
+            scoreboard: Scoreboard::new(&spec.issue.dependences),
             breakdown: ReasonClock::starting_at(Cycle(start), Reason::NoWarp),
             wake: NEVER,
             issued: 0,
@@ -205,8 +213,19 @@ impl SubCore {
         self.constants.warm(key);
     }
 
+    /// Cycles by which memory instruction `op`, which reads its operands now, is delayed: it yields to all reservations.
+    #[inline]
+    pub fn operand_delay(&mut self, now: u64, op: &OpTiming) -> u64 {
+        // The last port is the one that others take last.
+        let ports = self.more_read_ports.last_mut().unwrap_or(&mut self.read_ports);
+        (0..BANKS).map(|bank| ports.delay(now, bank, op.reads[bank])).max().unwrap_or(0)
+    }
+
     /// A warp starts in slot `warp`.
     pub fn forget_registers(&mut self, warp: u8) {
         self.rfc.forget(warp);
+        if let Some(board) = &mut self.scoreboard {
+            board.reset(usize::from(warp));
+        }
     }
 }

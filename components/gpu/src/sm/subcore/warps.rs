@@ -2,6 +2,7 @@
 
 use super::super::kernel_handles;
 use super::super::reason::Reason;
+use super::super::scoreboard::BOARD;
 use super::super::spec::MAX_WARPS;
 use super::super::timing::{KernelTiming, OpTiming, Route, WaitKind};
 use super::super::wheel::NEVER;
@@ -13,7 +14,9 @@ use workloads::stream::DynamicOp;
 pub(crate) type Mask = u16;
 
 /// Dependence counters of a warp.
-const COUNTERS: usize = 6;
+pub(super) const COUNTERS: usize = 6;
+/// What a wait mask can name: the counters, and the scoreboard where there is one.
+const WAITED_FOR: usize = COUNTERS + 1;
 
 pub(crate) struct Warps {
     /// Has instructions left.
@@ -47,7 +50,7 @@ pub(crate) struct Warps {
     pub warp_in_cta: [u16; MAX_WARPS],
 
     counters: [[u8; COUNTERS]; MAX_WARPS],
-    counter_kind: [[WaitKind; COUNTERS]; MAX_WARPS],
+    counter_kind: [[WaitKind; WAITED_FOR]; MAX_WARPS],
     non_zero: [u8; MAX_WARPS],
     /// DEPBAR that blocks: counter, limit, set.
     depbar: [(u8, u8, u8); MAX_WARPS],
@@ -115,7 +118,7 @@ impl Warps {
             cta: [0; MAX_WARPS],
             warp_in_cta: [0; MAX_WARPS],
             counters: [[0; COUNTERS]; MAX_WARPS],
-            counter_kind: [[WaitKind::Special; COUNTERS]; MAX_WARPS],
+            counter_kind: [[WaitKind::Special; WAITED_FOR]; MAX_WARPS],
             non_zero: [0; MAX_WARPS],
             depbar: [(0, 0, 0); MAX_WARPS],
             outstanding: [0; MAX_WARPS],
@@ -451,9 +454,46 @@ impl Warps {
         }
     }
 
-    /// What the warp's head waits for: the kind of the lowest counter that is not zero.
+    /// What the warp's head waits for: the kind of the lowest counter that is not zero, the scoreboard last.
     pub fn wait_kind(&self, warp: usize) -> WaitKind {
         let waiting = self.head[warp].wait_mask & self.non_zero[warp];
-        self.counter_kind[warp][(waiting.trailing_zeros() as usize).min(COUNTERS - 1)]
+        self.counter_kind[warp][(waiting.trailing_zeros() as usize).min(COUNTERS)]
+    }
+
+    /// Index of the head in its kernel.
+    pub fn head_index(&self, warp: usize) -> Option<u32> {
+        self.streams[warp].get(self.position[warp] as usize).map(|op| op.index)
+    }
+
+    /// The scoreboard keeps the head back, or no more.
+    pub fn hold_by_registers(&mut self, warp: usize, pending: Option<WaitKind>) {
+        match pending {
+            Some(kind) => {
+                self.counter_kind[warp][COUNTERS] = kind;
+                self.non_zero[warp] |= 1 << BOARD;
+            }
+            None => self.non_zero[warp] &= !(1 << BOARD),
+        }
+        self.check_counters(warp);
+    }
+
+    /// The head may not issue before `cycle`, nor before its stall is over.
+    pub fn stall_longer(&mut self, now: u64, warp: usize, cycle: u64) {
+        let mut slots = self.stall_slots;
+        while slots != 0 {
+            let at = slots.trailing_zeros() as usize;
+            slots &= slots - 1;
+            if self.stall_ring[at] >> warp & 1 == 1 {
+                let ahead = (at as u64).wrapping_sub(now) & 63;
+                if now + ahead >= cycle {
+                    return;
+                }
+                self.stall_ring[at] &= !(1 << warp);
+                if self.stall_ring[at] == 0 {
+                    self.stall_slots &= !(1 << at);
+                }
+            }
+        }
+        self.stall_until(warp, cycle);
     }
 }

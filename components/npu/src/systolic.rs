@@ -1,1 +1,0 @@
-//! Cores of a systolic array and a vector unit over a scratchpad.

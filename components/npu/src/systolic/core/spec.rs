@@ -1,0 +1,94 @@
+//! Parameters of a core.
+
+use serde::Deserialize;
+use sim_core::BuildError;
+
+use crate::systolic::mapper::Mapper;
+
+/// How operators become tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lowering {
+    /// Ours: all bytes, all operators.
+    Native,
+    /// That of ONNXim, traps included, to compare with it.
+    Onnxim,
+}
+
+/// A core, as a machine file describes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreSpec {
+    /// Multipliers that a reduction runs along, which hold weights.
+    pub rows: u32,
+    pub columns: u32,
+    /// Both halves together.
+    pub scratchpad_kib: u64,
+    pub accumulator_kib: u64,
+    /// Bytes of a partial sum in the accumulators.
+    pub sum_bytes: u64,
+    /// Bytes of every operand; those of the network if not given.
+    #[serde(default)]
+    pub element_bytes: Option<u64>,
+    pub mapper: Mapper,
+    pub lowering: Lowering,
+    /// Operations between the start of one and the start of the next, if the array need not change its weights.
+    pub least_vectors: u32,
+    /// Instructions in the array at once.
+    pub array_entries: u32,
+    /// Vectors of so many bits go through the vector unit at once.
+    pub vector_bits: u64,
+    pub elementwise_cycles: u32,
+    pub tree_cycles: u32,
+    pub exponential_cycles: u32,
+    /// Pieces of a vector operator for each core: the next loads while one computes.
+    pub vector_pieces: u32,
+    /// Of the DMA engine to the network.
+    pub dma_bytes_per_cycle: f64,
+    /// Smallest access of memory.
+    pub request_bytes: u32,
+    /// Longest request; what lies together in memory goes together up to its next multiple.
+    pub burst_bytes: u32,
+    /// Requests that may be under way.
+    pub outstanding_requests: u32,
+}
+
+const LARGEST_EDGE: u32 = 1 << 14;
+
+impl CoreSpec {
+    /// What is wrong with it.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        for (key, edge) in [("rows", self.rows), ("columns", self.columns)] {
+            if !(1..=LARGEST_EDGE).contains(&edge) {
+                return Err(BuildError::key(key, format!("an array edge of {edge}")).help("from 1 to 16384"));
+            }
+        }
+        for (key, value, most) in [
+            ("scratchpad_kib", self.scratchpad_kib, 1 << 32),
+            ("accumulator_kib", self.accumulator_kib, 1 << 32),
+            ("sum_bytes", self.sum_bytes, 16),
+            ("element_bytes", self.element_bytes.unwrap_or(1), 16),
+            ("array_entries", u64::from(self.array_entries), 1 << 20),
+            ("vector_bits", self.vector_bits / 8, 1 << 32),
+            ("vector_pieces", u64::from(self.vector_pieces), 1 << 20),
+            ("outstanding_requests", u64::from(self.outstanding_requests), 1 << 24),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(
+                    BuildError::key(key, format!("{value} is out of its range")).help(format!("from 1 to {most}"))
+                );
+            }
+        }
+        if !self.request_bytes.is_power_of_two() || self.request_bytes > 4096 {
+            return Err(BuildError::key("request_bytes", "is not a power of two of at most 4096"));
+        }
+        if !self.burst_bytes.is_power_of_two() || self.burst_bytes < self.request_bytes || self.burst_bytes > 256 {
+            let problem = "is not a power of two from `request_bytes` to 256, which is what a response says";
+            return Err(BuildError::key("burst_bytes", problem));
+        }
+        if !(0.01..1e9).contains(&self.dma_bytes_per_cycle) {
+            return Err(BuildError::key("dma_bytes_per_cycle", "should be a number above 0"));
+        }
+        Ok(())
+    }
+}

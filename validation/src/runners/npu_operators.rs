@@ -1,0 +1,125 @@
+//! One operator, written as a few words, as a network of its own.
+//!
+//! | workload | operator |
+//! |---|---|
+//! | `gemm m=M n=N k=K` | product of an M × K by a K × N matrix |
+//! | `conv c=C k=K h=H f=F s=S p=P` | square convolution: channels in and out, size of the input, of the filter, stride, padding |
+//! | `attention b=B h=H q=Q k=K w=W` | sequences, heads, queries, keys, width of a head |
+//! | `eltwise n=N inputs=I` | sum of I tensors of N elements |
+//! | `layernorm rows=R width=W` | |
+//! | `copy bytes=B` | |
+
+use std::collections::BTreeMap;
+
+use workloads::tensor::{
+    Attention, Convolution, Element, Eltwise, Graph, MatMul, Operator, OperatorKind, Reduction, Role, Tensor, TensorId,
+    Vector,
+};
+
+use crate::runner::RunError;
+
+/// Numbers of a workload by name; each must be asked for.
+struct Sizes<'w> {
+    workload: &'w str,
+    left: BTreeMap<&'w str, u64>,
+}
+
+impl<'w> Sizes<'w> {
+    fn new(workload: &'w str) -> Result<(&'w str, Self), RunError> {
+        let mut words = workload.split_whitespace();
+        let operator = words.next().unwrap_or("");
+        let mut left = BTreeMap::new();
+        for word in words {
+            let number = word.split_once('=').and_then(|(key, value)| Some((key, value.parse().ok()?)));
+            let (key, value) =
+                number.ok_or_else(|| RunError(format!("`{word}` in `{workload}` is not a size such as m=64")))?;
+            left.insert(key, value);
+        }
+        Ok((operator, Self { workload, left }))
+    }
+
+    fn take(&mut self, key: &str) -> Result<u64, RunError> {
+        let size = self.left.remove(key);
+        size.filter(|&size| size < 1 << 40).ok_or_else(|| RunError(format!("`{}` has no size `{key}`", self.workload)))
+    }
+}
+
+/// The operator of a workload with operands of `element`.
+pub(super) fn network(workload: &str, element: Element) -> Result<Graph, RunError> {
+    let (operator, mut sizes) = Sizes::new(workload)?;
+    let (kind, inputs, output): (OperatorKind, Vec<(Role, Vec<u64>)>, Vec<u64>) = match operator {
+        "gemm" => {
+            let (m, n, k) = (sizes.take("m")?, sizes.take("n")?, sizes.take("k")?);
+            let inputs = vec![(Role::Input, vec![m, k]), (Role::Weight, vec![k, n])];
+            (OperatorKind::MatMul(MatMul { batch: 1, m, n, k }), inputs, vec![m, n])
+        }
+        "conv" => {
+            let (c, k, h) = (sizes.take("c")?, sizes.take("k")?, sizes.take("h")?);
+            let (f, s, p) = (sizes.take("f")?, sizes.take("s")?.max(1), sizes.take("p")?);
+            let out = (h + 2 * p).saturating_sub(f) / s + 1;
+            let convolution = Convolution {
+                batch: 1,
+                in_channels: c,
+                in_height: h,
+                in_width: h,
+                out_channels: k,
+                out_height: out,
+                out_width: out,
+                kernel_height: f,
+                kernel_width: f,
+                stride_height: s,
+                stride_width: s,
+                dilation_height: 1,
+                dilation_width: 1,
+                pad_top: p,
+                pad_left: p,
+                pad_bottom: p,
+                pad_right: p,
+                groups: 1,
+            };
+            let inputs = vec![(Role::Input, vec![1, c, h, h]), (Role::Weight, vec![k, c, f, f])];
+            (OperatorKind::Convolution(convolution), inputs, vec![1, k, out, out])
+        }
+        "attention" => {
+            let (batch, heads) = (sizes.take("b")?, sizes.take("h")?);
+            let (queries, keys, width) = (sizes.take("q")?, sizes.take("k")?, sizes.take("w")?);
+            let attention =
+                Attention { batch, heads, key_heads: heads, queries, keys, query_width: width, value_width: width };
+            let (q, k) = (vec![batch, heads, queries, width], vec![batch, heads, keys, width]);
+            let inputs = vec![(Role::Input, q.clone()), (Role::Input, k.clone()), (Role::Input, k)];
+            (OperatorKind::Attention(attention), inputs, q)
+        }
+        "eltwise" => {
+            let (elements, inputs) = (sizes.take("n")?, sizes.take("inputs")?);
+            let inputs = (0..inputs.min(8)).map(|_| (Role::Input, vec![elements])).collect();
+            (OperatorKind::Eltwise(Eltwise { function: "add".into(), elements }), inputs, vec![elements])
+        }
+        "layernorm" => {
+            let (rows, width) = (sizes.take("rows")?, sizes.take("width")?);
+            let kind = OperatorKind::Reduction(Reduction { function: "layernorm".into(), rows, width });
+            (kind, vec![(Role::Input, vec![rows, width])], vec![rows, width])
+        }
+        "copy" => {
+            let elements = sizes.take("bytes")? * 8 / element.bits();
+            let kind = OperatorKind::Vector(Vector { function: "copy".into(), elements_moved: 2 * elements });
+            (kind, vec![(Role::Input, vec![elements])], vec![elements])
+        }
+        _ => {
+            return Err(RunError(format!(
+                "`{workload}`: no operator `{operator}`; gemm, conv, attention, eltwise, layernorm, copy"
+            )));
+        }
+    };
+    if let Some(key) = sizes.left.keys().next() {
+        return Err(RunError(format!("`{workload}`: `{operator}` has no size `{key}`")));
+    }
+    let mut tensors: Vec<Tensor> = Vec::new();
+    for (role, shape) in inputs {
+        tensors.push(Tensor { name: format!("operand{}", tensors.len()), shape, element, role });
+    }
+    let inputs = (0..tensors.len() as u32).map(TensorId).collect();
+    tensors.push(Tensor { name: "result".into(), shape: output, element, role: Role::Output });
+    let outputs = vec![TensorId(tensors.len() as u32 - 1)];
+    let operator = Operator { name: operator.into(), kind, inputs, outputs, fused: vec![] };
+    Ok(Graph { name: workload.into(), tensors, operators: vec![operator] })
+}

@@ -1,0 +1,90 @@
+//! Kind `npu-systolic`: one operator on a systolic NPU of `configs/npu/`.
+//!
+//! Workloads are those of [`super::npu_operators`]. Metrics: `cycles`, `us`, `ifmap_reads`, `filter_reads`, `ofmap_writes`
+//! (elements between array and buffers), `dram_read_bytes`, `dram_write_bytes`.
+//! `[operands] element = "f16"` in `suite.toml` gives the type of all operands; without it they are bytes.
+
+use machine::npu_systolic::{SystolicResult, SystolicSimulation};
+use serde::Deserialize;
+use sim_core::Plan;
+use workloads::tensor::Element;
+
+use super::npu_machines::machine;
+use super::npu_operators::network;
+use crate::runner::{CaseRunner, Measured, Request, RunError};
+use crate::suite::Value;
+
+/// Runs operators on systolic arrays.
+pub struct NpuSystolic;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Operands {
+    element: Element,
+}
+
+impl CaseRunner for NpuSystolic {
+    fn kind(&self) -> &'static str {
+        "npu-systolic"
+    }
+
+    fn description(&self) -> &'static str {
+        "operators on systolic NPUs, against other simulators, RTL and chips"
+    }
+
+    fn run(&self, request: &Request<'_>) -> Result<Measured, RunError> {
+        let file = machine(request.machine, request.overrides)?;
+        let element = match request.suite.parameters.get("operands") {
+            Some(table) => {
+                let operands: Operands =
+                    table.clone().try_into().map_err(|error: toml::de::Error| RunError(error.message().to_owned()))?;
+                operands.element
+            }
+            None => Element::I8,
+        };
+        let networks: Vec<_> =
+            request.workload.split('+').map(|one| network(one.trim(), element)).collect::<Result<_, _>>()?;
+        let wrong = |error: machine::npu_systolic::SystolicError| RunError(error.to_string());
+        let simulation = SystolicSimulation::new(&file, &networks, Plan::serial()).map_err(wrong)?;
+        Ok(measured(&simulation.run(&mut |_| {}).map_err(wrong)?))
+    }
+}
+
+fn measured(result: &SystolicResult) -> Measured {
+    let sum = |of: fn(&npu::systolic::report::LayerResult) -> u64| result.layers.iter().map(of).sum::<u64>() as f64;
+    [
+        ("cycles", result.cycles as f64),
+        ("us", result.cycles as f64 / result.clock_hz as f64 * 1e6),
+        ("ifmap_reads", sum(|layer| layer.sram.ifmap_reads)),
+        ("filter_reads", sum(|layer| layer.sram.filter_reads)),
+        ("ofmap_writes", sum(|layer| layer.sram.ofmap_writes)),
+        ("dram_read_bytes", sum(|layer| layer.dram_read_bytes)),
+        ("dram_write_bytes", sum(|layer| layer.dram_write_bytes)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), Value::Number(value)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::Runners;
+    use crate::suite::Suite;
+
+    #[test]
+    fn the_closed_forms_are_those_of_scale_sim() {
+        let outcome =
+            Runners::default().with(NpuSystolic).validate(Suite::open("npu-scalesim").unwrap(), &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+    }
+
+    #[test]
+    fn a_workload_says_what_is_wrong_with_it() {
+        let message = |workload: &str| network(workload, Element::I8).unwrap_err().0;
+        assert!(message("gemm m=1 n=2").contains("no size `k`"));
+        assert!(message("gemm m=1 n=2 k=x").contains("k=x"));
+        assert!(message("gemm m=1 n=2 k=3 q=4").contains("no size `q`"));
+        assert!(message("fft n=4").contains("gemm, conv"));
+    }
+}
