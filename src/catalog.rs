@@ -61,6 +61,29 @@ pub fn machine(word: &str, sets: &[String]) -> Result<MachineFile, Failure> {
     Err(complaint.help(help.unwrap_or_default()).into())
 }
 
+/// Reads a shipped sweep by name or a sweep file by path.
+pub fn sweep(word: &str) -> Result<Document, Failure> {
+    let shipped: Vec<String> = sweeps();
+    if shipped.iter().any(|name| name == word) {
+        return Ok(Document::load(&format!("sweeps/{word}.toml"), &mut embedded, &[])?);
+    }
+    if Path::new(word).is_file() {
+        return Ok(Document::load(word, &mut Document::from_disk, &[])?);
+    }
+    let help = did_you_mean(word, shipped.iter().map(String::as_str)).unwrap_or_default();
+    let complaint = Complaint::new(format!("there is no sweep `{word}`: it is neither shipped nor a file"));
+    Err(complaint.help(help).into())
+}
+
+/// Names of the shipped sweeps.
+pub fn sweeps() -> Vec<String> {
+    let files = CONFIGS.get_dir("sweeps").into_iter().flat_map(|folder| folder.files());
+    let mut names: Vec<String> =
+        files.filter_map(|file| Some(file.path().file_stem()?.to_string_lossy().into_owned())).collect();
+    names.sort();
+    names
+}
+
 /// Whether a machine can be built: every kind is known and takes its parameters, every link fits.
 ///
 /// The parts of a GPU are built around a launch, so it is the smallest shipped one that is tried.

@@ -54,6 +54,8 @@ pub enum Command {
                             orrery run my-gpu.toml my-launch.toml --json\n  \
                             orrery run h100-pcie grid-barrier --coupled  blocks that wait for each other\n  \
                             orrery run h100-pcie softmax --pipeline=2000..6000 --focus sm=0,warp=0..8\n  \
+                            orrery run rtx-a6000 sgemm --what-if        where the time would be won\n  \
+                            orrery run rtx-a6000 sgemm --what-if=l2,dram\n  \
                             orrery run h200 sgemm --until 20000 --save half.orrery\n  \
                             orrery run --resume half.orrery             the same result as in one piece\n  \
                             orrery run hbm3 \"rand_rw21 requests=50000 outstanding=16\"\n  \
@@ -76,6 +78,16 @@ pub enum Command {
                             orrery validate sm-examples --all           one suite, every case shown\n  \
                             orrery validate sm-examples --update-report validation/report")]
     Validate(ValidateArgs),
+    /// Run many points of a design space side by side, and go on where it was interrupted
+    #[command(
+        subcommand,
+        after_help = "Example: orrery sweep run core-ablations && orrery plot speedup out/core-ablations/results.json\n\n\
+                            A sweep file names machines, workloads, variants and a grid of keys; see configs/sweeps/."
+    )]
+    Sweep(SweepCommand),
+    /// Draw a figure from results, as .svg and .png
+    #[command(after_help = "Example: orrery plot speedup out/core-ablations/results.json -o figures")]
+    Plot(PlotArgs),
     /// Look into traces and kernels
     #[command(subcommand, after_help = "Example: orrery trace info sgemm_tiled")]
     Trace(TraceCommand),
@@ -109,6 +121,10 @@ pub struct RunArgs {
     /// Write figures as .svg and .png: the roofline; of a memory, latency over bandwidth and a heat map of the banks
     #[arg(long)]
     pub plots: bool,
+    /// Run again with one part ideal at a time and say how many cycles each would save: launch, instruction-cache,
+    /// constant-cache, register-ports, execution-units, memory-queue, l1, crossbar, l2, dram; several with commas [default: all]
+    #[arg(long, value_name = "PART=ideal", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub what_if: Option<String>,
     /// Stop at this cycle. The report says that it is partial; exit code 1 unless --save is given
     #[arg(long, value_name = "CYCLE")]
     pub until: Option<u64>,
@@ -165,6 +181,47 @@ pub struct ValidateArgs {
     /// Write the page and the figure of each suite into a folder
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "validation/report")]
     pub update_report: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SweepCommand {
+    /// What would be run, and what of it is there
+    #[command(after_help = "Example: orrery sweep plan core-ablations")]
+    Plan(SweepArgs),
+    /// Run what is missing, each point on one thread, and collect the results
+    #[command(after_help = "Example: orrery sweep run my-sweep.toml --threads 8 -o out/mine\n\n\
+                            Ctrl-C stops it; the same command goes on. Exit code 1 if a run failed or was stopped.")]
+    Run(SweepArgs),
+    /// How far it is
+    #[command(after_help = "Example: orrery sweep status core-ablations")]
+    Status(SweepArgs),
+    /// Write results.csv and results.json from the runs that are there
+    #[command(after_help = "Example: orrery sweep collect core-ablations")]
+    Collect(SweepArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// A sweep file or the name of a shipped sweep
+    #[arg(value_name = "FILE")]
+    pub file: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PlotArgs {
+    /// What to draw
+    #[arg(value_enum)]
+    pub what: Plotted,
+    /// results.json of a sweep
+    #[arg(value_name = "RESULTS")]
+    pub results: PathBuf,
+}
+
+/// Which figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Plotted {
+    /// A bar a variant: its speed-up over the baseline, a dot for each workload, and the published value beside it
+    Speedup,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::committed::{self, SuiteResult};
 use crate::files::write_atomically;
 use crate::outcome::{Outcome, Row, Summary};
 use crate::plot;
@@ -170,6 +171,11 @@ pub fn write_page(outcome: &Outcome, folder: &Path) -> io::Result<Vec<PathBuf>> 
             figure.write(&path).map_err(io::Error::other)?;
             written.push(path);
         }
+    }
+    if let Some(result) = SuiteResult::of(outcome) {
+        let path = folder.join(committed::FOLDER).join(format!("{name}.toml"));
+        write_atomically(&path, result.to_toml().as_bytes())?;
+        written.push(path);
     }
     write_atomically(&page, markdown(outcome, scatter.as_ref()).as_bytes())?;
     Ok(written)

@@ -106,6 +106,9 @@ fn what_cannot_run_is_refused_at_its_line() {
     assert!(refused(&[], &many.join("\n")).contains("barrier 0 has 17 producers and consumers or more"));
     let kernel = r#"{"id":1,"engine":"shave","tile":0,"kernel":"softmaxx","dtype":"f16","elems":8}"#;
     assert!(refused(&[], kernel).contains("did you mean `softmax`?"));
+    let for_ever = r#"{"id":1,"engine":"cpu","cycles":17592186044416}"#;
+    let slow = [("cpu_mhz = 1000.0", "cpu_mhz = 0.001")];
+    assert!(refused(&slow, for_ever).contains("hours"));
     let accept = [("accept_unknown_costs = false", "accept_unknown_costs = true")];
     assert_eq!(ends_ns(&run(&machine(&accept), &list(kernel))), [1]);
 }
@@ -159,7 +162,7 @@ fn lists() -> impl Strategy<Value = TaskList> {
             };
             let needs_cycles = kind == 3 || kind == 5;
             let mut task = Task::new(id, work);
-            task.cycles = (needs_cycles || states_cycles && kind != 4 || kind == 4).then_some(amount % 700);
+            task.cycles = (needs_cycles || states_cycles || kind == 4).then_some(amount % 700);
             // Each task has a barrier of its own number; consumers are few enough for the slots.
             task.update = vec![id as u32];
             task.wait = waits.iter().filter(|wait| **wait < id as usize).map(|wait| *wait as u32).collect();

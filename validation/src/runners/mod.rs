@@ -12,7 +12,7 @@ mod npu_schedule;
 mod npu_systolic;
 mod sm_examples;
 
-pub use gpu_launch::GpuLaunch;
+pub use gpu_launch::{GpuLaunch, measured_launch};
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
 pub use npu_dpu::NpuDpu;

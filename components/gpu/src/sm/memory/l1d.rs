@@ -1,11 +1,13 @@
 //! First-level data cache: tags, lines on their way, requests to memory.
 //!
-//! Models: 128-byte lines of 32-byte sectors, least recently used, write-through without allocation, one entry for a line
+//! Models: 128-byte lines of 32-byte sectors, least recently used; global memory written through without allocation, local
+//! memory kept and written back when it has to make room (a line of it is one warp's own: what a lane reads it has written,
+//! and after the grid nobody wants it); one entry for a line
 //! on its way in which several instructions wait, a request for each set of missing sectors, capacity after the
 //! shared-memory carve-out. Leaves out: tag banks. Numbers: the public simulator of arXiv 2503.20481.
 
 use super::super::spec::L1Data as Spec;
-use super::super::tags::{LineMap, Tags};
+use super::super::tags::{Evicted, LineMap, Tags};
 use super::super::timing::L1Use;
 use super::Destination;
 use protocol::{MemOp, MemRequest};
@@ -26,6 +28,8 @@ pub(crate) enum Answer {
     Atomic(u32),
     /// The engine of bulk copies: place of the command, or its tensor map.
     Bulk(u32),
+    /// Local memory that had to make room: nobody waits.
+    WriteBack,
 }
 
 impl Answer {
@@ -41,6 +45,7 @@ impl Answer {
                     | serial & 0xffff_ffff
             }
             Answer::Atomic(load) => 3 << 56 | u64::from(load) << 32 | serial & 0xffff_ffff,
+            Answer::WriteBack => 5 << 56 | serial & 0xffff_ffff,
             Answer::Bulk(place) => 4 << 56 | u64::from(place) << 32 | serial & 0xffff_ffff,
         }
     }
@@ -55,6 +60,7 @@ impl Answer {
                 generation: (id >> 32) as u16,
             },
             3 => Answer::Atomic((id >> 32 & 0xff_ffff) as u32),
+            5 => Answer::WriteBack,
             _ => Answer::Bulk((id >> 32 & 0xff_ffff) as u32),
         }
     }
@@ -85,6 +91,8 @@ struct Entry {
 }
 
 pub(crate) struct L1Data {
+    /// Every lookup hits.
+    perfect: bool,
     tags: Tags,
     spec_sets: u32,
     unified_bytes: u64,
@@ -111,13 +119,14 @@ sim_core::saved!(L1Data {
     state: tags, by_line, free_entries, loads, free_loads, requests, instruction_requests, serial, sector_hits,
         sector_misses, requests_sent, bytes_read, bytes_written;
     sized: entries;
-    rebuilt: spec_sets, unified_bytes, carveouts_bytes, most_requests, merges;
+    rebuilt: perfect, spec_sets, unified_bytes, carveouts_bytes, most_requests, merges;
 });
 
 impl L1Data {
     pub fn new(spec: &Spec) -> Self {
         let lines = u64::from(spec.unified_kib) * 1024 / LINE_BYTES;
         Self {
+            perfect: spec.perfect,
             tags: Tags::new(spec.sets, (lines / u64::from(spec.sets)) as u32),
             spec_sets: spec.sets,
             unified_bytes: u64::from(spec.unified_kib) * 1024,
@@ -169,7 +178,11 @@ impl L1Data {
         let mut load = None;
         for line in lines {
             let number = line.address / LINE_BYTES;
-            let present = if use_of_l1 == L1Use::Cached { self.tags.touch(number) } else { 0 };
+            let present = match use_of_l1 {
+                _ if self.perfect => line.sectors,
+                L1Use::Cached => self.tags.touch(number),
+                L1Use::Refetched | L1Use::Bypassed => 0,
+            };
             let missing = line.sectors & !present;
             self.sector_hits += u64::from((line.sectors & present).count_ones());
             self.sector_misses += u64::from(missing.count_ones());
@@ -225,6 +238,20 @@ impl L1Data {
     pub fn store(&mut self, lines: &[Line], at: u64, op: MemOp, answer: Answer) {
         for line in lines {
             self.ask(answer, line.address, line.sectors, op, at);
+        }
+    }
+
+    /// Local memory that is written and stays here.
+    pub fn store_local(&mut self, lines: &[Line], at: u64) {
+        for line in lines {
+            let evicted = self.tags.write(line.address / LINE_BYTES, line.sectors);
+            self.write_back(evicted, at);
+        }
+    }
+
+    fn write_back(&mut self, evicted: Option<Evicted>, at: u64) {
+        if let Some(Evicted { line, dirty }) = evicted {
+            self.ask(Answer::WriteBack, line * LINE_BYTES, dirty, MemOp::Write, at);
         }
     }
 
@@ -294,10 +321,11 @@ impl L1Data {
     pub fn filled(&mut self, index: u32, sectors: u8, complete: &mut Vec<WaitingLoad>) {
         let entry = &mut self.entries[index as usize];
         entry.outstanding &= !sectors;
-        if entry.keeps {
-            self.tags.fill(entry.line, sectors);
-        }
         let outstanding = entry.outstanding;
+        let evicted = if entry.keeps { self.tags.fill(entry.line, sectors) } else { None };
+        // It leaves behind what waits already.
+        self.write_back(evicted, 0);
+        let entry = &mut self.entries[index as usize];
         let mut waiters = std::mem::take(&mut entry.waiters);
         waiters.retain(|&(load, needs)| {
             if needs & outstanding != 0 {

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  sub-core 0: queue ─┐                        ┌─▶ shared memory (passes over its banks)
-//!  sub-core 1: queue ─┤ one every 2 cycles,    ├─▶ L1D ──miss──▶ requests to memory
+//!  sub-core 1: queue ─┤ one every 1 or 2 cycles├─▶ L1D ──miss──▶ requests to memory
 //!  sub-core 2: queue ─┼─▶ round robin ─────────┼─▶ constant cache of LDC
 //!  sub-core 3: queue ─┘ operands read here     └─▶ shuffle
 //! ```
 //!
 //! Models: five credits a sub-core, one instruction every four cycles of a sub-core and every two of the SM (Table 1 of
-//! arXiv 2503.20481); release of sources and results by Table 2; bank conflicts and several lines hold the acceptance;
+//! arXiv 2503.20481; GA100 and GH100: every cycle); release of sources and results by Table 2. Accesses to global memory:
+//! a coalescer finds a line a cycle, several coalescers work at the same time, so that what holds the acceptance is the
+//! passes over the banks, or a quarter of the lines (RRZE gpu-benches, gpu-strides), while the latency grows with both;
 //! asynchronous copies (LDGSTS) go the way of loads and are written to shared memory in order, a pass a cycle.
 //! Leaves out: separate queues for shared and global memory (not known whether they exist).
 //! Numbers: `[part.sm.memory]` and `[part.sm.l1_data]`. Start reading at `Shared::accept`.
@@ -31,6 +33,8 @@ use std::collections::VecDeque;
 pub(crate) struct Queued {
     pub op: OpTiming,
     pub issued: u64,
+    /// Earliest cycle of its acceptance.
+    pub from: u64,
     /// Number of the instruction in its warp's stream.
     pub position: u32,
     /// Index of the instruction in its kernel.
@@ -88,7 +92,6 @@ pub(crate) struct MemoryPipeline {
     address_unit_free: [u64; SUBCORES],
     accept_free: u64,
     round_robin: usize,
-    issue_to_accept_cycles: u64,
     /// Cycle in which acceptance has to be tried next.
     pub next: u64,
     /// When the last shared-memory result of a sub-core was released: results come in order.
@@ -108,7 +111,6 @@ sim_core::saved!(MemoryPipeline {
     state: queues, address_unit_free, accept_free, round_robin, next, shared_released, return_free, constants,
         constant_waiters, copies_written, accepted, shared_passes;
     parts: l1;
-    rebuilt: issue_to_accept_cycles;
 });
 
 impl MemoryPipeline {
@@ -119,7 +121,6 @@ impl MemoryPipeline {
             address_unit_free: [0; SUBCORES],
             accept_free: 0,
             round_robin: 0,
-            issue_to_accept_cycles: spec.memory.issue_to_accept_cycles.into(),
             next: NEVER,
             shared_released: [0; SUBCORES],
             return_free: [0; SUBCORES],
@@ -133,9 +134,9 @@ impl MemoryPipeline {
     }
 
     pub fn push(&mut self, subcore: u8, queued: Queued) {
-        self.queues[usize::from(subcore)].push_back(queued);
         // Heads that are older are due no later.
-        self.next = self.next.min(queued.issued + self.issue_to_accept_cycles);
+        self.next = self.next.min(queued.from);
+        self.queues[usize::from(subcore)].push_back(queued);
     }
 
     /// Puts a line into the cache behind LDC: a warm start.

@@ -145,7 +145,7 @@ impl SubCore {
 
     /// Takes write ports: the result waits in the result queue while its bank's port is taken. The cycle in which the
     /// last bank is written; `None` if the queue would overflow.
-    fn write_result(&mut self, now: u64, latched: Latched, shared: &Shared) -> Option<u64> {
+    pub(super) fn write_result(&mut self, now: u64, latched: Latched, shared: &Shared) -> Option<u64> {
         let op = &latched.op;
         if op.written_banks == 0 {
             return Some(now);
