@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use machine::npu_systolic::{SystolicError, SystolicResult, SystolicSimulation};
+use npu::compile::in_machine_formats;
 use npu::systolic::report::LayerResult;
 use serde_json::Value;
 use sim_core::{MachineFile, Plan};
@@ -34,7 +35,8 @@ pub fn simulate(
         let help = "a task list names tiles, scratchpads and barriers: npu-2.7, npu-4";
         return Err(Complaint::new(format!("a task list does not run on {}", file.name)).help(help).into());
     };
-    let run = SystolicSimulation::new(file, std::slice::from_ref(graph), plan)?.run(&mut |_| {})?;
+    let graph = in_machine_formats(graph.clone());
+    let run = SystolicSimulation::new(file, &[graph], plan)?.run(&mut |_| {})?;
     let clock_ghz = run.clock_hz as f64 / 1e9;
     let layers: Vec<Layer> = run.layers.iter().map(layer).collect();
     let view = timeline.map(|window| view(&run, workload, file, &window));

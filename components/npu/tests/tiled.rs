@@ -162,7 +162,7 @@ fn lists() -> impl Strategy<Value = TaskList> {
             };
             let needs_cycles = kind == 3 || kind == 5;
             let mut task = Task::new(id, work);
-            task.cycles = (needs_cycles || states_cycles && kind != 4 || kind == 4).then_some(amount % 700);
+            task.cycles = (needs_cycles || states_cycles || kind == 4).then_some(amount % 700);
             // Each task has a barrier of its own number; consumers are few enough for the slots.
             task.update = vec![id as u32];
             task.wait = waits.iter().filter(|wait| **wait < id as usize).map(|wait| *wait as u32).collect();

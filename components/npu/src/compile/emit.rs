@@ -7,8 +7,9 @@
 use rustc_hash::FxHashMap;
 use workloads::tensor::{Place, Task, Work};
 
-/// Barriers between a producer and its consumer at most; the smallest machine has 64.
-const BARRIERS_APART: usize = 32;
+/// A producer and its consumer have this part of the physical barriers between them at most: those of other work in flight
+/// need the rest.
+const APART: u32 = 3;
 
 /// Tasks that something may wait for together.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +49,8 @@ struct Queue {
 pub struct Emitter {
     tiles: u32,
     ports: u32,
+    /// Barriers between a producer and its consumer at most.
+    apart: usize,
     tasks: Vec<Task>,
     /// Queue of each task, its place there, and what is known when it starts.
     places: Vec<(u32, u32)>,
@@ -64,7 +67,7 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    pub fn new(tiles: u32, ports: u32) -> Self {
+    pub fn new(tiles: u32, ports: u32, physical_barriers: u32) -> Self {
         let count = (2 * ports + 2 * tiles) as usize;
         let queues = (0..count).map(|queue| Queue {
             is_serial: queue < (2 * ports + tiles) as usize,
@@ -74,6 +77,7 @@ impl Emitter {
         Self {
             tiles,
             ports,
+            apart: (physical_barriers / APART) as usize,
             tasks: Vec::new(),
             places: Vec::new(),
             known: Vec::new(),
@@ -111,6 +115,9 @@ impl Emitter {
         self.operators.push(self.operator);
         let mut known = self.queues[queue as usize].known.clone();
         self.places.push((queue, self.queues[queue as usize].tasks.len() as u32));
+        // What ended last knows most of the others.
+        let mut after = after.to_vec();
+        after.sort_by_key(|group| std::cmp::Reverse(group.tasks.iter().max().copied()));
         for group in after {
             self.wait(index, queue, group, &mut known);
         }
@@ -138,7 +145,7 @@ impl Emitter {
         }
         // Barriers are programmed in the order of their first producers.
         let apart = self.first_producers.len() - self.first_producers.partition_point(|&at| at < first);
-        let waiter = match apart > BARRIERS_APART {
+        let waiter = match apart > self.apart {
             // A task of this queue that came soon after the producers holds the dependence for all behind it.
             true => {
                 let own = &self.queues[queue as usize].tasks;
@@ -195,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_a_queue_implies_needs_no_barrier() {
-        let mut emitter = Emitter::new(1, 1);
+        let mut emitter = Emitter::new(1, 1, 64);
         let first = Group::of(vec![emitter.add(dma(Place::Ddr, Place::Cmx(0)), &[])]);
         let second = Group::of(vec![emitter.add(dma(Place::Ddr, Place::Cmx(0)), &[&first])]);
         let third = Group::of(vec![emitter.add(shave(0), &[&second])]);
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn tasks_of_two_engines_behind_one_queue_do_not_imply_each_other() {
-        let mut emitter = Emitter::new(1, 1);
+        let mut emitter = Emitter::new(1, 1, 64);
         let first = Group::of(vec![emitter.add(shave(0), &[])]);
         emitter.add(shave(0), &[&first]);
         let (tasks, _) = emitter.finish();

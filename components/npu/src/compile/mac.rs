@@ -256,7 +256,7 @@ impl Compiler<'_> {
         };
         // Few activations leave their port to the weights of every other step.
         let moved = self.streamed_bytes(image) + if at.streams_out { self.homes.home(output).bytes } else { 0 };
-        let shares_ports = moved < mac.weight_bytes(mac.filters, mac.depth) / FEW;
+        let shares_ports = moved < mac.stored_weight_bytes(mac.filters, mac.depth) / FEW;
         let activation_port = self.activation_port();
         let (row_steps, filter_steps) = (rows_each.div_ceil(plan.rows), filters_each.div_ceil(plan.filters));
         let depth_steps = mac.depth.div_ceil(plan.depth);
@@ -300,20 +300,26 @@ impl Compiler<'_> {
             if mac.weight_bits > 0 && last_weights != Some((filter, d)) {
                 let bytes = |tile: u32| match filters_of(tile, filter) {
                     0 => 0,
-                    filters => mac.weight_bytes(filters, depth),
+                    filters => mac.stored_weight_bytes(filters, depth),
                 };
                 let mut after: Vec<&Group> = vec![&self.computed[0]];
                 after.extend(&weights_in_ddr);
                 let port = |tile: u32| if shares_ports { (tile + filter as u32) % self.spec.dma_ports } else { 0 };
+                let weights = |port: u32, destination: Place, bytes: u64| Work::Dma {
+                    port,
+                    source: Place::Ddr,
+                    destination,
+                    bytes,
+                    decompress: mac.expands_weights(),
+                    permute_element_bytes: None,
+                };
                 let tasks: Vec<u32> = match plan.split {
                     Split::Rows => {
-                        vec![self.emit.add(transfer(port(0), Place::Ddr, self.all_tiles(tiles), bytes(0)), &after)]
+                        vec![self.emit.add(weights(port(0), self.all_tiles(tiles), bytes(0)), &after)]
                     }
                     Split::Channels => (0..tiles)
                         .filter(|&tile| bytes(tile) > 0)
-                        .map(|tile| {
-                            self.emit.add(transfer(port(tile), Place::Ddr, Place::Cmx(tile), bytes(tile)), &after)
-                        })
+                        .map(|tile| self.emit.add(weights(port(tile), Place::Cmx(tile), bytes(tile)), &after))
                         .collect(),
                 };
                 weights_loaded = Group::of(tasks);

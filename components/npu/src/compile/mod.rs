@@ -7,7 +7,8 @@
 //! ```
 //! Convolutions, matrix products, poolings and sums of two tensors go to the MAC arrays, attention to both, everything else
 //! to the DSPs; an operator that is not known is moved through them. Weights come on DMA port 0, activations go and come on
-//! port 1; where activations stay in the scratchpads or are few, weights use both. Floating point is computed with 16 bits.
+//! port 1; where activations stay in the scratchpads or are few, weights use both. Floating point is computed with 16 bits; narrower
+//! weights are expanded by the DMA engine.
 //!
 //! What it does not do: overlap an operator with the next but for its first transfers; fuse operators vertically; sparsity.
 //! Parts of a concatenation are written to their places and cost nothing more. A convolution of groups has the arithmetic
@@ -70,7 +71,7 @@ pub fn compile(graph: &Graph, spec: &TiledSpec) -> Result<Compiled, CompileError
     let mut compiler = Compiler {
         graph,
         spec,
-        emit: Emitter::new(spec.tiles, spec.dma_ports),
+        emit: Emitter::new(spec.tiles, spec.dma_ports, spec.physical_barriers),
         homes: Homes::new(graph, spec),
         computed: [Group::default(), Group::default()],
         stored: [Group::default(), Group::default()],

@@ -117,13 +117,27 @@ impl Mac {
         (rows * self.width * filters * self.out_bits).div_ceil(8)
     }
 
+    /// Bytes of weights in a scratchpad: in the arrays' own format.
     pub fn weight_bytes(&self, filters: u64, depth: u64) -> u64 {
+        self.weights(filters, depth, self.weight_bits.max(self.bits))
+    }
+
+    /// Bytes of weights in DDR; narrower ones are expanded on their way.
+    pub fn stored_weight_bytes(&self, filters: u64, depth: u64) -> u64 {
+        self.weights(filters, depth, self.weight_bits)
+    }
+
+    /// Whether weights are narrower than what the arrays compute with.
+    pub fn expands_weights(&self) -> bool {
+        self.weight_bits < self.bits
+    }
+
+    fn weights(&self, filters: u64, depth: u64, bits: u64) -> u64 {
         if self.weight_bits == 0 {
             return 0;
         }
         let depth = if self.by_channel { 1 } else { depth };
-        (filters * depth * self.kernel[0] * self.kernel[1] * self.weight_bits).div_ceil(8)
-            + filters * self.bytes_per_filter
+        (filters * depth * self.kernel[0] * self.kernel[1] * bits).div_ceil(8) + filters * self.bytes_per_filter
     }
 
     /// Channels of the input that a step reads.
@@ -220,7 +234,7 @@ impl Mac {
         };
         let channels = self.channels(cut.filters, cut.depth);
         let input = self.input_bytes(cut.rows, channels) as f64 * (input_times * input_copies) as f64 * at.streamed_in;
-        let weights = (self.weight_bytes(cut.filters, cut.depth) * weight_times * weight_copies) as f64;
+        let weights = (self.stored_weight_bytes(cut.filters, cut.depth) * weight_times * weight_copies) as f64;
         let output = if at.streams_out { self.output_bytes(rows, filters) * tiles } else { 0 } as f64;
         let port = spec.dma.bytes_per_cycle as f64 * spec.cmx_mhz / 1e3;
         let ddr = spec.memory.ddr_mb_per_s / 1e3;

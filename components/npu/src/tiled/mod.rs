@@ -21,12 +21,13 @@ mod scheduler;
 mod share;
 pub mod software;
 mod spec;
+mod stream;
 
 pub use component::{EVENT_CLOCK_HZ, TiledNpu, TiledWorkload};
 pub use program::{Barrier, EngineKind, Planned, Program, Queue};
 pub use result::{EngineUse, Schedule, Unions};
 pub use scheduler::{Scheduler, TaskTimes, Use};
 pub use spec::{
-    ClockChange, ClockName, DmaForm, DmaSpec, DpuCost, DpuSpec, MemorySpec, Sharing, ShaveForm, ShaveSpec, ShaveTables,
-    TiledSpec,
+    ChannelsSpec, ClockChange, ClockName, DmaForm, DmaSpec, DpuCost, DpuSpec, MemorySpec, Sharing, ShaveForm,
+    ShaveSpec, ShaveTables, TiledSpec,
 };

@@ -62,6 +62,16 @@ pub struct Planned {
     pub wait: Vec<u32>,
     pub update: Vec<u32>,
     pub cost: Cost,
+    /// What goes through memory channels, where there are any.
+    pub ddr: Option<DdrTransfer>,
+}
+
+/// The side of a transfer that main memory sees. Lists have no addresses: transfers lie one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub struct DdrTransfer {
+    pub address: u64,
+    pub bytes: u64,
+    pub write: bool,
 }
 
 /// A barrier of the program.
@@ -96,6 +106,7 @@ impl Program {
         let by_name: FxHashMap<String, u32> = (0..).zip(&queues).map(|(n, queue)| (queue.name.clone(), n)).collect();
         let (barriers, numbers) = barriers(list, spec)?;
         let bandwidths = bandwidths(spec);
+        let mut address = 0;
         let mut tasks = Vec::with_capacity(list.tasks().len());
         for (index, task) in (0..).zip(list.tasks()) {
             let name = queue_of(list, task, spec)?;
@@ -112,6 +123,8 @@ impl Program {
                 ps => (cost.bytes as f64 / ps as f64).min(tightest),
             };
             let number = |barriers: &[u32]| barriers.iter().map(|barrier| numbers[barrier]).collect();
+            let ddr = spec.memory.channels.and_then(|_| ddr_transfer(&task.work, address));
+            address = ddr.map_or(address, |ddr| (ddr.address + ddr.bytes).next_multiple_of(4096));
             tasks.push(Planned {
                 queue,
                 latency: cost.latency,
@@ -121,6 +134,7 @@ impl Program {
                 wait: number(&task.wait),
                 update: number(&task.update),
                 cost,
+                ddr,
             });
         }
         let program = Program { queues, tasks, barriers, bandwidths, physical_barriers: spec.physical_barriers };
@@ -150,6 +164,15 @@ impl Program {
 
 /// 80 hours.
 const LONGEST_PS: u64 = 1 << 58;
+
+fn ddr_transfer(work: &Work, address: u64) -> Option<DdrTransfer> {
+    match work {
+        // A copy within memory is read and written; its reads stand for both.
+        Work::Dma { source: Place::Ddr, bytes, .. } => Some(DdrTransfer { address, bytes: *bytes, write: false }),
+        Work::Dma { destination: Place::Ddr, bytes, .. } => Some(DdrTransfer { address, bytes: *bytes, write: true }),
+        _ => None,
+    }
+}
 
 fn queues(spec: &TiledSpec) -> Vec<Queue> {
     let mut queues: Vec<Queue> = Vec::new();
@@ -271,7 +294,8 @@ fn bandwidths(spec: &TiledSpec) -> Vec<f64> {
         return vec![f64::INFINITY; resources];
     }
     let per_ps = |bytes: f64, mhz: f64| bytes * mhz / 1e6;
-    let mut bandwidths = vec![spec.memory.ddr_mb_per_s / 1e6];
+    let ddr = if spec.memory.channels.is_some() { f64::INFINITY } else { spec.memory.ddr_mb_per_s / 1e6 };
+    let mut bandwidths = vec![ddr];
     let port = per_ps(spec.dma.bytes_per_cycle as f64, spec.cmx_mhz);
     bandwidths.extend((0..spec.dma_ports).map(|_| port));
     let cmx = per_ps(spec.memory.cmx_bytes_per_cycle, spec.cmx_mhz);

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use super::order::{Blocked, Pool};
 use super::program::Program;
 use super::share::{Flow, max_min};
-use super::spec::{ClockName, Sharing, TiledSpec};
+use super::spec::{ChannelsSpec, ClockName, Sharing, TiledSpec};
+use super::stream::{MemoryAccess, Stream};
 use crate::power::{EnergyReport, Meter, Supply};
 
 /// What an engine does with its time.
@@ -68,6 +69,8 @@ enum Phase {
     Wake,
     Latency,
     Body,
+    /// All is done but for answers of memory.
+    Memory,
 }
 
 /// A task on an engine.
@@ -88,6 +91,8 @@ struct Active {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Engine {
     active: Option<Active>,
+    /// What its task asks of memory channels.
+    stream: Option<Stream>,
     /// Charged up to here.
     since: u64,
     /// Without a task since; where it is gated, from some time after that on.
@@ -121,6 +126,7 @@ struct State {
 pub struct Scheduler {
     program: Arc<Program>,
     sharing: bool,
+    channels: Option<ChannelsSpec>,
     changes: Vec<Change>,
     state: State,
     meter: Meter,
@@ -133,7 +139,7 @@ pub struct Scheduler {
 sim_core::saved!(Scheduler {
     state: state;
     parts: meter;
-    rebuilt: program, sharing, changes, sharers_changed, shares;
+    rebuilt: program, sharing, channels, changes, sharers_changed, shares;
 });
 
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +165,7 @@ impl Scheduler {
         changes.sort_by_key(|change| change.at_ps);
         let engine = Engine {
             active: None,
+            stream: None,
             since: 0,
             idle_since: 0,
             idle: Use::Idle,
@@ -179,7 +186,16 @@ impl Scheduler {
             changes_done: 0,
         };
         let sharing = spec.memory.sharing != Sharing::None;
-        Scheduler { program, sharing, changes, state, meter, sharers_changed: false, shares: Vec::new() }
+        Scheduler {
+            program,
+            sharing,
+            channels: spec.memory.channels,
+            changes,
+            state,
+            meter,
+            sharers_changed: false,
+            shares: Vec::new(),
+        }
     }
 
     /// Does all that is due up to `now`, which never goes back. The first call starts what can start.
@@ -204,6 +220,40 @@ impl Scheduler {
         let change = self.changes.get(self.state.changes_done as usize).map(|change| change.at_ps);
         let end = self.state.events.peek().map(|Reverse((time, ..))| *time);
         change.into_iter().chain(end).min()
+    }
+
+    /// The next request for a memory channel that is due now.
+    pub fn next_request(&mut self, now: u64) -> Option<MemoryAccess> {
+        let channels = self.channels?;
+        let due = |engine: &Engine| engine.stream.as_ref().and_then(|stream| stream.due(&channels));
+        let engines = self.state.engines.iter().enumerate();
+        let (number, _) = engines
+            .filter_map(|(n, e)| Some((n, due(e)?)))
+            .filter(|(_, at)| *at <= now)
+            .min_by_key(|(n, at)| (*at, *n))?;
+        let stream = self.state.engines[number].stream.as_mut().expect("it is due");
+        Some(stream.issue(number as u32, &channels, now))
+    }
+
+    /// When the next request is due, if answers do not come first.
+    pub fn request_due(&self) -> Option<u64> {
+        let channels = self.channels?;
+        self.state.engines.iter().filter_map(|engine| engine.stream.as_ref()?.due(&channels)).min()
+    }
+
+    /// Memory has answered a request of an engine.
+    pub fn answered(&mut self, number: u32, now: u64) {
+        self.state.now = now;
+        let engine = &mut self.state.engines[number as usize];
+        let Some(stream) = &mut engine.stream else { return };
+        if !stream.answered() {
+            return;
+        }
+        engine.stream = None;
+        if engine.active.as_ref().is_some_and(|active| active.phase == Phase::Memory) {
+            self.end_phase(number);
+            self.advance(now);
+        }
     }
 
     pub fn is_done(&self) -> bool {
@@ -295,9 +345,16 @@ impl Scheduler {
         match active.phase {
             Phase::Wake => return self.begin(number, Phase::Latency),
             Phase::Latency => return self.begin(number, Phase::Body),
-            Phase::Body => {}
+            Phase::Body => {
+                self.sharers_changed |= self.sharing && planned.cap > 0.0;
+                if engine.stream.is_some() {
+                    // Memory is slower than the rest of the way: the task ends with its last answer.
+                    active.phase = Phase::Memory;
+                    return;
+                }
+            }
+            Phase::Memory => {}
         }
-        self.sharers_changed |= self.sharing && planned.cap > 0.0;
         engine.active = None;
         engine.idle_since = now;
         engine.idle = Use::Idle;
@@ -378,7 +435,13 @@ impl Scheduler {
             Phase::Wake => (active.wake_ps, None),
             Phase::Latency => (planned.latency.picoseconds, planned.latency.clock),
             Phase::Body => (planned.body.picoseconds, planned.body.clock),
+            Phase::Memory => unreachable!("it begins when a body ends"),
         };
+        if let (Phase::Body, Some(channels), Some(ddr)) = (phase, &self.channels, &planned.ddr) {
+            let stream = Stream::new(ddr, channels, planned.body.picoseconds, self.state.now);
+            self.state.engines[number as usize].stream = Some(stream);
+        }
+        let active = self.state.engines[number as usize].active.as_mut().expect("it has a task");
         active.phase = phase;
         active.left_ps = left_ps;
         active.share = 1.0;
@@ -456,7 +519,7 @@ impl Scheduler {
             let Some(active) = self.state.engines[number as usize].active.as_ref() else { continue };
             let planned = &program.tasks[active.task as usize];
             let clock = match active.phase {
-                Phase::Wake => None,
+                Phase::Wake | Phase::Memory => None,
                 Phase::Latency => planned.latency.clock,
                 Phase::Body => planned.body.clock,
             };
@@ -486,7 +549,7 @@ fn measure(program: &Program, meter: &mut Meter, number: u32, active: &Active, f
     let share_of_body = match active.phase {
         Phase::Body if planned.body.picoseconds == 0 => 1.0,
         Phase::Body => active.progress(to - from) as f64 / planned.body.picoseconds as f64,
-        Phase::Wake | Phase::Latency => 0.0,
+        Phase::Wake | Phase::Latency | Phase::Memory => 0.0,
     };
     meter.active(number, active.task, share_of_body, from, to);
 }
@@ -513,6 +576,7 @@ impl Engine {
             Some(active) => match active.phase {
                 Phase::Wake => self.totals[Use::WakeUp as usize] += elapsed,
                 Phase::Latency => self.totals[Use::Busy as usize] += elapsed,
+                Phase::Memory => self.totals[Use::Bandwidth as usize] += elapsed,
                 Phase::Body => {
                     let busy =
                         if active.share == 1.0 { elapsed } else { (elapsed as f64 * active.share).round() as u64 };

@@ -132,6 +132,24 @@ pub struct MemorySpec {
     pub sharing: Sharing,
     /// Bytes a cycle of the CMX clock that one tile's scratchpad moves for all its users.
     pub cmx_bytes_per_cycle: f64,
+    /// Memory channels behind `ddr_req` and `ddr_resp`: then they, not `ddr_mb_per_s`, say how fast DDR is.
+    #[serde(default)]
+    pub channels: Option<ChannelsSpec>,
+}
+
+/// Requests of DMA engines to memory channels.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelsSpec {
+    /// Ports `ddr_req` and `ddr_resp`, one of each a channel.
+    pub count: u32,
+    /// A power of two.
+    pub request_bytes: u32,
+    /// Requests of one transfer that wait for their answer.
+    pub outstanding: u32,
+    /// Bytes that stay together on one channel, as the channels have it with `interleave = "low_bits"`; a power of two of at
+    /// least a request.
+    pub interleave_granule_bytes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -212,6 +230,22 @@ impl TiledSpec {
         for (key, value) in times.chain([("dma.ddr_latency_ns", self.dma.ddr_latency_ns)]) {
             if !(0.0..=1e9).contains(&value) {
                 return Err(BuildError::key(key, format!("is {value}")).help("a number from 0 to 10^9"));
+            }
+        }
+        if let Some(channels) = &self.memory.channels {
+            let ChannelsSpec { count, request_bytes, outstanding, interleave_granule_bytes } = channels;
+            if !(1..=1024).contains(count) {
+                return Err(BuildError::key("memory.channels.count", "should be from 1 to 1024"));
+            }
+            if !request_bytes.is_power_of_two() || *request_bytes > 4096 {
+                return Err(BuildError::key("memory.channels.request_bytes", "should be a power of two, at most 4096"));
+            }
+            if !interleave_granule_bytes.is_power_of_two() || interleave_granule_bytes < request_bytes {
+                let key = "memory.channels.interleave_granule_bytes";
+                return Err(BuildError::key(key, "should be a power of two of at least a request"));
+            }
+            if !(1..=1 << 16).contains(outstanding) {
+                return Err(BuildError::key("memory.channels.outstanding", "should be from 1 to 65536"));
             }
         }
         self.dpu.fitted.check()?;

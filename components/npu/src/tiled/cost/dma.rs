@@ -7,6 +7,11 @@ use super::{Cost, Stretch};
 use crate::tiled::spec::{ClockName, DmaForm, TiledSpec};
 use workloads::tensor::Place;
 
+/// DDR's rate in a cost; none where channels say how fast it is.
+fn ddr_mb_per_s(spec: &TiledSpec) -> f64 {
+    if spec.memory.channels.is_some() { f64::INFINITY } else { spec.memory.ddr_mb_per_s }
+}
+
 /// What is transferred.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer {
@@ -49,13 +54,13 @@ pub fn legacy_cycles(transfer: &Transfer, spec: &TiledSpec) -> (u64, u64) {
         None if !transfer.uses_ddr() => 2.0 * spec.dpu_mhz / spec.cmx_mhz / width,
         None => spec.dpu_mhz / spec.cmx_mhz / width,
     };
-    let ddr_rate = if transfer.uses_ddr() { spec.dpu_mhz / spec.memory.ddr_mb_per_s } else { 0.0 };
+    let ddr_rate = if transfer.uses_ddr() { spec.dpu_mhz / ddr_mb_per_s(spec) } else { 0.0 };
     (whole(latency), whole(bytes * ddr_rate.max(cmx_rate)))
 }
 
 /// Bytes a CMX cycle and cycles of transfer, in the newer form.
 pub fn newer_cycles(transfer: &Transfer, spec: &TiledSpec) -> (u64, u64) {
-    let ddr = (spec.memory.ddr_mb_per_s / spec.cmx_mhz).floor().max(1.0) as u64;
+    let ddr = (ddr_mb_per_s(spec) / spec.cmx_mhz).floor().max(1.0) as u64;
     let mut width = spec.dma.bytes_per_cycle;
     if transfer.uses_ddr() {
         width = width.min(ddr);
@@ -70,7 +75,7 @@ fn legacy(transfer: &Transfer, spec: &TiledSpec) -> (Stretch, Stretch) {
     let (latency, body) = legacy_cycles(transfer, spec);
     let ddr_bound = transfer.uses_ddr()
         && transfer.permute_element_bytes.is_none()
-        && spec.memory.ddr_mb_per_s < spec.dma.bytes_per_cycle as f64 * spec.cmx_mhz;
+        && ddr_mb_per_s(spec) < spec.dma.bytes_per_cycle as f64 * spec.cmx_mhz;
     let latency_clock = if transfer.uses_ddr() { None } else { Some(ClockName::Cmx) };
     let body_clock = if ddr_bound { None } else { Some(ClockName::Cmx) };
     let post = spec.dma.post_cycles as f64 * spec.dpu_mhz / spec.cmx_mhz;
