@@ -7,7 +7,7 @@ use machine::gpu::{GpuShape, GpuSimulation};
 use machine::npu_systolic::SystolicSimulation;
 use sim_core::config::{Document, did_you_mean};
 use sim_core::{MachineFile, Plan};
-use workloads::sass::{Kernel, Launch, SassError, catalog};
+use workloads::sass::{Kernel, Launch, SassError, catalog, program};
 use workloads::tensor::transformer::Inference;
 use workloads::tensor::{Graph, OperatorKind, topology};
 
@@ -153,6 +153,22 @@ pub fn launch(word: &str) -> Result<Launch, Failure> {
     };
     let complaint = Complaint::new(format!("there is no workload `{word}`: it is neither shipped nor a file"));
     Err(complaint.help(help.unwrap_or_default()).into())
+}
+
+/// The launches of a workload: those of a program ([`program`]), or the one that the word names.
+pub fn launches(word: &str) -> Result<Vec<Launch>, Failure> {
+    if !word.contains(['+', '(']) || Path::new(word).is_file() {
+        return Ok(vec![launch(word)?]);
+    }
+    let mut launches = Vec::new();
+    for step in program::parse(word)? {
+        let mut launch = launch(&step.launch)?;
+        for (key, value) in &step.changes {
+            launch = launch.with(key, value)?;
+        }
+        launches.push(launch);
+    }
+    Ok(launches)
 }
 
 /// The kernel that a launch names, compiled for an architecture: `<kernel>.<arch>.toml` beside the launch file, or a

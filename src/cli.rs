@@ -64,7 +64,7 @@ pub enum Command {
                             orrery run npu-4 llama-3-8b:decode,tokens=1024,weights=i4\n\n\
                             Ctrl-C stops the run and reports what there is, marked partial, with exit code 1; again, it ends at once.")]
     Run(RunArgs),
-    /// Check machines, launches, listings and suites without running them
+    /// Check machines, launches, listings, suites and sweeps without running them
     #[command(after_help = "Examples:\n  \
                             orrery check my-gpu.toml my-launch.toml\n  \
                             orrery check                                everything that ships with orrery")]
@@ -150,7 +150,7 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Machine files, launch files, listings, suite folders, or names of shipped machines and workloads
+    /// Machine files, launch files, listings, suite folders, sweep files, or names of shipped machines and workloads
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
 }
@@ -167,6 +167,7 @@ pub enum Listed {
     Machines,
     Workloads,
     Suites,
+    Sweeps,
     Components,
 }
 

@@ -2,7 +2,7 @@
 
 use sim_core::MachineFile;
 use validation::committed;
-use validation::runners::measured_launch;
+use validation::runners::measured_launches;
 use workloads::sass::Launch;
 
 use crate::result::{ExpectedError, Measured};
@@ -24,11 +24,11 @@ impl Known {
         Self { measured: None, expected_error }
     }
 
-    /// A launch, of which `cycles` are known if it ran to its end.
-    pub fn of_launch(request: &Request, file: &MachineFile, launch: &Launch, cycles: Option<u64>) -> Self {
+    /// A program, whose `cycles` are known if it ran to its end.
+    pub fn of_launches(request: &Request, file: &MachineFile, launches: &[Launch], cycles: Option<u64>) -> Self {
         let known = Self::of_kind("gpu-launch", &file.name, &request.sets);
         let Some(cycles) = cycles.filter(|_| request.sets.is_empty()) else { return known };
-        let case = measured_launch(&file.name, launch);
+        let case = measured_launches(&file.name, launches);
         let measured = case.and_then(|case| {
             let value = case.value.number()?;
             let error_percent = 100.0 * (cycles as f64 / value - 1.0);

@@ -132,7 +132,7 @@ fn sets_on(part: &Ideal, file: &MachineFile) -> Option<Vec<String>> {
         root.at(path).is_some() || path.starts_with("part.memory.") && root.at("part.memory").is_some()
     };
     // A machine without a crossbar has one memory that stands for all behind the SMs.
-    part.sets.iter().all(|set| is_there(&set)).then(|| part.sets.iter().map(ToString::to_string).collect())
+    part.sets.iter().all(|set| is_there(set)).then(|| part.sets.iter().map(ToString::to_string).collect())
 }
 
 /// Runs `request` again for each part that is asked for, side by side; the largest saving first.

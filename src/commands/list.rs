@@ -17,7 +17,7 @@ type Line = (String, String);
 
 /// Prints one kind, or all with headings.
 pub fn run(args: &ListArgs, common: &Common) -> Result<(), Failure> {
-    let all = [Listed::Machines, Listed::Workloads, Listed::Suites, Listed::Components];
+    let all = [Listed::Machines, Listed::Workloads, Listed::Suites, Listed::Sweeps, Listed::Components];
     let wanted: Vec<Listed> = all.into_iter().filter(|kind| args.what.is_none_or(|what| what == *kind)).collect();
     let mut document = Map::new();
     let mut text = String::new();
@@ -47,6 +47,7 @@ fn heading(kind: Listed) -> &'static str {
         Listed::Machines => "machines",
         Listed::Workloads => "workloads",
         Listed::Suites => "suites",
+        Listed::Sweeps => "sweeps",
         Listed::Components => "components",
     }
 }
@@ -76,6 +77,14 @@ fn lines(kind: Listed) -> Result<Vec<Line>, Failure> {
                 Ok((name, format!("{} ({} cases)", suite.title, suite.cases.len())))
             };
             Suite::shipped_names().into_iter().map(about).collect()
+        }
+        Listed::Sweeps => {
+            let about = |name: String| {
+                let document = catalog::sweep(&name)?;
+                let about = document.root().get("description").and_then(|node| node.as_str()).unwrap_or("").to_string();
+                Ok((name, about))
+            };
+            catalog::sweeps().into_iter().map(about).collect()
         }
         Listed::Components => {
             Ok(machine::kinds().descriptions().map(|(kind, about)| (kind.to_string(), about.to_string())).collect())

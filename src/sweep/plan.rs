@@ -168,9 +168,8 @@ impl Point {
             true => traced::hash_of_request(&request),
             false => simulate::hash_of_request(&request),
         };
-        point.config_hash = hash.map_err(|failure| {
+        point.config_hash = hash.inspect_err(|_| {
             eprintln!("in {}, variant `{}`:", document.source().name, variant.name);
-            failure
         })?;
         Ok(point)
     }

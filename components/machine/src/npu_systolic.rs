@@ -224,13 +224,13 @@ impl Events {
     /// until all its stores are answered. Networks that run beside each other overlap.
     fn share_time(&self, results: &mut [LayerResult], makespan: u64) {
         let in_turn = self.program.streams.len() == 1;
-        for index in 0..results.len() {
-            let next = results.get(index + 1).map_or(makespan, |next| next.start_cycle);
-            let result = &mut results[index];
-            result.cycles = match in_turn {
-                true => next - if index == 0 { 0 } else { result.start_cycle },
-                false => result.end_cycle - result.start_cycle,
-            };
+        // What has no tiles takes no time.
+        let mut busy = results.iter_mut().filter(|result| result.tiles > 0).peekable();
+        let mut start = 0;
+        while let Some(result) = busy.next() {
+            let next = busy.peek().map_or(makespan, |next| next.start_cycle);
+            result.cycles = if in_turn { next - start } else { result.end_cycle - result.start_cycle };
+            start = next;
         }
     }
 

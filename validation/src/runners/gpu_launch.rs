@@ -47,44 +47,60 @@ impl CaseRunner for GpuLaunch {
     }
 
     fn run(&self, request: &Request<'_>) -> Result<Measured, RunError> {
-        let of_launch =
-            |(key, value): &(String, String)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone()));
-        let changes: Vec<_> = request.overrides.iter().filter_map(of_launch).collect();
-        let sets = request.overrides.iter().filter(|pair| of_launch(pair).is_none());
-        let file = machine_file(request, sets.map(|(key, value)| format!("{key}={value}")).collect())?;
-        let launches = launches(request.suite, request.workload, &changes).map_err(wrong)?;
+        let (file, launches) = (machine_file(request)?, launches_of(request)?);
         let cycles = cycles_of(&file, &launches)?;
         Ok(Measured::from([("cycles".to_owned(), Value::Number(cycles as f64))]))
     }
 }
 
-/// The measured case of a shipped suite that is this launch on this machine, if there is one.
-pub fn measured_launch(machine: &str, launch: &Launch) -> Option<Case> {
+/// The measured case of a shipped suite that is this program on this machine, if there is one.
+pub fn measured_launches(machine: &str, program: &[Launch]) -> Option<Case> {
     let what = |launch: &Launch| {
-        let passed = |argument: &Argument| (argument.element, argument.value.clone());
+        let memory = |argument: &Argument| argument.value.memory().map(|_| argument.memory_name().to_owned());
+        let passed = |argument: &Argument| (argument.element, argument.value.clone(), memory(argument));
         let arguments: Vec<_> = launch.arguments.iter().map(passed).collect();
         (launch.kernel.clone(), launch.grid, launch.block, launch.dynamic_shared_bytes, launch.caches, arguments)
     };
-    let asked = what(launch);
+    let asked: Vec<_> = program.iter().map(what).collect();
     let suites = Suite::shipped_names().into_iter().filter_map(|name| Suite::open(&name).ok());
     for suite in suites.filter(|suite| suite.kind == GpuLaunch.kind()) {
+        // Most rows are of other kernels: each workload is looked at once.
+        let mut is_of_these = BTreeMap::new();
         for case in suite.cases.iter().filter(|case| case.machine == machine && case.metric == "cycles") {
+            let of_these = is_of_these.entry(&case.workload).or_insert_with(|| {
+                let kernels = |launches: &[Launch]| launches.iter().map(|l| l.kernel.clone()).collect::<Vec<_>>();
+                launches(&suite, &case.workload, &[]).is_ok_and(|launches| kernels(&launches) == kernels(program))
+            });
+            if !*of_these {
+                continue;
+            }
             let changes = case
                 .overrides
                 .iter()
                 .map(|(key, value)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone())));
             let Some(changes) = changes.collect::<Option<Vec<_>>>() else { continue };
-            match launches(&suite, &case.workload, &changes).as_deref() {
-                Ok([only]) if what(only) == asked => return Some(case.clone()),
-                _ => {}
+            let Ok(launches) = launches(&suite, &case.workload, &changes) else { continue };
+            if launches.len() == asked.len() && launches.iter().map(what).eq(asked.iter().cloned()) {
+                return Some(case.clone());
             }
         }
     }
     None
 }
 
-fn wrong(error: impl std::fmt::Display) -> RunError {
+pub(super) fn wrong(error: impl std::fmt::Display) -> RunError {
     RunError(error.to_string())
+}
+
+/// An override of launches, without its prefix; `None` for the machine's.
+fn of_launch((key, value): &(String, String)) -> Option<(String, String)> {
+    Some((key.strip_prefix("launch.")?.to_owned(), value.clone()))
+}
+
+/// The launches of a request, changed as its overrides say.
+pub(super) fn launches_of(request: &Request<'_>) -> Result<Vec<Launch>, RunError> {
+    let changes: Vec<_> = request.overrides.iter().filter_map(of_launch).collect();
+    launches(request.suite, request.workload, &changes).map_err(wrong)
 }
 
 /// The launches that a workload names, changed. A change must fit at least one of them.
@@ -130,7 +146,10 @@ fn cycles_of(file: &MachineFile, launches: &[Launch]) -> Result<u64, RunError> {
     Ok(simulation.run(&mut |_| {}).map_err(wrong)?.cycles)
 }
 
-fn machine_file(request: &Request<'_>, sets: Vec<String>) -> Result<MachineFile, RunError> {
+/// The machine of a request, with the overrides that are no launch's.
+pub(super) fn machine_file(request: &Request<'_>) -> Result<MachineFile, RunError> {
+    let sets = request.overrides.iter().filter(|pair| of_launch(pair).is_none());
+    let sets = sets.map(|(key, value)| format!("{key}={value}")).collect();
     let variants = request.suite.parameters.get("machine").cloned();
     let variants: BTreeMap<String, Variant> = match variants {
         Some(table) => table.try_into().map_err(|error: toml::de::Error| wrong(error.message()))?,
@@ -150,7 +169,7 @@ fn machine_file(request: &Request<'_>, sets: Vec<String>) -> Result<MachineFile,
         .map_err(|errors| RunError(format!("machine `{name}`: {}", joined(&errors))))
 }
 
-fn joined(errors: &[impl std::fmt::Display]) -> String {
+pub(super) fn joined(errors: &[impl std::fmt::Display]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
@@ -194,10 +213,11 @@ mod tests {
         let geometry = [("grid".to_owned(), "64"), ("block".to_owned(), "256")];
         let changes = geometry.into_iter().chain(sizes);
         let launch = changes.fold(launch, |launch, (key, value)| launch.with(&key, value).unwrap());
-        assert_eq!(measured_launch("h100-pcie", &launch).unwrap().case, "vectoradd.16384");
-        assert_eq!(measured_launch("h100-sxm", &launch), None);
+        let found = |machine: &str, launch: &Launch| measured_launches(machine, std::slice::from_ref(launch));
+        assert_eq!(found("h100-pcie", &launch).unwrap().case, "vectoradd.16384");
+        assert_eq!(found("h100-sxm", &launch), None);
         let other = launch.with("grid", "65").unwrap();
-        assert_eq!(measured_launch("h100-pcie", &other), None);
+        assert_eq!(found("h100-pcie", &other), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | `attention b=B h=H q=Q k=K w=W` | sequences, heads, queries, keys, width of a head |
 //! | `eltwise n=N inputs=I` | sum of I tensors of N elements |
 //! | `layernorm rows=R width=W` | |
-//! | `copy bytes=B` | |
+//! | `copy bytes=B`, `load bytes=B` | both ways, or in only |
 //!
 //! `network NAME` is the operators of the suite's file `NAME.txt`, one a line, in order.
 
@@ -126,9 +126,14 @@ pub(super) fn network(workload: &str, element: Element) -> Result<Graph, RunErro
             let kind = OperatorKind::Vector(Vector { function: "copy".into(), elements_moved: 2 * elements });
             (kind, vec![(Role::Input, vec![elements])], vec![elements])
         }
+        "load" => {
+            let elements = sizes.take("bytes")? * 8 / element.bits();
+            let kind = OperatorKind::Vector(Vector { function: "load".into(), elements_moved: elements });
+            (kind, vec![(Role::Input, vec![elements])], vec![0])
+        }
         _ => {
             return Err(RunError(format!(
-                "`{workload}`: no operator `{operator}`; gemm, conv, attention, eltwise, layernorm, copy"
+                "`{workload}`: no operator `{operator}`; gemm, conv, attention, eltwise, layernorm, copy, load"
             )));
         }
     };

@@ -343,10 +343,11 @@ impl Sm {
         }
         for load in self.complete.drain(..) {
             let core = &mut self.subcores[usize::from(load.to.subcore)];
+            let returned = now.max(load.earliest_return);
             if env.listening() {
-                env.state(SmFact::Stage { instruction: load.to.dynamic(), stage: Stage::Return, cycle: now });
+                env.state(SmFact::Stage { instruction: load.to.dynamic(), stage: Stage::Return, cycle: returned });
             }
-            self.shared.release_load(now + 1 + load.tail_cycles, load.link_cycles, load.to, core);
+            self.shared.release_load(returned + 1 + load.tail_cycles, load.link_cycles, load.to, core);
         }
     }
 

@@ -72,6 +72,8 @@ pub(crate) struct WaitingLoad {
     pub to: Destination,
     /// Lines (or atomic requests) that are missing.
     remaining: u16,
+    /// What is on its way already may come before the load has found that it is missing.
+    pub earliest_return: u64,
     /// From the last arrival to the release of the result.
     pub tail_cycles: u64,
     /// Cycles of the return link.
@@ -191,7 +193,7 @@ impl L1Data {
             }
             let load = match load {
                 Some(load) => load,
-                None => *load.insert(self.add_load(waiting)),
+                None => *load.insert(self.add_load(WaitingLoad { earliest_return: request_at, ..waiting })),
             };
             self.loads[load as usize].remaining += 1;
             self.miss(number, missing, load, request_at, use_of_l1 != L1Use::Bypassed);
@@ -257,7 +259,7 @@ impl L1Data {
 
     /// An atomic with result waits for all its lines.
     pub fn atomic(&mut self, lines: &[Line], at: u64, waiting: WaitingLoad) {
-        let waiting = WaitingLoad { remaining: lines.len() as u16, ..waiting };
+        let waiting = WaitingLoad { remaining: lines.len() as u16, earliest_return: at, ..waiting };
         let load = self.add_load(waiting);
         self.store(lines, at, MemOp::Atomic, Answer::Atomic(load));
     }
@@ -367,6 +369,6 @@ impl L1Data {
 
 impl WaitingLoad {
     pub fn new(to: Destination, tail_cycles: u64, link_cycles: u64) -> Self {
-        Self { to, remaining: 0, tail_cycles, link_cycles }
+        Self { to, remaining: 0, earliest_return: 0, tail_cycles, link_cycles }
     }
 }

@@ -333,7 +333,9 @@ impl Core {
             }
             Step::Vector { op, bytes, on, .. } => {
                 self.expect(tile, on);
-                let cycles = vector_unit::cycles(&self.spec, op, bytes);
+                // A step that only waits for an operand takes no time.
+                let latency = if bytes > 0 { u64::from(self.spec.vector_latency_cycles) } else { 0 };
+                let cycles = latency + vector_unit::cycles(&self.spec, op, bytes);
                 self.counts[layer].vector_busy_cycles += cycles;
                 self.vector = Some(VectorWork { tile: serial, on, end: now + cycles.max(1), is_last });
             }

@@ -41,6 +41,8 @@ pub struct CoreSpec {
     pub array_entries: u32,
     /// Vectors of so many bits go through the vector unit at once.
     pub vector_bits: u64,
+    /// From its operands to its first result.
+    pub vector_latency_cycles: u32,
     pub elementwise_cycles: u32,
     pub tree_cycles: u32,
     pub exponential_cycles: u32,
