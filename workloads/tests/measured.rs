@@ -9,17 +9,17 @@ const ARCHITECTURES: [&str; 7] = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "
 fn buffer(name: &str, values: &[f32]) -> Argument {
     let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let value = Value::Buffer { count: values.len(), init: Init::Bytes(bytes) };
-    Argument { name: name.into(), line: 0, element: ElementType::F32, value }
+    Argument::new(name, ElementType::F32, value)
 }
 
 fn float(name: &str, value: f32) -> Argument {
     let value = Value::Scalar(value.to_le_bytes().to_vec());
-    Argument { name: name.into(), line: 0, element: ElementType::F32, value }
+    Argument::new(name, ElementType::F32, value)
 }
 
 fn integer(name: &str, value: usize) -> Argument {
     let value = Value::Scalar((value as i32).to_le_bytes().to_vec());
-    Argument { name: name.into(), line: 0, element: ElementType::I32, value }
+    Argument::new(name, ElementType::I32, value)
 }
 
 /// Small integers, of which sums and products are exact in single precision.

@@ -42,15 +42,11 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 31] = [
+pub const REFERENCES: [&str; 39] = [
     "attention",
     "bank_conflicts",
     "bf16_rmsnorm",
     "constant_chain",
-pub const REFERENCES: [&str; 33] = [
-    "attention",
-    "bank_conflicts",
-    "bf16_rmsnorm",
     "conv3d_slice",
     "dependent_chain",
     "double_division",
