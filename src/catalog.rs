@@ -4,9 +4,12 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use machine::gpu::{GpuShape, GpuSimulation};
+use machine::npu_systolic::SystolicSimulation;
 use sim_core::config::{Document, did_you_mean};
 use sim_core::{MachineFile, Plan};
-use workloads::sass::{Kernel, Launch, SassError, catalog};
+use workloads::sass::{Kernel, Launch, SassError, catalog, program};
+use workloads::tensor::transformer::Inference;
+use workloads::tensor::{Graph, OperatorKind, topology};
 
 use crate::failure::{Complaint, Failure};
 
@@ -14,6 +17,8 @@ static CONFIGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/configs");
 /// How embedded files are shown in messages.
 const SHOWN: &str = "configs/";
 const SMALLEST_LAUNCH: &str = "vectoradd";
+const SMALLEST_PRODUCT: &str = "product,8,8,8";
+const SMALLEST_ATTENTION: &str = "gpt-2:tokens=256,layers=1";
 
 /// A machine that ships with orrery.
 pub struct ShippedMachine {
@@ -84,6 +89,23 @@ pub fn sweeps() -> Vec<String> {
 /// The parts of a GPU are built around a launch, so it is the smallest shipped one that is tried.
 pub fn check_machine(word: &str) -> Result<(), Failure> {
     let file = machine(word, &[])?;
+    if machine::npu_tiled::tiled_spec(&file)?.is_some() {
+        return Ok(());
+    }
+    if SystolicSimulation::fits(&file) {
+        let built = |graph: Graph| SystolicSimulation::new(&file, &[graph], Plan::serial()).map(drop);
+        let product = topology::parse("product.csv", SMALLEST_PRODUCT)?;
+        let attention = Inference::parse(SMALLEST_ATTENTION).map(|inference| {
+            let mut graph = inference.graph();
+            graph.operators.retain(|operator| matches!(operator.kind, OperatorKind::Attention(_)));
+            graph
+        });
+        // A machine of attention alone runs no other product.
+        return match built(product) {
+            Err(_) if attention.is_ok_and(|attention| built(attention).is_ok()) => Ok(()),
+            result => Ok(result?),
+        };
+    }
     let shape = GpuShape::of(&file)?;
     let launch = launch(SMALLEST_LAUNCH)?;
     let kernel = kernel(&launch, &shape.sm.arch)?;
@@ -131,6 +153,22 @@ pub fn launch(word: &str) -> Result<Launch, Failure> {
     };
     let complaint = Complaint::new(format!("there is no workload `{word}`: it is neither shipped nor a file"));
     Err(complaint.help(help.unwrap_or_default()).into())
+}
+
+/// The launches of a workload: those of a program ([`program`]), or the one that the word names.
+pub fn launches(word: &str) -> Result<Vec<Launch>, Failure> {
+    if !word.contains(['+', '(']) || Path::new(word).is_file() {
+        return Ok(vec![launch(word)?]);
+    }
+    let mut launches = Vec::new();
+    for step in program::parse(word)? {
+        let mut launch = launch(&step.launch)?;
+        for (key, value) in &step.changes {
+            launch = launch.with(key, value)?;
+        }
+        launches.push(launch);
+    }
+    Ok(launches)
 }
 
 /// The kernel that a launch names, compiled for an architecture: `<kernel>.<arch>.toml` beside the launch file, or a

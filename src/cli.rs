@@ -59,7 +59,9 @@ pub enum Command {
                             orrery run h200 sgemm --until 20000 --save half.orrery\n  \
                             orrery run --resume half.orrery             the same result as in one piece\n  \
                             orrery run hbm3 \"rand_rw21 requests=50000 outstanding=16\"\n  \
-                            orrery run stacks/h200 requests.trace --set policy.page=closed --plots\n\n\
+                            orrery run stacks/h200 requests.trace --set policy.page=closed --plots\n  \
+                            orrery run npu-4 resnet50.onnx --timeline   a network on an NPU, layer by layer\n  \
+                            orrery run npu-4 llama-3-8b:decode,tokens=1024,weights=i4\n\n\
                             Ctrl-C stops the run and reports what there is, marked partial, with exit code 1; again, it ends at once.")]
     Run(RunArgs),
     /// Check machines, launches, listings, suites and sweeps without running them
@@ -96,7 +98,8 @@ pub struct RunArgs {
     /// A shipped machine or memory, or the path of a machine or memory file [default: h100-pcie]
     pub machine: Option<String>,
     /// A shipped workload, the path of a launch file, or an Accel-Sim trace (.traceg, .xz, .zst, kernelslist.g)
-    /// [default: sgemm]; on a memory a stream or a request trace
+    /// [default: sgemm]; on a memory a stream or a request trace; on an NPU a network: .onnx, .csv (SCALE-Sim), .jsonl (tasks),
+    /// or a transformer such as llama-3-8b:prefill,tokens=1024
     pub workload: Option<String>,
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -104,7 +107,8 @@ pub struct RunArgs {
     /// Compute values when instructions issue: for kernels that read a clock or wait for other blocks. One shard, slower
     #[arg(long)]
     pub coupled: bool,
-    /// Write timeline.perfetto-trace of the cycles FROM..TO (of a memory: ticks), for ui.perfetto.dev [default: 0..20000]
+    /// Write timeline.perfetto-trace of the cycles FROM..TO (of a memory: ticks), for ui.perfetto.dev [default: 0..20000;
+    /// of an NPU, in ns, all]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,
     /// Write pipeline.kanata of the cycles FROM..TO, for Konata: the stages of every warp instruction [default: 0..20000]
@@ -130,6 +134,15 @@ pub struct RunArgs {
     /// Go on with a saved run. Machine and workload are those it was saved with and need not be given
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
+    /// On an NPU: the size of a dimension that a model leaves open, for instance batch=1; may be repeated
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
+    pub dimensions: Vec<(String, u64)>,
+    /// On an NPU: an operator that is not known is an error, not data movement with a warning
+    #[arg(long)]
+    pub strict: bool,
+    /// On an NPU: run again with every parameter a tenth less and more, and list those that move the result most
+    #[arg(long)]
+    pub sensitivity: bool,
     /// On a memory: write every command of the channel to commands.csv, for `orrery trace check`
     #[arg(long)]
     pub commands: bool,
@@ -281,6 +294,16 @@ pub enum Rules {
     Full,
     /// The rules of Ramulator 2
     Ramulator2,
+}
+
+/// `NAME=SIZE`.
+fn dimension(text: &str) -> Result<(String, u64), String> {
+    let wrong = || format!("`{text}` is not a name and a size such as batch=1");
+    let (name, size) = text.split_once('=').ok_or_else(wrong)?;
+    match size.parse() {
+        Ok(size) if size > 0 => Ok((name.to_string(), size)),
+        _ => Err(wrong()),
+    }
 }
 
 /// `FROM..TO`, both cycles.

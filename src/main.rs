@@ -7,8 +7,10 @@ mod catalog;
 mod cli;
 mod commands;
 mod failure;
+mod known;
 mod memory;
 mod memory_result;
+mod npu;
 mod output;
 mod pieces;
 mod report;
@@ -20,6 +22,10 @@ mod views;
 mod what_if;
 
 use std::process::ExitCode;
+
+// Streams of a thread block are large and live shortly; the system's allocator gives each back to the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use clap::Parser;
 use cli::{Cli, Command};

@@ -10,6 +10,7 @@ use workloads::sass::{Kernel, Launch};
 
 use crate::catalog;
 use crate::failure::{Complaint, Failure};
+use crate::known::Known;
 use crate::pieces::{Asked, Pieces, inputs, partial};
 use crate::report::{significant, thousands};
 use crate::result::{Breakdown, Highlight, Partial, Roofline, RunResult, Simulated, Wall, peak_rss_bytes};
@@ -70,15 +71,21 @@ pub struct Finished {
 /// Runs a request; `progress` is told the cycle now and then.
 pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Finished, Failure> {
     let file = catalog::machine(&request.machine, &request.sets)?;
-    let launch = catalog::launch(&request.workload)?;
+    let launches = catalog::launches(&request.workload)?;
+    if launches.len() > 1 {
+        refuse_parts(request)?;
+    }
     let shape = GpuShape::of(&file)?;
-    let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
+    let kernels = launches.iter().map(|launch| catalog::kernel(launch, &shape.sm.arch));
+    let kernels = kernels.collect::<Result<Vec<_>, _>>()?;
+    let program: Vec<(&Kernel, &Launch)> = kernels.iter().zip(&launches).collect();
     let plan = Plan { threads: request.threads, shards: request.shards, ..Plan::default() };
-    let mut simulation = GpuSimulation::with_values(&file, &kernel, &launch, plan, request.values).map_err(failure)?;
+    let mut simulation = GpuSimulation::of_launches(&file, &program, plan, request.values).map_err(failure)?;
     let title = format!("{} on {} (1 ns shown is 1 core cycle)", request.workload, file.name);
     let drawing =
-        Drawing::start(&request.views, &title, &kernel.instructions, shape.clock_hz, simulation.machine_mut())?;
-    let content = content(&kernel, &launch, request.values);
+        Drawing::start(&request.views, &title, &kernels[0].instructions, shape.clock_hz, simulation.machine_mut())?;
+    let content = program.iter().flat_map(|(kernel, launch)| content(kernel, launch, request.values));
+    let content: Vec<String> = content.collect();
     let inputs = inputs(file.seed, &file.to_toml(), &content.concat());
     let mut from_cycle = 0;
     if let Some((state, cycle)) = request.pieces.state(&inputs)? {
@@ -120,36 +127,41 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         ticks_per_shard: run.outcome.shards.iter().map(|shard| shard.ticks).collect(),
     };
     let views = drawing.finish(run.cycles);
-    let result = summary(request, &file, &launch, &content, run, partial, wall);
+    let result = summary(request, &file, &launches, &content, run, partial, wall);
     Ok(Finished { result, views, wrong })
 }
 
 fn summary(
     request: &Request,
     file: &MachineFile,
-    launch: &Launch,
+    launches: &[Launch],
     content: &[String],
     run: GpuResult,
     partial: Option<Partial>,
     wall: Wall,
 ) -> RunResult {
     let clock_ghz = run.shape.clock_hz as f64 / 1e9;
+    let known = Known::of_launches(request, file, launches, partial.is_none().then_some(run.cycles));
     RunResult {
         machine: file.name.clone(),
         machine_description: catalog::text_of(file, "description").to_string(),
         workload: request.workload.clone(),
-        workload_description: launch.description.clone(),
+        workload_description: match launches {
+            [launch] => launch.description.clone(),
+            _ => format!("program of {} launches", launches.len()),
+        },
         config_hash: config_hash(file, content),
         seed: file.seed,
         simulated: Simulated { cycles: run.cycles, time_ns: run.time.as_ns(), clock_ghz },
         partial,
         wall,
-        measured: None,
-        expected_error: None,
+        measured: known.measured,
+        expected_error: known.expected_error,
         breakdown: breakdown(&run.stats),
         // Operations are counted when a CTA is dispatched: of a part of a run they are too many.
         roofline: if partial.is_none() { roofline(file, &run) } else { None },
-        highlights: highlights(blocks(launch.blocks(), launch.threads_per_block(), &run), &run, request.values),
+        highlights: highlights(grid(launches, &run), &run, request.values),
+        tables: String::new(),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }
@@ -192,6 +204,26 @@ fn l2_peak_gb_per_s(file: &MachineFile, run: &GpuResult) -> Option<f64> {
     let sms = number("part.noc.sm_response_bytes_per_cycle")? * run.shape.sms as f64;
     let slices = number("part.noc.slice_bytes_per_cycle")? * number("part.l2.count")?;
     Some(gpcs.min(sms).min(slices) * run.shape.clock_hz as f64 / 1e9)
+}
+
+/// A program of several launches has no views and is not run in parts.
+fn refuse_parts(request: &Request) -> Result<(), Failure> {
+    if request.pieces.is_whole() && request.views.timeline.is_none() && request.views.pipeline.is_none() {
+        return Ok(());
+    }
+    let help = "leave --until, --save, --resume, --timeline and --pipeline out, or run one of its launches";
+    Err(Complaint::new("a program of several launches runs in one piece and is not drawn").help(help).into())
+}
+
+fn grid(launches: &[Launch], run: &GpuResult) -> Highlight {
+    match launches {
+        [launch] => blocks(launch.blocks(), launch.threads_per_block(), run),
+        _ => {
+            let sum = launches.iter().map(Launch::blocks).sum();
+            let value = format!("{} of {} launches on {} SMs", thousands(sum), launches.len(), run.shape.sms);
+            Highlight { name: "blocks".to_string(), value }
+        }
+    }
 }
 
 /// The grid on the machine.

@@ -79,7 +79,7 @@ fn what_cannot_run_says_why() {
     let folder = traces();
     for (arguments, part) in [
         (&["run", "rtx-3070", "old.traceg"][..], "is a trace of sm_61, but rtx-3070 is of sm_86"),
-        (&["run", "h100-pcie", "kernel-1.traceg"], "machines of sm_86: rtx-3070, rtx-a6000"),
+        (&["run", "h100-pcie", "kernel-1.traceg"], "machines that run sm_86: rtx-3070, rtx-4090, rtx-a6000"),
         (&["run", "rtx-3070", "cut.traceg"], "the file ends within warp 0"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--coupled"], "no values to compute at issue"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--until", "9"], "a trace runs in one piece"),
@@ -128,7 +128,7 @@ fn an_exported_launch_runs_again() {
         assert_eq!(seen.code, 0, "{}", seen.err);
         seen.json()["simulated"]["cycles"].as_f64().unwrap()
     };
-    // Constants are not traced, which saves their cold misses (D-55), and control fields are derived; memory and order are
+    // Constants are not traced, which saves their misses (D-56), and control fields are derived; memory and order are
     // the same.
     let ratio = cycles("t/kernelslist.g") / cycles("vectoradd");
     assert!((0.7..1.1).contains(&ratio), "{ratio}");

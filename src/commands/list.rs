@@ -9,6 +9,7 @@ use crate::catalog;
 use crate::cli::{Common, ListArgs, Listed};
 use crate::failure::Failure;
 use crate::memory;
+use crate::npu;
 use crate::output::{print, print_json};
 
 /// Name and one line about it.
@@ -67,7 +68,8 @@ fn lines(kind: Listed) -> Result<Vec<Line>, Failure> {
                 Ok((name, launch.description))
             };
             let stream = |(name, about): (&str, &str)| Ok((name.to_string(), format!("on a memory: {about}")));
-            sass::launch_names().into_iter().map(about).chain(streams().map(stream)).collect()
+            let networks = npu::workloads().into_iter().map(Ok);
+            sass::launch_names().into_iter().map(about).chain(streams().map(stream)).chain(networks).collect()
         }
         Listed::Suites => {
             let about = |name: String| {

@@ -2,9 +2,10 @@
 
 use crate::batch;
 use crate::cli::{Common, RunArgs};
-use crate::commands::run_memory;
+use crate::commands::{run_memory, run_npu};
 use crate::failure::{Complaint, Failure};
 use crate::memory;
+use crate::npu;
 use crate::output::{Folder, Progress, print, print_json};
 use crate::pieces::Pieces;
 use crate::report;
@@ -24,6 +25,13 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     let asked = pieces.asked(args)?;
     if asked.machine.as_deref().is_some_and(memory::is_memory) {
         return run_memory::run(asked, pieces, args, common);
+    }
+    if let Some(machine) = asked.machine.as_deref().filter(|word| npu::is_npu(word)) {
+        return run_npu::run(machine, &asked, &pieces, args, common);
+    }
+    if args.sensitivity || args.strict || !args.dimensions.is_empty() {
+        let message = "--sensitivity, --strict and --dim are for networks on an NPU";
+        return Err(Complaint::new(message).help("orrery run npu-4 resnet50.onnx --strict").into());
     }
     if args.coupled && common.shards > 1 && !common.quiet {
         eprintln!("note: --coupled runs on one shard whatever --shards says; results do not depend on it");

@@ -3,8 +3,9 @@
 use std::io::{BufWriter, Write};
 
 use workloads::accel_sim::{WriteError, write};
-use workloads::sass::catalog as shipped;
 use workloads::sass::exec::Grid;
+use workloads::sass::launch::Caches;
+use workloads::sass::{Launch, catalog as shipped};
 
 use crate::catalog;
 use crate::cli::{Common, ExportFormat, TraceExportArgs};
@@ -34,11 +35,22 @@ pub fn run(args: &TraceExportArgs, common: &Common) -> Result<(), Failure> {
     })?;
     out.flush().map_err(cannot)?;
     let list = folder.join("kernelslist.g");
-    std::fs::write(&list, format!("{KERNEL}\n")).map_err(|error| Failure::cannot_write(&list, &error))?;
+    let copies: String = copies(&grid, &launch).collect();
+    std::fs::write(&list, format!("{copies}{KERNEL}\n")).map_err(|error| Failure::cannot_write(&list, &error))?;
     if !common.json {
         print(&format!("wrote {}\n", list.display()));
     }
     Ok(())
+}
+
+/// A line for each buffer that the host copies to the device before the launch.
+fn copies<'a>(grid: &'a Grid, launch: &'a Launch) -> impl Iterator<Item = String> + 'a {
+    let is_copied = |name: &str| {
+        let argument = launch.arguments.iter().find(|argument| argument.memory_name() == name);
+        launch.caches == Caches::Left && argument.is_some_and(|argument| argument.uploaded)
+    };
+    let copied = grid.memory().buffers().iter().filter(move |buffer| is_copied(&buffer.name));
+    copied.map(|buffer| format!("MemcpyHtoD,{:#018x},{}\n", buffer.address, buffer.data.len()))
 }
 
 /// The first shipped launch of a kernel, if the word is a kernel's name and no launch's.

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod committed;
 pub mod files;
 pub mod outcome;
 pub mod plot;

@@ -85,9 +85,9 @@ pub struct Access {
     pub width_bytes: u8,
     /// All lanes have the same address.
     pub one_address: bool,
-    /// Shared memory: passes over the 32 four-byte banks that the lanes need (1 = no conflict; lanes that read the same
-    /// word share it). Atomics on shared memory: lanes on the same word take a pass each. Copies: those of the write.
-    /// Otherwise 1.
+    /// Passes over the 32 four-byte banks that the lanes need (1 = no conflict; lanes that read the same word share it), of
+    /// shared memory and of the L1D alike. Atomics on shared memory: lanes on the same word take a pass each. Copies: those
+    /// of the write. Otherwise 1.
     pub passes: u8,
     /// Bytes that all lanes together move.
     pub bytes: u16,

@@ -70,4 +70,13 @@ shipped! {
     transpose_plain "transpose"
     vectoradd "vectoradd"
     wmma_gemm "wmma-gemm"
+    bitonic_sort "bitonic-sort"
+    odd_even_sort "odd-even-sort"
+    scan_blocks "scan-blocks"
+    walsh_radix4 "walsh-radix4"
+    walsh_shared "walsh-shared"
+    modulate "modulate"
+    matmul_steps "matmul-steps"
+    syrk "syrk"
+    conv3d_slice "conv3d-slice"
 }

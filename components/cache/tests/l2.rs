@@ -2,7 +2,7 @@
 
 use cache::fixed::FixedMemory;
 use cache::l2::Slice;
-use protocol::{MemOp, MemRequest, MemResponse};
+use protocol::{HostWrite, HostWrites, MemOp, MemRequest, MemResponse};
 use serde::Deserialize;
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Detail, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
@@ -67,6 +67,11 @@ const ATOMIC: u64 = 7;
 
 /// Cycle of each answer by request, and the counters.
 fn run(script: Script, capacity_kib: u32, more: &str) -> (Vec<u64>, StatsNode) {
+    run_after(HostWrites::default(), script, capacity_kib, more)
+}
+
+/// As [`run`], after what the host has written.
+fn run_after(host: HostWrites, script: Script, capacity_kib: u32, more: &str) -> (Vec<u64>, StatsNode) {
     let text = format!(
         "[clock.core]\nmhz = 1000\n[part.cpu]\nkind = \"test.source\"\nclock = \"core\"\n\
          [part.l2]\nkind = \"cache.l2\"\nclock = \"core\"\ncapacity_kib = {capacity_kib}\nways = 2\npartitions = 1\n\
@@ -82,7 +87,7 @@ fn run(script: Script, capacity_kib: u32, more: &str) -> (Vec<u64>, StatsNode) {
     let file = MachineFile::parse("test.toml", &text).unwrap();
     let mut kinds = Registry::new();
     kinds.add::<Source>().add::<Slice>().add::<FixedMemory>();
-    let bag = Resources::new().with(Arc::new(script));
+    let bag = Resources::new().with(Arc::new(script)).with(Arc::new(host));
     let mut machine = Machine::build(&file, &kinds, bag, Plan::serial()).unwrap();
     machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
     let mut cycles = vec![0; machine.component::<Source>("cpu", 0).unwrap().answered.len()];
@@ -133,6 +138,31 @@ fn hits_leave_at_the_rate_of_the_data_array() {
     assert_eq!(cycles[16], 1000 + LINKS + HIT);
     assert!(gaps.iter().all(|&gap| gap == 2), "128 bytes at 64 a cycle: {gaps:?}");
     assert_eq!(value(&stats, "memory.reads"), 0, "whole sectors are written without a fetch");
+}
+
+/// 96 bytes from the second sector on. The first request comes after the first of two launches has begun.
+#[test]
+fn what_the_host_wrote_is_there() {
+    let write = |before_launch, start| HostWrite { before_launch, addresses: start..start + 96 };
+    let host = HostWrites::new(vec![write(0, 0x1020), write(1, 0x2020)]);
+    host.set_begun(1);
+    let read = |at, address, sectors| (at, MemOp::Read, address, sectors);
+    let (cycles, stats) = run_after(host, vec![read(0, 0x1000, 0b1110), read(500, 0x2000, 0b1110)], 64, "");
+    assert_eq!(cycles, [LINKS + HIT, 500 + LINKS + MISS]);
+    assert_eq!((value(&stats, "l2.host_bytes"), value(&stats, "l2.dirty_bytes")), (96, 96));
+}
+
+/// Two kibibytes for a slice of one: the second half stays, since a balanced hash gives each set as many lines.
+#[test]
+fn the_host_leaves_no_more_than_there_is_room_for() {
+    let host = HostWrites::new(vec![HostWrite { before_launch: 0, addresses: 0..2048 }]);
+    host.set_begun(1);
+    let reads = (0..16).map(|line| (1000 * line, MemOp::Read, 128 * (15 - line), 0b1111)).collect();
+    let (cycles, stats) = run_after(host, reads, 1, "");
+    assert_eq!((value(&stats, "l2.host_bytes"), value(&stats, "l2.read_sectors")), (2048, 64));
+    assert_eq!(value(&stats, "l2.read_hit_sectors"), 32);
+    assert_eq!(cycles[7], 7000 + LINKS + HIT);
+    assert!(cycles[8] > 8000 + LINKS + HIT);
 }
 
 #[test]

@@ -138,14 +138,17 @@ impl LaunchStore {
             let known = places.get(&kernel.name).copied();
             kernel.code_address = known.unwrap_or(free);
             kernel.constant_address += u64::from(number) * CONSTANT_STRIDE;
+            // Code is uploaded when it is first wanted, constants are written for each launch.
+            let code = kernel.code_address..kernel.code_address + code_bytes;
+            if known.is_none() {
+                places.insert(kernel.name.clone(), code.start);
+                free = code.end.next_multiple_of(CODE_ALIGNMENT);
+            }
             if grid.flushed {
                 continue;
             }
-            // Code is uploaded when it is first wanted, constants are written for each launch.
             if known.is_none() {
-                places.insert(kernel.name.clone(), free);
-                write(free..free + code_bytes);
-                free = (free + code_bytes).next_multiple_of(CODE_ALIGNMENT);
+                write(code);
             }
             for bytes in kernel.constants() {
                 write(bytes);

@@ -157,7 +157,11 @@ impl GpuSimulation {
         let plan = if values == Values::AtIssue { Plan { shards: 1, ..plan } } else { plan };
         let mut memory = GlobalMemory::default();
         let mut grids = Vec::new();
-        for (kernel, launch) in launches {
+        for (number, (kernel, launch)) in launches.iter().enumerate() {
+            if number > 0 && launch.caches == Caches::Flushed {
+                let message = "a program empties no caches between its launches";
+                return Err(SassError::new(&launch.file, 0, message, "caches = \"flushed\" only in the first").into());
+            }
             let known = memory.buffers().len();
             let grid = Grid::beside(kernel, launch, values, &mut memory)?;
             let uploaded = memory.buffers()[known..].iter().filter(|buffer| {

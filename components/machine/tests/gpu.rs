@@ -3,6 +3,7 @@
 use machine::gpu::{GpuError, GpuResult, GpuShape, GpuSimulation};
 use sim_core::config::Document;
 use sim_core::{MachineFile, Plan};
+use workloads::sass::exec::Values;
 use workloads::sass::launch::Value;
 use workloads::sass::{Launch, catalog};
 
@@ -52,6 +53,74 @@ fn bytes_are_conserved_between_sms_and_memory() {
         assert_eq!(value("sm.bytes_written"), value("memory.written_bytes"), "{workload}");
         assert_eq!(value("sm.memory_requests"), value("memory.reads") + value("memory.writes"), "{workload}");
     }
+}
+
+fn run_program(machine: &str, workloads: &[Launch]) -> GpuResult {
+    let file = machine_file(machine, &[]);
+    let arch = GpuShape::of(&file).unwrap().sm.arch;
+    let kernels: Vec<_> = workloads.iter().map(|launch| catalog::kernel(&launch.kernel, &arch).unwrap()).collect();
+    let program: Vec<_> = kernels.iter().zip(workloads).collect();
+    let simulation = GpuSimulation::of_launches(&file, &program, Plan::serial(), Values::Ahead).unwrap();
+    simulation.run(&mut |_| {}).unwrap()
+}
+
+/// Copies by the host leave the inputs in the L2; after a flush they come from DRAM.
+#[test]
+fn a_launch_finds_what_the_host_copied() {
+    let launch = catalog::launch("vectoradd").unwrap();
+    let warm = run_program("h100-pcie", std::slice::from_ref(&launch));
+    let cold = run_program("h100-pcie", &[launch.clone().with("caches", "flushed").unwrap()]);
+    let bytes: usize = launch.arguments.iter().filter_map(|argument| Some(4 * argument.value.memory()?.0)).sum();
+    assert!(warm.stats.value("l2.host_bytes").unwrap() >= bytes as u64);
+    assert_eq!(cold.stats.value("l2.host_bytes"), Some(0));
+    // What the front end fetches ahead of the code's end.
+    assert!(warm.stats.value("l2.memory_read_bytes").unwrap() < 4096);
+    assert!(cold.stats.value("l2.memory_read_bytes").unwrap() >= bytes as u64 * 2 / 3);
+    // At least the latency of DRAM for the code, and that for the data.
+    assert!(cold.cycles > warm.cycles + 500, "{} and {}", cold.cycles, warm.cycles);
+}
+
+/// The second launch adds to what the first left in memory, finds it in the L2, and pays its own overhead.
+#[test]
+fn launches_of_a_program_share_memory_and_caches() {
+    let plain = catalog::launch("saxpy").unwrap();
+    let flushed = plain.clone().with("caches", "flushed").unwrap();
+    let one = run_program("h100-pcie", std::slice::from_ref(&flushed));
+    let two = run_program("h100-pcie", &[flushed, plain]);
+    let cycles = |launch: usize| two.stats.value(&format!("cp.launch.{launch}.cycles")).unwrap();
+    assert_eq!(cycles(1) + cycles(2), two.cycles);
+    assert_eq!(cycles(1), one.cycles);
+    assert!(cycles(2) + 500 < cycles(1), "{} and {}", cycles(2), cycles(1));
+    assert_eq!(two.executed.warp_instructions, 2 * one.executed.warp_instructions);
+    assert_eq!(two.stats.value("l2.memory_read_bytes"), one.stats.value("l2.memory_read_bytes"));
+}
+
+/// Two transposes give what there was: the second reads what the first wrote.
+#[test]
+fn a_program_passes_buffers_on_by_name() {
+    let change = |launch: &Launch, changes: &[(&str, &str)]| {
+        changes.iter().fold(launch.clone(), |launch, (key, value)| launch.with(key, value).unwrap())
+    };
+    let launch = catalog::launch("transpose").unwrap();
+    let first = change(&launch, &[("memory.in", "a"), ("memory.out", "b")]);
+    let back =
+        [("grid", "10x16"), ("arg.rows", "500"), ("arg.columns", "300"), ("memory.in", "b"), ("memory.out", "c")];
+    let second = change(&launch, &back);
+    let file = machine_file("rtx-3070", &[]);
+    let kernel = catalog::kernel(&launch.kernel, "sm_86").unwrap();
+    let program = [(&kernel, &first), (&kernel, &second)];
+    let mut simulation = GpuSimulation::of_launches(&file, &program, Plan::serial(), Values::Ahead).unwrap();
+    simulation.advance(None, &mut |_| {}).unwrap();
+    let same = simulation.store().with_grid(|grid| {
+        let data = |name: &str| grid.memory().buffer(name).unwrap().data.clone();
+        (data("a") == data("c"), data("a") == data("b"))
+    });
+    assert_eq!(same, Some((true, false)));
+    // A buffer cannot have two sizes.
+    let larger = change(&second, &[("arg.out", "999999"), ("memory.out", "a")]);
+    let program = [(&kernel, &first), (&kernel, &larger)];
+    let error = GpuSimulation::of_launches(&file, &program, Plan::serial(), Values::Ahead).err().unwrap();
+    assert!(error.to_string().contains("buffer `a` has"), "{error}");
 }
 
 /// Nothing happens before the first CTA, so the overhead is a shift in time; not with DRAM, whose refresh does not wait.

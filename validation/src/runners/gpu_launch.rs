@@ -17,10 +17,11 @@ use machine::gpu::{GpuShape, GpuSimulation};
 use serde::Deserialize;
 use sim_core::{MachineFile, Plan};
 use workloads::sass::exec::Values;
+use workloads::sass::launch::Argument;
 use workloads::sass::{Launch, SassError, catalog, program};
 
 use crate::runner::{CaseRunner, Measured, Request, RunError};
-use crate::suite::{Suite, Value};
+use crate::suite::{Case, Suite, Value};
 
 static MACHINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../configs/gpu");
 
@@ -55,6 +56,41 @@ impl CaseRunner for GpuLaunch {
         let cycles = cycles_of(&file, &launches)?;
         Ok(Measured::from([("cycles".to_owned(), Value::Number(cycles as f64))]))
     }
+}
+
+/// The measured case of a shipped suite that is this program on this machine, if there is one.
+pub fn measured_launches(machine: &str, program: &[Launch]) -> Option<Case> {
+    let what = |launch: &Launch| {
+        let memory = |argument: &Argument| argument.value.memory().map(|_| argument.memory_name().to_owned());
+        let passed = |argument: &Argument| (argument.element, argument.value.clone(), memory(argument));
+        let arguments: Vec<_> = launch.arguments.iter().map(passed).collect();
+        (launch.kernel.clone(), launch.grid, launch.block, launch.dynamic_shared_bytes, launch.caches, arguments)
+    };
+    let asked: Vec<_> = program.iter().map(what).collect();
+    let suites = Suite::shipped_names().into_iter().filter_map(|name| Suite::open(&name).ok());
+    for suite in suites.filter(|suite| suite.kind == GpuLaunch.kind()) {
+        // Most rows are of other kernels: each workload is looked at once.
+        let mut is_of_these = BTreeMap::new();
+        for case in suite.cases.iter().filter(|case| case.machine == machine && case.metric == "cycles") {
+            let of_these = is_of_these.entry(&case.workload).or_insert_with(|| {
+                let kernels = |launches: &[Launch]| launches.iter().map(|l| l.kernel.clone()).collect::<Vec<_>>();
+                launches(&suite, &case.workload, &[]).is_ok_and(|launches| kernels(&launches) == kernels(program))
+            });
+            if !*of_these {
+                continue;
+            }
+            let changes = case
+                .overrides
+                .iter()
+                .map(|(key, value)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone())));
+            let Some(changes) = changes.collect::<Option<Vec<_>>>() else { continue };
+            let Ok(launches) = launches(&suite, &case.workload, &changes) else { continue };
+            if launches.len() == asked.len() && launches.iter().map(what).eq(asked.iter().cloned()) {
+                return Some(case.clone());
+            }
+        }
+    }
+    None
 }
 
 fn wrong(error: impl std::fmt::Display) -> RunError {
@@ -159,6 +195,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_measured_launch_is_found() {
+        let launch = catalog::launch("vectoradd").unwrap();
+        let sizes = ["a", "b", "c", "n"].map(|name| (format!("arg.{name}"), "16384"));
+        let geometry = [("grid".to_owned(), "64"), ("block".to_owned(), "256")];
+        let changes = geometry.into_iter().chain(sizes);
+        let launch = changes.fold(launch, |launch, (key, value)| launch.with(&key, value).unwrap());
+        let found = |machine: &str, launch: &Launch| measured_launches(machine, std::slice::from_ref(launch));
+        assert_eq!(found("h100-pcie", &launch).unwrap().case, "vectoradd.16384");
+        assert_eq!(found("h100-sxm", &launch), None);
+        let other = launch.with("grid", "65").unwrap();
+        assert_eq!(found("h100-pcie", &other), None);
     }
 
     #[test]

@@ -4,16 +4,20 @@ mod gpu_launch;
 mod hbm_golden;
 mod hbm_hardware;
 mod memory_preset;
+mod npu_dpu;
 mod npu_fusemax;
 mod npu_machines;
 mod npu_operators;
+mod npu_schedule;
 mod npu_systolic;
 mod sm_examples;
 
-pub use gpu_launch::GpuLaunch;
+pub use gpu_launch::{GpuLaunch, measured_launches};
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
+pub use npu_dpu::NpuDpu;
 pub use npu_fusemax::NpuFuseMax;
+pub use npu_schedule::NpuSchedule;
 pub use npu_systolic::NpuSystolic;
 pub use sm_examples::SmExamples;
 
@@ -25,7 +29,9 @@ pub fn all() -> Runners {
         .with(GpuLaunch)
         .with(HbmGolden)
         .with(HbmHardware)
+        .with(NpuDpu)
         .with(NpuFuseMax)
+        .with(NpuSchedule)
         .with(NpuSystolic)
         .with(SmExamples::default())
 }

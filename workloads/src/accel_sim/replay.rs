@@ -153,7 +153,7 @@ impl Replay {
             }
             Space::Global | Space::Constant => {
                 let pattern = Pattern::of_wide(bytes, mask, &wide);
-                self.recorder.lines(space, touch.kind, bytes, mask, &wide, pattern)
+                self.recorder.lines(at, space, touch.kind, bytes, mask, &wide, pattern)
             }
         })
     }

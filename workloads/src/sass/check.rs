@@ -4,6 +4,7 @@
 //! floating point in double precision. A launch file names its reference, the buffers to compare and the tolerance.
 
 mod features;
+mod textbook;
 
 use super::error::SassError;
 use super::exec::GlobalMemory;
@@ -40,10 +41,11 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 25] = [
+pub const REFERENCES: [&str; 33] = [
     "attention",
     "bank_conflicts",
     "bf16_rmsnorm",
+    "conv3d_slice",
     "dependent_chain",
     "double_division",
     "gemm",
@@ -51,19 +53,26 @@ pub const REFERENCES: [&str; 25] = [
     "gemm_tf32",
     "grid_barrier",
     "histogram",
+    "matmul_steps",
+    "modulate",
     "mufu_rate",
     "pointer_chase",
     "producer_consumer",
     "reduction",
     "saxpy",
+    "scan_blocks",
     "sgemm",
     "smith_waterman",
     "softmax",
+    "sorted_pairs",
     "spill",
     "stencil2d",
+    "syrk",
     "transpose",
     "vectoradd",
     "virtual_calls",
+    "walsh_radix4",
+    "walsh_shared",
     "warp_aggregate",
     "wide_atomics",
 ];
@@ -215,6 +224,14 @@ impl Arguments<'_> {
             "pointer_chase" => self.pointer_chase(),
             "bank_conflicts" => self.bank_conflicts(),
             "mufu_rate" => self.mufu_rate(),
+            "sorted_pairs" => self.sorted_pairs(),
+            "scan_blocks" => self.scan_blocks(),
+            "walsh_radix4" => self.walsh_radix4(),
+            "walsh_shared" => self.walsh_shared(),
+            "modulate" => self.modulate(),
+            "matmul_steps" => self.square_product(false),
+            "syrk" => self.square_product(true),
+            "conv3d_slice" => self.conv3d_slice(),
             unknown => {
                 let help = match nearest(unknown, REFERENCES) {
                     Some(meant) => format!("did you mean `{meant}`?"),

@@ -414,6 +414,7 @@ impl Launch {
     /// | key | value |
     /// |---|---|
     /// | `grid`, `block` | `4096` or `32x8` or `4x4x4` |
+    /// | `dynamic_shared_bytes` | a number |
     /// | `caches` | `left` or `flushed` |
     /// | `arg.NAME` | of a scalar its value, of a buffer its number of elements |
     /// | `memory.NAME` | of a buffer the name of its memory among the launches of a program |
@@ -435,6 +436,12 @@ impl Launch {
         match key {
             "grid" => self.grid = sides(self.lines[0])?,
             "block" => self.block = sides(self.lines[1])?,
+            "dynamic_shared_bytes" => {
+                let number = value.parse().map_err(|_| {
+                    wrong(self.lines[2], format!("`{key}` cannot be `{value}`"), "a number of bytes".into())
+                });
+                self.dynamic_shared_bytes = number?;
+            }
             "caches" => {
                 self.caches = match value {
                     "left" => Caches::Left,

@@ -1,9 +1,12 @@
 //! Programs of several launches, in one line: `matvec-rows(memory.y=tmp) + matvec-columns(memory.x=tmp)`.
 //!
 //! Launches run in this order and share the buffers of one name. In parentheses stands what is changed of a launch, as
-//! [`super::Launch::with`] takes it.
+//! [`super::Launch::with`] takes it. A value `FIRST..END` stands for as many launches: `conv3d-slice(arg.i=1..31)` is thirty.
 
 use super::error::SassError;
+
+/// Launches that one range may stand for.
+const MOST_LAUNCHES: u32 = 10_000;
 
 /// One launch of a program: its name, and what is changed of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +20,32 @@ pub struct Step {
 /// # Errors
 /// A name is missing, a parenthesis is not closed, or a change has no `=`.
 pub fn parse(text: &str) -> Result<Vec<Step>, SassError> {
-    text.split('+').map(|step| parse_step(step.trim(), text)).collect()
+    let mut steps = Vec::new();
+    for step in text.split('+') {
+        let step = parse_step(step.trim(), text)?;
+        match step.changes.iter().position(|(_, value)| value.contains("..")) {
+            None => steps.push(step),
+            Some(at) => steps.extend(repeated(&step, at, text)?),
+        }
+    }
+    Ok(steps)
+}
+
+/// A step for each value of the range in change number `at`.
+fn repeated(step: &Step, at: usize, text: &str) -> Result<Vec<Step>, SassError> {
+    let (key, range) = &step.changes[at];
+    let bounds = range.split_once("..").and_then(|(first, end)| Some((first.parse().ok()?, end.parse().ok()?)));
+    let (first, end): (u32, u32) =
+        bounds.filter(|(first, end)| first < end && end - first <= MOST_LAUNCHES).ok_or_else(|| {
+            let help = format!("1..31 is 1 to 30; up to {MOST_LAUNCHES} launches");
+            SassError::new(text, 0, format!("`{key}={range}` is no range"), help)
+        })?;
+    let with = |value: u32| {
+        let mut step = step.clone();
+        step.changes[at].1 = value.to_string();
+        step
+    };
+    Ok((first..end).map(with).collect())
 }
 
 fn parse_step(step: &str, text: &str) -> Result<Step, SassError> {
@@ -58,8 +86,17 @@ mod tests {
     }
 
     #[test]
+    fn a_range_is_a_launch_for_each_value() {
+        let steps = parse("a(grid=8, arg.i=1..4) + b").unwrap();
+        let values: Vec<&str> = steps.iter().filter_map(|step| Some(step.changes.get(1)?.1.as_str())).collect();
+        assert_eq!(values, ["1", "2", "3"]);
+        assert_eq!(steps.len(), 4);
+        assert!(steps[..3].iter().all(|step| step.changes[0].1 == "8"));
+    }
+
+    #[test]
     fn what_is_no_program_is_refused() {
-        for text in ["", "a +", "a(grid=4", "a(grid)", "(grid=4)"] {
+        for text in ["", "a +", "a(grid=4", "a(grid)", "(grid=4)", "a(arg.i=1..)", "a(arg.i=4..4)"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

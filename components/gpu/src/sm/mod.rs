@@ -101,6 +101,7 @@ pub(crate) struct Rules {
     pub bytes_per_pass: u32,
     pub miss_request_cycles: u64,
     pub return_bytes_per_cycle: u32,
+    pub tag_lines_per_cycle: u32,
     pub barrier_release_cycles: u64,
     pub warpgroup_depbar_cycles: u64,
 }
@@ -134,6 +135,7 @@ impl Rules {
             bytes_per_pass: spec.memory.bytes_per_pass,
             miss_request_cycles: spec.l1_data.miss_request_cycles.into(),
             return_bytes_per_cycle: spec.l1_data.return_bytes_per_cycle,
+            tag_lines_per_cycle: spec.l1_data.tag_lines_per_cycle,
             barrier_release_cycles: u64::from(spec.barrier.release_cycles).max(1),
             warpgroup_depbar_cycles: spec.warpgroup_tensor.map_or(1, |unit| u64::from(unit.depbar_cycles).max(1)),
         }
@@ -328,6 +330,7 @@ impl Sm {
             Answer::Data(entry) => self.shared.memory.l1.filled(entry, response.sectors, &mut self.complete),
             Answer::Atomic(load) => self.shared.memory.l1.atomic_done(load, &mut self.complete),
             Answer::Bulk(place) => self.shared.bulk_answered(now, place),
+            Answer::WriteBack => {}
             Answer::Instruction { line } => self.shared.l1i.filled(now, &mut self.shared.wheel, line),
             Answer::Store { subcore, warp, generation } => {
                 let core = &mut self.subcores[usize::from(subcore)];
@@ -340,10 +343,11 @@ impl Sm {
         }
         for load in self.complete.drain(..) {
             let core = &mut self.subcores[usize::from(load.to.subcore)];
+            let returned = now.max(load.earliest_return);
             if env.listening() {
-                env.state(SmFact::Stage { instruction: load.to.dynamic(), stage: Stage::Return, cycle: now });
+                env.state(SmFact::Stage { instruction: load.to.dynamic(), stage: Stage::Return, cycle: returned });
             }
-            self.shared.release_load(now + 1 + load.tail_cycles, load.link_cycles, load.to, core);
+            self.shared.release_load(returned + 1 + load.tail_cycles, load.link_cycles, load.to, core);
         }
     }
 

@@ -478,6 +478,8 @@ pub struct L1Data {
     pub request_queue_entries: u16,
     /// To one sub-core.
     pub return_bytes_per_cycle: u32,
+    /// Lines of one access whose tags are looked up in a cycle.
+    pub tag_lines_per_cycle: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -633,6 +635,7 @@ impl SmSpec {
              that one instruction can touch"
                 .to_owned(),
         );
+        require(l1.tag_lines_per_cycle > 0, "l1_data.tag_lines_per_cycle should be at least 1".to_owned());
         require(l1.return_bytes_per_cycle > 0, "l1_data.return_bytes_per_cycle should be at least 1".to_owned());
         require(self.memory.bytes_per_pass > 0, "memory.bytes_per_pass should be at least 1".to_owned());
         if let Some(unit) = &self.warpgroup_tensor {

@@ -18,8 +18,10 @@ impl LineMap {
         Self { keys: vec![EMPTY; slots], values: vec![0; slots], mask: slots - 1 }
     }
 
+    /// Neighbouring lines, which are asked for one after the other, stand together in one line of the host's cache.
     fn home(&self, line: u64) -> usize {
-        (line.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & self.mask
+        let group = (line >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (group << 3 | line & 7) as usize & self.mask
     }
 
     pub fn get(&self, line: u64) -> Option<u32> {
@@ -79,6 +81,15 @@ struct Way {
     newer: u32,
     older: u32,
     sectors: u8,
+    /// Of those, written and not yet beyond this cache.
+    dirty: u8,
+}
+
+/// A line with dirty sectors that had to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Evicted {
+    pub line: u64,
+    pub dirty: u8,
 }
 
 /// Tags of a cache. A *line* is an address divided by the line size.
@@ -96,7 +107,7 @@ pub(crate) struct Tags {
 impl Tags {
     pub fn new(sets: u32, ways: u32) -> Self {
         let lines = (sets * ways) as usize;
-        let way = Way { line: EMPTY, newer: NONE, older: NONE, sectors: 0 };
+        let way = Way { line: EMPTY, newer: NONE, older: NONE, sectors: 0, dirty: 0 };
         Self {
             map: LineMap::with_capacity(lines),
             ways: vec![way; lines],
@@ -125,27 +136,40 @@ impl Tags {
     }
 
     /// Adds sectors to a line, which takes the place of the least recently used one of its set if it is absent.
-    pub fn fill(&mut self, line: u64, sectors: u8) {
+    pub fn fill(&mut self, line: u64, sectors: u8) -> Option<Evicted> {
+        self.put(line, sectors, 0)
+    }
+
+    /// As [`Tags::fill`], with sectors that are written and stay here.
+    pub fn write(&mut self, line: u64, sectors: u8) -> Option<Evicted> {
+        self.put(line, sectors, sectors)
+    }
+
+    fn put(&mut self, line: u64, sectors: u8, dirty: u8) -> Option<Evicted> {
         if let Some(way) = self.map.get(line) {
             self.ways[way as usize].sectors |= sectors;
+            self.ways[way as usize].dirty |= dirty;
             self.renew(way, line);
-            return;
+            return None;
         }
         let set = (line & self.set_mask) as usize;
+        let mut evicted = None;
         let way = if self.used[set] < self.ways_per_set {
             let way = set as u32 * self.ways_per_set + self.used[set];
             self.used[set] += 1;
             way
         } else {
             let way = self.oldest[set];
-            let evicted = self.ways[way as usize].line;
-            self.map.remove(evicted);
+            let Way { line, dirty, .. } = self.ways[way as usize];
+            evicted = (dirty != 0).then_some(Evicted { line, dirty });
+            self.map.remove(line);
             self.unlink(way, set);
             way
         };
-        self.ways[way as usize] = Way { line, newer: NONE, older: NONE, sectors };
+        self.ways[way as usize] = Way { line, newer: NONE, older: NONE, sectors, dirty };
         self.link_newest(way, set);
         self.map.insert(line, way);
+        evicted
     }
 
     fn renew(&mut self, way: u32, line: u64) {

@@ -276,6 +276,7 @@ impl AtomicOp {
         frame: &Frame,
         mask: u32,
         addresses: &[u64; 32],
+        position: u32,
         memories: &mut Memories<'_, RECORD>,
         old: &mut [u64; 32],
     ) -> Result<u32, Fault> {
@@ -288,7 +289,7 @@ impl AtomicOp {
             old[lane] = self.update(bytes, frame, lane, memories.changes);
         }
         let pattern = Pattern::of_wide(self.bytes.into(), mask, addresses);
-        Ok(memories.recorder.lines(Space::Global, self.kind(), self.bytes.into(), mask, addresses, pattern))
+        Ok(memories.recorder.lines(position, Space::Global, self.kind(), self.bytes.into(), mask, addresses, pattern))
     }
 }
 
@@ -303,7 +304,7 @@ pub fn execute<const RECORD: bool>(
     let mut old = [0; 32];
     let (record, done) = match op.place {
         Place::Shared => (op.on_shared(frame, mask, &op.address.narrow(frame), position, memories, &mut old)?, mask),
-        Place::Global => (op.on_global(frame, mask, &op.address.wide(frame), memories, &mut old)?, mask),
+        Place::Global => (op.on_global(frame, mask, &op.address.wide(frame), position, memories, &mut old)?, mask),
         Place::Generic { native } => {
             let addresses = op.address.wide(frame);
             let [shared, global] =
@@ -316,7 +317,7 @@ pub fn execute<const RECORD: bool>(
                 record = op.on_shared(frame, shared, &offsets, position, memories, &mut old)?;
             }
             if global != 0 {
-                record = op.on_global(frame, global, &addresses, memories, &mut old)?;
+                record = op.on_global(frame, global, &addresses, position, memories, &mut old)?;
             }
             (record, shared | global)
         }

@@ -92,10 +92,12 @@ impl<const ON: bool> Recorder<ON> {
         }
     }
 
-    /// An access to lines. `bytes` a lane, a power of two up to 16, addresses aligned to it. Returns its index.
+    /// An access to lines by the instruction at `position`. `bytes` a lane, a power of two up to 16, addresses aligned to it.
+    /// Returns its index.
     #[inline(always)]
     pub fn lines(
         &mut self,
+        position: u32,
         space: Space,
         kind: AccessKind,
         bytes: u32,
@@ -114,12 +116,18 @@ impl<const ON: bool> Recorder<ON> {
             Pattern::Contiguous => self.range(first, first + 32 * u64::from(bytes)),
             Pattern::Other => lanes_of(mask).for_each(|lane| self.touch(first_line, addresses[lane])),
         }
+        // The banks are those of shared memory: words of a line lie in them by their place in it.
+        let passes = match (space, pattern) {
+            (Space::Constant, _) | (_, Pattern::Broadcast) => 1,
+            (_, Pattern::Contiguous) => bytes.div_ceil(4),
+            (_, Pattern::Other) => self.passes(position, bytes, mask, &addresses.map(|address| address as u32)),
+        };
         self.push(Access {
             space,
             kind,
             width_bytes: bytes as u8,
             one_address: pattern == Pattern::Broadcast,
-            passes: 1,
+            passes: passes as u8,
             bytes: (mask.count_ones() * bytes) as u16,
             first_line: first_line as u32,
             line_count: (self.lines.len() - first_line) as u16,
@@ -144,7 +152,7 @@ impl<const ON: bool> Recorder<ON> {
             kind,
             width_bytes: bytes as u8,
             one_address: false,
-            passes: 1,
+            passes: (self.lines.len() - first_line).min(255) as u8,
             bytes: (mask.count_ones() * bytes) as u16,
             first_line: first_line as u32,
             line_count: (self.lines.len() - first_line) as u16,
@@ -411,13 +419,25 @@ mod tests {
         assert_eq!(passes(1, |lane| 16 * (lane % 2)), 1, "the same rows again");
     }
 
+    /// Wavefronts of the data stage on an H200 (RRZE gpu-benches, gpu-strides: 32 lanes, stride in floats).
+    #[test]
+    fn global_accesses_take_the_passes_of_their_banks() {
+        for (stride, passes) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 4), (6, 2), (8, 8), (12, 4), (14, 2), (15, 1)] {
+            let addresses = std::array::from_fn(|lane| 0x7_0000_0000 + 4 * stride * lane as u64);
+            let mut recorder = recorder();
+            let pattern = Pattern::of_wide(4, FULL, &addresses);
+            recorder.lines(0, Space::Global, AccessKind::Load, 4, FULL, &addresses, pattern);
+            assert_eq!(recorder.accesses[0].passes, passes, "stride of {stride} floats");
+        }
+    }
+
     #[test]
     fn lines_and_sectors_of_plain_accesses() {
         let lines = |first: u64, bytes: u32| {
             let addresses = std::array::from_fn(|lane| first + u64::from(bytes) * lane as u64);
             let mut recorder = recorder();
             let pattern = Pattern::of_wide(bytes, FULL, &addresses);
-            recorder.lines(Space::Global, AccessKind::Load, bytes, FULL, &addresses, pattern);
+            recorder.lines(0, Space::Global, AccessKind::Load, bytes, FULL, &addresses, pattern);
             recorder.lines.iter().map(|line| (line.address, line.sectors)).collect::<Vec<_>>()
         };
         assert_eq!(lines(0x1000, 4), [(0x1000, 0b1111)]);
@@ -470,7 +490,7 @@ mod tests {
             let wide = addresses.map(|address| 0x7_0000_0000 + u64::from(address));
             let mut recorder = recorder();
             let pattern = Pattern::of_wide(size, mask, &wide);
-            recorder.lines(Space::Global, AccessKind::Store, size, mask, &wide, pattern);
+            recorder.lines(0, Space::Global, AccessKind::Store, size, mask, &wide, pattern);
             let want: BTreeSet<u64> = lanes_of(mask).map(|lane| wide[lane] / SECTOR_BYTES).collect();
             let mut got = BTreeSet::new();
             for line in &recorder.lines {

@@ -316,10 +316,10 @@ pub fn execute<const RECORD: bool>(
 ) -> Result<u32, Fault> {
     match *op {
         MemoryOp::Load { space: Space::Global, to, width, address } => {
-            global_access(true, frame, to, width, mask, &address.wide(frame), memories)
+            global_access(true, frame, to, width, mask, &address.wide(frame), position, memories)
         }
         MemoryOp::Store { space: Space::Global, from, width, address } => {
-            global_access(false, frame, from, width, mask, &address.wide(frame), memories)
+            global_access(false, frame, from, width, mask, &address.wide(frame), position, memories)
         }
         MemoryOp::Load { space: Space::Shared, to, width, address } => {
             shared_access(true, frame, to, width, mask, &address.narrow(frame), position, memories)
@@ -341,7 +341,7 @@ pub fn execute<const RECORD: bool>(
                 access = local_access(load, frame, register, width, of_thread, &offsets, local, local_base, memories)?;
             }
             if global != 0 {
-                access = global_access(load, frame, register, width, global, &addresses, memories)?;
+                access = global_access(load, frame, register, width, global, &addresses, position, memories)?;
             }
             Ok(access)
         }
@@ -361,7 +361,15 @@ pub fn execute<const RECORD: bool>(
             let Some(offset) = offset else { return Ok(NO_ACCESS) };
             let bytes = 4 * u32::from(words);
             let place = [offset.into(); 32];
-            Ok(memories.recorder.lines(Space::Constant, AccessKind::Load, bytes, mask, &place, Pattern::Broadcast))
+            Ok(memories.recorder.lines(
+                position,
+                Space::Constant,
+                AccessKind::Load,
+                bytes,
+                mask,
+                &place,
+                Pattern::Broadcast,
+            ))
         }
         MemoryOp::IndexedConstant { to, width, bank, index, offset, uniform, recorded } => {
             let mask = if uniform { FULL } else { mask };
@@ -389,6 +397,7 @@ pub fn execute<const RECORD: bool>(
             }
             let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
             Ok(memories.recorder.lines(
+                position,
                 Space::Constant,
                 AccessKind::Load,
                 width.bytes.into(),
@@ -406,6 +415,7 @@ pub fn execute<const RECORD: bool>(
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn global_access<const RECORD: bool>(
     load: bool,
@@ -414,6 +424,7 @@ fn global_access<const RECORD: bool>(
     width: Width,
     mask: u32,
     addresses: &[u64; 32],
+    position: u32,
     memories: &mut Memories<'_, RECORD>,
 ) -> Result<u32, Fault> {
     let bytes = width.bytes.into();
@@ -421,14 +432,22 @@ fn global_access<const RECORD: bool>(
     if !load {
         store_global(frame, register, width, mask, addresses, pattern, memories.global)?;
         *memories.changes += u64::from(mask != 0);
-        return Ok(memories.recorder.lines(Space::Global, AccessKind::Store, bytes, mask, addresses, pattern));
+        return Ok(memories.recorder.lines(
+            position,
+            Space::Global,
+            AccessKind::Store,
+            bytes,
+            mask,
+            addresses,
+            pattern,
+        ));
     }
     match bytes {
         8 => load_global::<2>(frame, register, width, mask, addresses, pattern, memories.global)?,
         16 => load_global::<4>(frame, register, width, mask, addresses, pattern, memories.global)?,
         _ => load_global::<1>(frame, register, width, mask, addresses, pattern, memories.global)?,
     }
-    Ok(memories.recorder.lines(Space::Global, AccessKind::Load, bytes, mask, addresses, pattern))
+    Ok(memories.recorder.lines(position, Space::Global, AccessKind::Load, bytes, mask, addresses, pattern))
 }
 
 #[allow(clippy::too_many_arguments)]

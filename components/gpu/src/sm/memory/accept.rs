@@ -26,6 +26,16 @@ const NOTHING: Access = Access {
     line_count: 0,
 };
 
+/// What the lanes' addresses make of an access, in cycles.
+struct Effort {
+    /// For which no other access is accepted: passes over the banks, or lines whose tags are looked up, several at a time.
+    passes: u64,
+    /// More than an access without bank conflicts takes.
+    conflict: u64,
+    /// Lines of a load are found one a cycle, before its tags are looked up; several loads at the same time.
+    coalescing: u64,
+}
+
 impl Shared {
     /// Accepts at most one memory instruction, round robin over the sub-cores.
     pub fn accept<E: SmEnv>(&mut self, now: u64, subcores: &mut [SubCore; SUBCORES], env: &mut E) {
@@ -86,13 +96,8 @@ impl Shared {
         let (access, _) = self.access(queued);
         // Operands are read now; fixed-latency instructions have the ports first.
         let delay = core.operand_delay(now, op);
-        let nominal = self.passes(32 * u32::from(access.width_bytes));
-        let passes = match access.space {
-            Space::Shared => u64::from(access.passes).max(self.passes(u32::from(access.bytes))),
-            _ => u64::from(access.line_count),
-        };
+        let Effort { passes, conflict, coalescing } = self.effort(&access);
         let occupied = passes.max(self.spec.accept_cycles);
-        let conflict = occupied - nominal.max(self.spec.accept_cycles).min(occupied);
         if access.space == Space::Shared {
             self.memory.shared_passes += passes;
         }
@@ -105,7 +110,7 @@ impl Shared {
             let fallen = Event::Decrement { subcore: to.subcore, warp, counter: op.read_counter, position, index };
             self.wheel.schedule(due.max(now + 1), fallen);
         }
-        let tail = u64::from(op.raw).saturating_sub(accept) + delay + conflict;
+        let tail = u64::from(op.raw).saturating_sub(accept) + delay + conflict + coalescing;
         let stated = env.listening().then_some((self.memory.l1.sector_hits, self.memory.l1.sector_misses));
         match (op.class, access.space) {
             (OpClass::LoadConstant, _) => self.load_constant(now, now + tail, queued, to),
@@ -118,7 +123,7 @@ impl Shared {
             (OpClass::Shuffle, _) | (_, Space::Shared | Space::Constant) => self.in_order(now, tail, queued, to, core),
             // A false guard: nothing to look up.
             _ if queued.access == NO_ACCESS => self.in_order(now, tail, queued, to, core),
-            (_, Space::Global | Space::Local) => self.through_l1(now, tail, queued, to, core),
+            (_, Space::Global | Space::Local) => self.through_l1(now, (tail, tail - coalescing), queued, to, core),
         }
         if let Some(before) = stated {
             self.state_access(now, queued, to, before, env);
@@ -129,6 +134,27 @@ impl Shared {
             }
         }
         occupied
+    }
+
+    /// What an access costs beside its latency.
+    fn effort(&self, access: &Access) -> Effort {
+        let nominal = self.passes(32 * u32::from(access.width_bytes));
+        let lines = u64::from(access.line_count);
+        let plain = nominal.max(self.spec.accept_cycles);
+        let (passes, coalescing) = match (access.space, access.kind) {
+            (Space::Shared, _) => (u64::from(access.passes).max(self.passes(u32::from(access.bytes))), 0),
+            (_, AccessKind::Load) => {
+                let tags = lines.div_ceil(self.spec.tag_lines_per_cycle.into());
+                (u64::from(access.passes).max(tags), lines.saturating_sub(nominal))
+            }
+            (_, AccessKind::Store) => {
+                let tags = lines.div_ceil(self.spec.tag_lines_per_cycle.into());
+                (u64::from(access.passes).max(tags), 0)
+            }
+            // Lines of an atomic or a copy go one by one.
+            _ => (lines, 0),
+        };
+        Effort { passes, conflict: passes.saturating_sub(plain), coalescing }
     }
 
     /// Where an accepted instruction will be, from the sectors that the L1 had counted `before`.
@@ -221,20 +247,27 @@ impl Shared {
         u64::from(bytes.div_ceil(self.spec.bytes_per_pass))
     }
 
-    fn through_l1(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
+    /// `tails`: from now to the release of a result, on a hit and without the coalescing, which a miss does not wait for.
+    fn through_l1(&mut self, now: u64, tails: (u64, u64), queued: &Queued, to: Destination, core: &mut SubCore) {
+        let (tail, tail_of_miss) = tails;
         let op = &queued.op;
         let warp = usize::from(queued.warp);
         let (access, _) = self.access(queued);
         let request_at = now + self.spec.miss_request_cycles;
         let link_cycles = u64::from(u32::from(access.bytes).div_ceil(self.spec.return_bytes_per_cycle));
-        let waiting = WaitingLoad::new(to, tail.saturating_sub(self.spec.miss_request_cycles).max(1), link_cycles);
+        let behind = tail_of_miss.saturating_sub(self.spec.miss_request_cycles).max(1);
+        let waiting = WaitingLoad::new(to, behind, link_cycles);
         let answer = Answer::Store { subcore: to.subcore, warp: to.warp, generation: core.warps.generation[warp] };
         let lines = match &self.ctas[usize::from(queued.cta)] {
             Some(cta) if access.line_count > 0 => cta.source.access(queued.access).1,
             _ => &[],
         };
         let l1 = &mut self.memory.l1;
-        if op.is_global_write() {
+        if op.class == OpClass::StoreLocal && access.space == Space::Local {
+            l1.store_local(lines, request_at);
+            core.warps.store_done(warp);
+            self.settle(queued.warp, core);
+        } else if op.is_global_write() {
             let op = if op.class == OpClass::ReductionGlobal { MemOp::Update } else { MemOp::Write };
             l1.store(lines, request_at, op, answer);
             // Counted once since issue; now a line each.

@@ -1,11 +1,13 @@
 //! First-level data cache: tags, lines on their way, requests to memory.
 //!
-//! Models: 128-byte lines of 32-byte sectors, least recently used, write-through without allocation, one entry for a line
+//! Models: 128-byte lines of 32-byte sectors, least recently used; global memory written through without allocation, local
+//! memory kept and written back when it has to make room (a line of it is one warp's own: what a lane reads it has written,
+//! and after the grid nobody wants it); one entry for a line
 //! on its way in which several instructions wait, a request for each set of missing sectors, capacity after the
 //! shared-memory carve-out. Leaves out: tag banks. Numbers: the public simulator of arXiv 2503.20481.
 
 use super::super::spec::L1Data as Spec;
-use super::super::tags::{LineMap, Tags};
+use super::super::tags::{Evicted, LineMap, Tags};
 use super::super::timing::L1Use;
 use super::Destination;
 use protocol::{MemOp, MemRequest};
@@ -26,6 +28,8 @@ pub(crate) enum Answer {
     Atomic(u32),
     /// The engine of bulk copies: place of the command, or its tensor map.
     Bulk(u32),
+    /// Local memory that had to make room: nobody waits.
+    WriteBack,
 }
 
 impl Answer {
@@ -41,6 +45,7 @@ impl Answer {
                     | serial & 0xffff_ffff
             }
             Answer::Atomic(load) => 3 << 56 | u64::from(load) << 32 | serial & 0xffff_ffff,
+            Answer::WriteBack => 5 << 56 | serial & 0xffff_ffff,
             Answer::Bulk(place) => 4 << 56 | u64::from(place) << 32 | serial & 0xffff_ffff,
         }
     }
@@ -55,6 +60,7 @@ impl Answer {
                 generation: (id >> 32) as u16,
             },
             3 => Answer::Atomic((id >> 32 & 0xff_ffff) as u32),
+            5 => Answer::WriteBack,
             _ => Answer::Bulk((id >> 32 & 0xff_ffff) as u32),
         }
     }
@@ -66,6 +72,8 @@ pub(crate) struct WaitingLoad {
     pub to: Destination,
     /// Lines (or atomic requests) that are missing.
     remaining: u16,
+    /// What is on its way already may come before the load has found that it is missing.
+    pub earliest_return: u64,
     /// From the last arrival to the release of the result.
     pub tail_cycles: u64,
     /// Cycles of the return link.
@@ -185,7 +193,7 @@ impl L1Data {
             }
             let load = match load {
                 Some(load) => load,
-                None => *load.insert(self.add_load(waiting)),
+                None => *load.insert(self.add_load(WaitingLoad { earliest_return: request_at, ..waiting })),
             };
             self.loads[load as usize].remaining += 1;
             self.miss(number, missing, load, request_at, use_of_l1 != L1Use::Bypassed);
@@ -235,9 +243,23 @@ impl L1Data {
         }
     }
 
+    /// Local memory that is written and stays here.
+    pub fn store_local(&mut self, lines: &[Line], at: u64) {
+        for line in lines {
+            let evicted = self.tags.write(line.address / LINE_BYTES, line.sectors);
+            self.write_back(evicted, at);
+        }
+    }
+
+    fn write_back(&mut self, evicted: Option<Evicted>, at: u64) {
+        if let Some(Evicted { line, dirty }) = evicted {
+            self.ask(Answer::WriteBack, line * LINE_BYTES, dirty, MemOp::Write, at);
+        }
+    }
+
     /// An atomic with result waits for all its lines.
     pub fn atomic(&mut self, lines: &[Line], at: u64, waiting: WaitingLoad) {
-        let waiting = WaitingLoad { remaining: lines.len() as u16, ..waiting };
+        let waiting = WaitingLoad { remaining: lines.len() as u16, earliest_return: at, ..waiting };
         let load = self.add_load(waiting);
         self.store(lines, at, MemOp::Atomic, Answer::Atomic(load));
     }
@@ -301,10 +323,11 @@ impl L1Data {
     pub fn filled(&mut self, index: u32, sectors: u8, complete: &mut Vec<WaitingLoad>) {
         let entry = &mut self.entries[index as usize];
         entry.outstanding &= !sectors;
-        if entry.keeps {
-            self.tags.fill(entry.line, sectors);
-        }
         let outstanding = entry.outstanding;
+        let evicted = if entry.keeps { self.tags.fill(entry.line, sectors) } else { None };
+        // It leaves behind what waits already.
+        self.write_back(evicted, 0);
+        let entry = &mut self.entries[index as usize];
         let mut waiters = std::mem::take(&mut entry.waiters);
         waiters.retain(|&(load, needs)| {
             if needs & outstanding != 0 {
@@ -346,6 +369,6 @@ impl L1Data {
 
 impl WaitingLoad {
     pub fn new(to: Destination, tail_cycles: u64, link_cycles: u64) -> Self {
-        Self { to, remaining: 0, tail_cycles, link_cycles }
+        Self { to, remaining: 0, earliest_return: 0, tail_cycles, link_cycles }
     }
 }

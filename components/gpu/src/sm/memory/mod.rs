@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  sub-core 0: queue ─┐                        ┌─▶ shared memory (passes over its banks)
-//!  sub-core 1: queue ─┤ one every 2 cycles,    ├─▶ L1D ──miss──▶ requests to memory
+//!  sub-core 1: queue ─┤ one every 1 or 2 cycles├─▶ L1D ──miss──▶ requests to memory
 //!  sub-core 2: queue ─┼─▶ round robin ─────────┼─▶ constant cache of LDC
 //!  sub-core 3: queue ─┘ operands read here     └─▶ shuffle
 //! ```
 //!
 //! Models: five credits a sub-core, one instruction every four cycles of a sub-core and every two of the SM (Table 1 of
-//! arXiv 2503.20481); release of sources and results by Table 2; bank conflicts and several lines hold the acceptance;
+//! arXiv 2503.20481; GA100 and GH100: every cycle); release of sources and results by Table 2. Accesses to global memory:
+//! a coalescer finds a line a cycle, several coalescers work at the same time, so that what holds the acceptance is the
+//! passes over the banks, or a quarter of the lines (RRZE gpu-benches, gpu-strides), while the latency grows with both;
 //! asynchronous copies (LDGSTS) go the way of loads and are written to shared memory in order, a pass a cycle.
 //! Leaves out: separate queues for shared and global memory (not known whether they exist).
 //! Numbers: `[part.sm.memory]` and `[part.sm.l1_data]`. Start reading at `Shared::accept`.

@@ -218,6 +218,11 @@ fn plans(
             };
             plain(Plan::OnnximConvolution(onnxim::ConvolutionPlan::new(core, c, places, bytes)))
         }
+        (OperatorKind::Convolution(c), Lowering::Native) if c.is_depthwise() => {
+            let note = "each channel by itself: on the vector unit, a multiply-accumulate a tap".to_owned();
+            let plan = vector::VectorPlan::new(core, graph, operator, addresses, cores);
+            Ok(vec![(Plan::Vector(plan), Some(note))])
+        }
         (OperatorKind::Convolution(c), _) => plain(Plan::Product(lower.convolution(operator, c)?)),
         (OperatorKind::MatMul(p), _) => {
             let product = Product { batch: p.batch, m: p.m, n: p.n, k: p.k };
