@@ -4,9 +4,12 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use machine::gpu::{GpuShape, GpuSimulation};
+use machine::npu_systolic::SystolicSimulation;
 use sim_core::config::{Document, did_you_mean};
 use sim_core::{MachineFile, Plan};
 use workloads::sass::{Kernel, Launch, SassError, catalog, program};
+use workloads::tensor::transformer::Inference;
+use workloads::tensor::{Graph, OperatorKind, topology};
 
 use crate::failure::{Complaint, Failure};
 
@@ -14,6 +17,8 @@ static CONFIGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/configs");
 /// How embedded files are shown in messages.
 const SHOWN: &str = "configs/";
 const SMALLEST_LAUNCH: &str = "vectoradd";
+const SMALLEST_PRODUCT: &str = "product,8,8,8";
+const SMALLEST_ATTENTION: &str = "gpt-2:tokens=256,layers=1";
 
 /// A machine that ships with orrery.
 pub struct ShippedMachine {
@@ -56,11 +61,51 @@ pub fn machine(word: &str, sets: &[String]) -> Result<MachineFile, Failure> {
     Err(complaint.help(help.unwrap_or_default()).into())
 }
 
+/// Reads a shipped sweep by name or a sweep file by path.
+pub fn sweep(word: &str) -> Result<Document, Failure> {
+    let shipped: Vec<String> = sweeps();
+    if shipped.iter().any(|name| name == word) {
+        return Ok(Document::load(&format!("sweeps/{word}.toml"), &mut embedded, &[])?);
+    }
+    if Path::new(word).is_file() {
+        return Ok(Document::load(word, &mut Document::from_disk, &[])?);
+    }
+    let help = did_you_mean(word, shipped.iter().map(String::as_str)).unwrap_or_default();
+    let complaint = Complaint::new(format!("there is no sweep `{word}`: it is neither shipped nor a file"));
+    Err(complaint.help(help).into())
+}
+
+/// Names of the shipped sweeps.
+pub fn sweeps() -> Vec<String> {
+    let files = CONFIGS.get_dir("sweeps").into_iter().flat_map(|folder| folder.files());
+    let mut names: Vec<String> =
+        files.filter_map(|file| Some(file.path().file_stem()?.to_string_lossy().into_owned())).collect();
+    names.sort();
+    names
+}
+
 /// Whether a machine can be built: every kind is known and takes its parameters, every link fits.
 ///
 /// The parts of a GPU are built around a launch, so it is the smallest shipped one that is tried.
 pub fn check_machine(word: &str) -> Result<(), Failure> {
     let file = machine(word, &[])?;
+    if machine::npu_tiled::tiled_spec(&file)?.is_some() {
+        return Ok(());
+    }
+    if SystolicSimulation::fits(&file) {
+        let built = |graph: Graph| SystolicSimulation::new(&file, &[graph], Plan::serial()).map(drop);
+        let product = topology::parse("product.csv", SMALLEST_PRODUCT)?;
+        let attention = Inference::parse(SMALLEST_ATTENTION).map(|inference| {
+            let mut graph = inference.graph();
+            graph.operators.retain(|operator| matches!(operator.kind, OperatorKind::Attention(_)));
+            graph
+        });
+        // A machine of attention alone runs no other product.
+        return match built(product) {
+            Err(_) if attention.is_ok_and(|attention| built(attention).is_ok()) => Ok(()),
+            result => Ok(result?),
+        };
+    }
     let shape = GpuShape::of(&file)?;
     let launch = launch(SMALLEST_LAUNCH)?;
     let kernel = kernel(&launch, &shape.sm.arch)?;

@@ -54,13 +54,17 @@ pub enum Command {
                             orrery run my-gpu.toml my-launch.toml --json\n  \
                             orrery run h100-pcie grid-barrier --coupled  blocks that wait for each other\n  \
                             orrery run h100-pcie softmax --pipeline=2000..6000 --focus sm=0,warp=0..8\n  \
+                            orrery run rtx-a6000 sgemm --what-if        where the time would be won\n  \
+                            orrery run rtx-a6000 sgemm --what-if=l2,dram\n  \
                             orrery run h200 sgemm --until 20000 --save half.orrery\n  \
                             orrery run --resume half.orrery             the same result as in one piece\n  \
                             orrery run hbm3 \"rand_rw21 requests=50000 outstanding=16\"\n  \
-                            orrery run stacks/h200 requests.trace --set policy.page=closed --plots\n\n\
+                            orrery run stacks/h200 requests.trace --set policy.page=closed --plots\n  \
+                            orrery run npu-4 resnet50.onnx --timeline   a network on an NPU, layer by layer\n  \
+                            orrery run npu-4 llama-3-8b:decode,tokens=1024,weights=i4\n\n\
                             Ctrl-C stops the run and reports what there is, marked partial, with exit code 1; again, it ends at once.")]
     Run(RunArgs),
-    /// Check machines, launches, listings and suites without running them
+    /// Check machines, launches, listings, suites and sweeps without running them
     #[command(after_help = "Examples:\n  \
                             orrery check my-gpu.toml my-launch.toml\n  \
                             orrery check                                everything that ships with orrery")]
@@ -74,6 +78,16 @@ pub enum Command {
                             orrery validate sm-examples --all           one suite, every case shown\n  \
                             orrery validate sm-examples --update-report validation/report")]
     Validate(ValidateArgs),
+    /// Run many points of a design space side by side, and go on where it was interrupted
+    #[command(
+        subcommand,
+        after_help = "Example: orrery sweep run core-ablations && orrery plot speedup out/core-ablations/results.json\n\n\
+                            A sweep file names machines, workloads, variants and a grid of keys; see configs/sweeps/."
+    )]
+    Sweep(SweepCommand),
+    /// Draw a figure from results, as .svg and .png
+    #[command(after_help = "Example: orrery plot speedup out/core-ablations/results.json -o figures")]
+    Plot(PlotArgs),
     /// Look into traces and kernels
     #[command(subcommand, after_help = "Example: orrery trace info sgemm_tiled")]
     Trace(TraceCommand),
@@ -84,7 +98,8 @@ pub struct RunArgs {
     /// A shipped machine or memory, or the path of a machine or memory file [default: h100-pcie]
     pub machine: Option<String>,
     /// A shipped workload, the path of a launch file, or an Accel-Sim trace (.traceg, .xz, .zst, kernelslist.g)
-    /// [default: sgemm]; on a memory a stream or a request trace
+    /// [default: sgemm]; on a memory a stream or a request trace; on an NPU a network: .onnx, .csv (SCALE-Sim), .jsonl (tasks),
+    /// or a transformer such as llama-3-8b:prefill,tokens=1024
     pub workload: Option<String>,
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -92,7 +107,8 @@ pub struct RunArgs {
     /// Compute values when instructions issue: for kernels that read a clock or wait for other blocks. One shard, slower
     #[arg(long)]
     pub coupled: bool,
-    /// Write timeline.perfetto-trace of the cycles FROM..TO (of a memory: ticks), for ui.perfetto.dev [default: 0..20000]
+    /// Write timeline.perfetto-trace of the cycles FROM..TO (of a memory: ticks), for ui.perfetto.dev [default: 0..20000;
+    /// of an NPU, in ns, all]
     #[arg(long, value_name = "FROM..TO", num_args = 0..=1, require_equals = true, default_missing_value = "0..20000", value_parser = cycles)]
     pub timeline: Option<Range<u64>>,
     /// Write pipeline.kanata of the cycles FROM..TO, for Konata: the stages of every warp instruction [default: 0..20000]
@@ -105,6 +121,10 @@ pub struct RunArgs {
     /// Write figures as .svg and .png: the roofline; of a memory, latency over bandwidth and a heat map of the banks
     #[arg(long)]
     pub plots: bool,
+    /// Run again with one part ideal at a time and say how many cycles each would save: launch, instruction-cache,
+    /// constant-cache, register-ports, execution-units, memory-queue, l1, crossbar, l2, dram; several with commas [default: all]
+    #[arg(long, value_name = "PART=ideal", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub what_if: Option<String>,
     /// Stop at this cycle. The report says that it is partial; exit code 1 unless --save is given
     #[arg(long, value_name = "CYCLE")]
     pub until: Option<u64>,
@@ -114,6 +134,15 @@ pub struct RunArgs {
     /// Go on with a saved run. Machine and workload are those it was saved with and need not be given
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
+    /// On an NPU: the size of a dimension that a model leaves open, for instance batch=1; may be repeated
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
+    pub dimensions: Vec<(String, u64)>,
+    /// On an NPU: an operator that is not known is an error, not data movement with a warning
+    #[arg(long)]
+    pub strict: bool,
+    /// On an NPU: run again with every parameter a tenth less and more, and list those that move the result most
+    #[arg(long)]
+    pub sensitivity: bool,
     /// On a memory: write every command of the channel to commands.csv, for `orrery trace check`
     #[arg(long)]
     pub commands: bool,
@@ -121,7 +150,7 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Machine files, launch files, listings, suite folders, or names of shipped machines and workloads
+    /// Machine files, launch files, listings, suite folders, sweep files, or names of shipped machines and workloads
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
 }
@@ -138,6 +167,7 @@ pub enum Listed {
     Machines,
     Workloads,
     Suites,
+    Sweeps,
     Components,
 }
 
@@ -152,6 +182,47 @@ pub struct ValidateArgs {
     /// Write the page and the figure of each suite into a folder
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "validation/report")]
     pub update_report: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SweepCommand {
+    /// What would be run, and what of it is there
+    #[command(after_help = "Example: orrery sweep plan core-ablations")]
+    Plan(SweepArgs),
+    /// Run what is missing, each point on one thread, and collect the results
+    #[command(after_help = "Example: orrery sweep run my-sweep.toml --threads 8 -o out/mine\n\n\
+                            Ctrl-C stops it; the same command goes on. Exit code 1 if a run failed or was stopped.")]
+    Run(SweepArgs),
+    /// How far it is
+    #[command(after_help = "Example: orrery sweep status core-ablations")]
+    Status(SweepArgs),
+    /// Write results.csv and results.json from the runs that are there
+    #[command(after_help = "Example: orrery sweep collect core-ablations")]
+    Collect(SweepArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// A sweep file or the name of a shipped sweep
+    #[arg(value_name = "FILE")]
+    pub file: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PlotArgs {
+    /// What to draw
+    #[arg(value_enum)]
+    pub what: Plotted,
+    /// results.json of a sweep
+    #[arg(value_name = "RESULTS")]
+    pub results: PathBuf,
+}
+
+/// Which figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Plotted {
+    /// A bar a variant: its speed-up over the baseline, a dot for each workload, and the published value beside it
+    Speedup,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,6 +294,16 @@ pub enum Rules {
     Full,
     /// The rules of Ramulator 2
     Ramulator2,
+}
+
+/// `NAME=SIZE`.
+fn dimension(text: &str) -> Result<(String, u64), String> {
+    let wrong = || format!("`{text}` is not a name and a size such as batch=1");
+    let (name, size) = text.split_once('=').ok_or_else(wrong)?;
+    match size.parse() {
+        Ok(size) if size > 0 => Ok((name.to_string(), size)),
+        _ => Err(wrong()),
+    }
 }
 
 /// `FROM..TO`, both cycles.

@@ -162,6 +162,15 @@ impl Failure {
             .into()
     }
 
+    /// All that is wrong, in one line each.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Input(complaints) => complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            Self::Run(complaint) => complaint.to_string(),
+            Self::Check => "a check failed".to_string(),
+        }
+    }
+
     /// Prints what is to be said and returns the exit code.
     pub fn report(self) -> ExitCode {
         let (complaints, code) = match self {

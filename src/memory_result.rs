@@ -47,6 +47,7 @@ pub fn result_of(
         breakdown: breakdown(&report.read_ticks),
         roofline: None,
         highlights: highlights(memory, report),
+        tables: String::new(),
         stats: stats(memory, report),
         machine_toml: memory.to_toml(),
     }

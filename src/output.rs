@@ -183,7 +183,8 @@ fn stats_csv(stats: &Value) -> String {
     out
 }
 
-fn quoted(text: &str) -> String {
+/// A field of a table of comma-separated values.
+pub fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 

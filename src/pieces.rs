@@ -19,7 +19,7 @@ use crate::result::{Partial, PartialBecause};
 const ENDED_BY_CTRL_C: i32 = 130;
 /// Another version, or other sources of this one, may simulate differently or lay the state out otherwise: what one has
 /// saved only the same goes on with.
-const PROGRAM: &str = concat!("orrery ", env!("CARGO_PKG_VERSION"), " (sources ", env!("ORRERY_SOURCES"), ")");
+pub const PROGRAM: &str = concat!("orrery ", env!("CARGO_PKG_VERSION"), " (sources ", env!("ORRERY_SOURCES"), ")");
 
 /// What is run: the words of the command line, or those that a snapshot was saved with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,15 +61,7 @@ impl Pieces {
                 Some((path.clone(), snapshot))
             }
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        // Fails only if there is a handler already; then Ctrl-C does what that one does.
-        let _ = ctrlc::set_handler(move || {
-            if flag.swap(true, Relaxed) {
-                std::process::exit(ENDED_BY_CTRL_C);
-            }
-        });
-        Ok(Self { until: args.until, save: args.save.clone(), resumed, stop })
+        Ok(Self { until: args.until, save: args.save.clone(), resumed, stop: stopped_by_ctrl_c() })
     }
 
     /// The run begins at its beginning and is to end at its end.
@@ -159,6 +151,19 @@ impl Pieces {
         let path = self.save.as_ref().filter(|_| partial.is_some())?.display();
         Some(format!("saved {path}, to go on with: orrery run --resume {path}\n"))
     }
+}
+
+/// A flag that Ctrl-C sets; a second one ends the program.
+pub fn stopped_by_ctrl_c() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    // Fails only if there is a handler already; then Ctrl-C does what that one does.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Relaxed) {
+            std::process::exit(ENDED_BY_CTRL_C);
+        }
+    });
+    stop
 }
 
 /// Why a run is partial, if it is.

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::memory_result::READ_LATENCY;
+use crate::npu::TIME;
 use crate::result::{BoundBy, Breakdown, Roofline, RunResult};
 
 /// Characters of a full bar.
@@ -60,6 +61,10 @@ pub fn text(result: &RunResult) -> String {
         out.push('\n');
         out.push_str(&roofline(roof));
     }
+    if !result.tables.is_empty() {
+        out.push('\n');
+        out.push_str(&result.tables);
+    }
     out
 }
 
@@ -67,7 +72,11 @@ pub fn text(result: &RunResult) -> String {
 pub fn breakdown(whole: &Breakdown) -> String {
     let mut rows = Vec::new();
     rows_of(whole, 1000, 0, &mut rows);
-    let what = if whole.name == READ_LATENCY { "latency of the reads" } else { "cycles" };
+    let what = match whole.name.as_str() {
+        READ_LATENCY => "latency of the reads",
+        TIME => "time",
+        _ => "cycles",
+    };
     let mut out = format!("Where the {what} went ({})\n", whole.unit);
     let name_width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max("total".len());
     let count_width = thousands(whole.total).len();

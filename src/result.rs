@@ -28,6 +28,8 @@ pub struct RunResult {
     pub roofline: Option<Roofline>,
     /// Counters that the first screen shows, in order.
     pub highlights: Vec<Highlight>,
+    /// Text behind the figures: tables of a network's layers.
+    pub tables: String,
     /// The tree of all counters and histograms, `{"value": …, "unit": …}` at the leaves.
     pub stats: Value,
     /// The resolved machine as a TOML text, from which the run can be repeated.
@@ -303,6 +305,7 @@ pub(crate) mod tests {
                 Highlight { name: "warp instructions".into(), value: "30,000".into() },
                 Highlight { name: "IPC".into(), value: "1.215 an SM".into() },
             ],
+            tables: String::new(),
             stats: json!({"sm": {"issued": {"value": 30_000, "unit": "instructions"}}}),
             machine_toml: "name = \"two-sm\"\n".into(),
         }

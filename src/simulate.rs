@@ -32,6 +32,34 @@ pub struct Request {
     pub pieces: Pieces,
 }
 
+impl Request {
+    /// A whole run on one thread and one shard, without files: one of several side by side.
+    pub fn alone(machine: &str, workload: &str, sets: Vec<String>) -> Self {
+        Self {
+            machine: machine.to_string(),
+            workload: workload.to_string(),
+            sets,
+            threads: 1,
+            shards: 1,
+            values: Values::Ahead,
+            views: Wanted::default(),
+            pieces: Pieces::default(),
+        }
+    }
+}
+
+/// The hash that the result of a request will bear, without running it.
+///
+/// # Errors
+/// The request names something that does not exist.
+pub fn hash_of_request(request: &Request) -> Result<String, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let launch = catalog::launch(&request.workload)?;
+    let shape = GpuShape::of(&file)?;
+    let kernel = catalog::kernel(&launch, &shape.sm.arch)?;
+    Ok(config_hash(&file, &content(&kernel, &launch, request.values)))
+}
+
 /// A finished run with what was recorded on the way.
 pub struct Finished {
     pub result: RunResult,
@@ -133,6 +161,7 @@ fn summary(
         // Operations are counted when a CTA is dispatched: of a part of a run they are too many.
         roofline: if partial.is_none() { roofline(file, &run) } else { None },
         highlights: highlights(grid(launches, &run), &run, request.values),
+        tables: String::new(),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }
@@ -215,6 +244,10 @@ pub fn highlights(grid: Highlight, run: &GpuResult, values: Values) -> Vec<Highl
     }
     let ipc = instructions as f64 / run.cycles.max(1) as f64;
     add("IPC", format!("{} in all, {} an SM of at most 4", significant(ipc), significant(ipc / sms)));
+    let busiest = busiest(&run.stats, 4.0 * sms * run.cycles.max(1) as f64);
+    if !busiest.is_empty() {
+        add("busiest units", busiest);
+    }
     let sectors = |name: &str| run.stats.value(&format!("sm.l1_{name}")).unwrap_or(0);
     let (hits, misses) = (sectors("sector_hits"), sectors("sector_misses"));
     if hits + misses > 0 {
@@ -242,6 +275,17 @@ pub fn highlights(grid: Highlight, run: &GpuResult, values: Values) -> Vec<Highl
         );
     }
     highlights
+}
+
+/// The units of the sub-cores that were taken most, with their shares of all sub-core-cycles.
+fn busiest(stats: &StatsNode, subcore_cycles: f64) -> String {
+    let units = stats.find("sm.busy").map_or(&[][..], StatsNode::values);
+    let share = |name: &str| stats.value(&format!("sm.busy.{name}")).unwrap_or(0) as f64 / subcore_cycles;
+    let mut shares: Vec<(f64, &str)> = units.iter().map(|(name, _)| (share(name), name.as_str())).collect();
+    shares.retain(|(share, _)| *share >= 0.0005);
+    shares.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let shown = shares.iter().take(4).map(|(share, name)| format!("{} {:.1} %", name.replace('_', " "), 100.0 * share));
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// Over the resolved machine (the seed is part of it) and the workload's content, wherever its files lie (D11).

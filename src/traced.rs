@@ -53,13 +53,9 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let shape = GpuShape::of(&file)?;
     let traces = traces(&request.workload)?;
     refuse(request, traces.len())?;
-    let (mut content, mut launches) = (Vec::new(), Vec::new());
+    let content = content(&traces, &file, &shape)?;
+    let mut launches = Vec::new();
     for Traced { path, copies } in &traces {
-        fits(path, &file, &shape)?;
-        content.push(hash_of(path)?);
-        if !copies.is_empty() {
-            content.push(format!("{copies:?}"));
-        }
         launches.push(TracedLaunch { kernel: Arc::new(TracedKernel::read(path)?), copies: copies.clone() });
     }
     let Some(kernel) = launches.first().map(|launch| launch.kernel.clone()) else {
@@ -116,10 +112,34 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
         breakdown: breakdown(&run.stats),
         roofline: if stopped.is_none() { roofline(&file, &run) } else { None },
         highlights: highlights(grid, &run, Values::Ahead),
+        tables: String::new(),
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     };
     Ok(Finished { result, views, wrong: None })
+}
+
+/// The hash that the result of a request will bear, without running it.
+///
+/// # Errors
+/// The request names something that does not exist, or a trace that does not fit.
+pub fn hash_of_request(request: &Request) -> Result<String, Failure> {
+    let file = catalog::machine(&request.machine, &request.sets)?;
+    let shape = GpuShape::of(&file)?;
+    Ok(config_hash(&file, &content(&traces(&request.workload)?, &file, &shape)?))
+}
+
+/// The content of a workload: its traces, which have to fit the machine, and the copies before them.
+fn content(traces: &[Traced], file: &MachineFile, shape: &GpuShape) -> Result<Vec<String>, Failure> {
+    let mut content = Vec::new();
+    for Traced { path, copies } in traces {
+        fits(path, file, shape)?;
+        content.push(hash_of(path)?);
+        if !copies.is_empty() {
+            content.push(format!("{copies:?}"));
+        }
+    }
+    Ok(content)
 }
 
 /// What a trace cannot do.
@@ -139,23 +159,36 @@ fn refuse(request: &Request, kernels: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A trace is of one architecture: its opcodes and the order of its instructions are.
+/// A trace is of one architecture; a GPU runs the machine code of its own and of earlier minor revisions (CUDA C++
+/// Programming Guide, binary compatibility).
 fn fits(path: &Path, file: &MachineFile, shape: &GpuShape) -> Result<(), Failure> {
     let arch = TraceReader::open(path)?.header().arch.clone();
-    if arch == shape.sm.arch {
+    if runs_code_of(&shape.sm.arch, &arch) {
         return Ok(());
     }
     let is_fit = |name: &String| {
         let shape = catalog::machine(name, &[]).ok().and_then(|file| GpuShape::of(&file).ok());
-        shape.is_some_and(|shape| shape.sm.arch == arch)
+        shape.is_some_and(|shape| runs_code_of(&shape.sm.arch, &arch))
     };
     let fit: Vec<String> = catalog::machines().into_iter().map(|machine| machine.name).filter(is_fit).collect();
     let help = match fit.len() {
-        0 => format!("no machine that ships with orrery is of {arch}"),
-        _ => format!("machines of {arch}: {}", fit.join(", ")),
+        0 => format!("no machine that ships with orrery runs {arch}"),
+        _ => format!("machines that run {arch}: {}", fit.join(", ")),
     };
     let message = format!("{} is a trace of {arch}, but {} is of {}", path.display(), file.name, shape.sm.arch);
     Err(Complaint::new(message).help(help).into())
+}
+
+/// Whether a GPU of one architecture runs the machine code of another: the same major revision, not a later minor one.
+fn runs_code_of(gpu: &str, code: &str) -> bool {
+    let revision = |arch: &str| -> Option<(u32, u32)> {
+        let number: u32 = arch.strip_prefix("sm_")?.parse().ok()?;
+        Some((number / 10, number % 10))
+    };
+    match (revision(gpu), revision(code)) {
+        (Some((major, minor)), Some((code_major, code_minor))) => major == code_major && code_minor <= minor,
+        _ => gpu == code,
+    }
 }
 
 /// Of the file's bytes.
@@ -173,4 +206,19 @@ fn kernels(count: usize, cycles_of: &[(&PathBuf, u64)]) -> Highlight {
         format!(", the longest is {name} with {} cycles", thousands(*cycles))
     });
     Highlight { name: "kernels".to_string(), value: format!("{count}{longest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs_code_of;
+
+    #[test]
+    fn code_runs_on_later_minor_revisions_of_the_same_major_one() {
+        assert!(runs_code_of("sm_80", "sm_80"));
+        assert!(runs_code_of("sm_86", "sm_80"));
+        assert!(!runs_code_of("sm_80", "sm_86"));
+        assert!(!runs_code_of("sm_90", "sm_89"));
+        assert!(runs_code_of("sm_120", "sm_120"));
+        assert!(!runs_code_of("sm_120", "sm_100"));
+    }
 }

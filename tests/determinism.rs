@@ -8,9 +8,13 @@ use tempfile::TempDir;
 
 /// The document without `wall`, and how many shards worked.
 fn run(workload: &str, threads: &str, shards: &str) -> (String, usize) {
+    run_on(&["h100-pcie"], workload, threads, shards)
+}
+
+fn run_on(machine: &[&str], workload: &str, threads: &str, shards: &str) -> (String, usize) {
     let folder = TempDir::new().unwrap();
-    let arguments = ["run", "h100-pcie", workload, "--json", "--threads", threads, "--shards", shards, "--out", "none"];
-    let seen = orrery(folder.path(), &arguments);
+    let arguments = ["--json", "--threads", threads, "--shards", shards, "--out", "none"];
+    let seen = orrery(folder.path(), &[&["run"], &machine[..1], &[workload], &machine[1..], &arguments].concat());
     assert_eq!(seen.code, 0, "{}", seen.err);
     let mut document = seen.json();
     let wall = document.as_object_mut().unwrap().remove("wall").unwrap();
@@ -35,6 +39,17 @@ fn threads_and_shards_do_not_change_the_result() {
 fn the_shown_run_does_not_depend_on_the_plan() {
     let (reference, _) = run("sgemm", "1", "1");
     assert_eq!(run("sgemm", "2", "8").0, reference);
+}
+
+#[test]
+fn other_cores_are_as_deterministic() {
+    let scoreboard = "part.sm.issue.dependences={kind=\"scoreboard\", consumers=1}";
+    for machine in [&["rtx-a6000-accel-sim"][..], &["rtx-a6000", "--set", scoreboard]] {
+        let (reference, _) = run_on(machine, "reduction", "1", "1");
+        for (threads, shards) in [("2", "2"), ("0", "8")] {
+            assert_eq!(run_on(machine, "reduction", threads, shards).0, reference, "{machine:?}, --shards {shards}");
+        }
+    }
 }
 
 #[test]

@@ -126,7 +126,9 @@ impl Topology {
     /// declared: the sizes of the other ends, one port a component unless slots are written.
     pub fn width(&self, part: usize, port: &str, links: &[LinkSpec]) -> usize {
         let ends = links.iter().flat_map(|l| [(&l.from, &l.to), (&l.to, &l.from)]);
-        ends.filter(|(own, _)| own.as_str() == format!("{}.{port}", self.parts[part].name))
+        let name = format!("{}.{port}", self.parts[part].name);
+        // Slots may be written at the own end, too: `noc.mem_req[0..16]` to as many components of one port each.
+        ends.filter(|(own, _)| own.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with('[')))
             .map(|(_, other)| self.size_of(other).unwrap_or(1))
             .sum()
     }

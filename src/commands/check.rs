@@ -11,6 +11,7 @@ use crate::cli::{CheckArgs, Common};
 use crate::failure::Failure;
 use crate::memory;
 use crate::output::{print, print_json};
+use crate::sweep::Plan;
 
 /// Checks what is named, or all that ships. Everything is checked before the errors are reported.
 pub fn run(args: &CheckArgs, common: &Common) -> Result<(), Failure> {
@@ -46,6 +47,7 @@ enum Kind {
     Kernel,
     Listing,
     Suite,
+    Sweep,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Self::Kernel => "kernel",
             Self::Listing => "listing",
             Self::Suite => "suite",
+            Self::Sweep => "sweep",
         }
     }
 }
@@ -74,6 +77,7 @@ fn shipped() -> Vec<Subject> {
         .chain(of(Kind::Workload, sass::launch_names()))
         .chain(of(Kind::Kernel, kernels))
         .chain(of(Kind::Suite, Suite::shipped_names()))
+        .chain(of(Kind::Sweep, catalog::sweeps()))
         .collect()
 }
 
@@ -89,6 +93,8 @@ fn subject(word: &str) -> Subject {
         Kind::Workload
     } else if path.is_dir() || is_shipped(Suite::shipped_names()) {
         Kind::Suite
+    } else if is_shipped(catalog::sweeps()) {
+        Kind::Sweep
     } else if word.ends_with(".sass") || word.ends_with(".sass.zst") {
         Kind::Listing
     } else {
@@ -97,7 +103,8 @@ fn subject(word: &str) -> Subject {
     Subject { kind, word: word.to_string() }
 }
 
-/// By the top-level keys: a launch has a grid, a kernel's metadata has registers, anything else should be a machine.
+/// By the top-level keys: a launch has a grid, a kernel's metadata has registers, a sweep has workloads, anything else
+/// should be a machine.
 fn kind_of_file(path: &Path) -> Kind {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let keys: Vec<&str> = (text.lines())
@@ -106,6 +113,8 @@ fn kind_of_file(path: &Path) -> Kind {
         .collect();
     if keys.contains(&"registers") {
         Kind::Kernel
+    } else if keys.contains(&"workloads") {
+        Kind::Sweep
     } else if keys.contains(&"grid") || keys.contains(&"kernel") {
         Kind::Workload
     } else {
@@ -125,6 +134,7 @@ fn check(subject: &Subject) -> Result<(), Failure> {
         },
         Kind::Listing => Ok(Listing::read(Path::new(word)).map(drop)?),
         Kind::Suite => Ok(Suite::open(word).map(drop)?),
+        Kind::Sweep => Plan::read(word).map(drop),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::catalog;
 use crate::cli::{Common, ListArgs, Listed};
 use crate::failure::Failure;
 use crate::memory;
+use crate::npu;
 use crate::output::{print, print_json};
 
 /// Name and one line about it.
@@ -16,7 +17,7 @@ type Line = (String, String);
 
 /// Prints one kind, or all with headings.
 pub fn run(args: &ListArgs, common: &Common) -> Result<(), Failure> {
-    let all = [Listed::Machines, Listed::Workloads, Listed::Suites, Listed::Components];
+    let all = [Listed::Machines, Listed::Workloads, Listed::Suites, Listed::Sweeps, Listed::Components];
     let wanted: Vec<Listed> = all.into_iter().filter(|kind| args.what.is_none_or(|what| what == *kind)).collect();
     let mut document = Map::new();
     let mut text = String::new();
@@ -46,6 +47,7 @@ fn heading(kind: Listed) -> &'static str {
         Listed::Machines => "machines",
         Listed::Workloads => "workloads",
         Listed::Suites => "suites",
+        Listed::Sweeps => "sweeps",
         Listed::Components => "components",
     }
 }
@@ -66,7 +68,8 @@ fn lines(kind: Listed) -> Result<Vec<Line>, Failure> {
                 Ok((name, launch.description))
             };
             let stream = |(name, about): (&str, &str)| Ok((name.to_string(), format!("on a memory: {about}")));
-            sass::launch_names().into_iter().map(about).chain(streams().map(stream)).collect()
+            let networks = npu::workloads().into_iter().map(Ok);
+            sass::launch_names().into_iter().map(about).chain(streams().map(stream)).chain(networks).collect()
         }
         Listed::Suites => {
             let about = |name: String| {
@@ -74,6 +77,14 @@ fn lines(kind: Listed) -> Result<Vec<Line>, Failure> {
                 Ok((name, format!("{} ({} cases)", suite.title, suite.cases.len())))
             };
             Suite::shipped_names().into_iter().map(about).collect()
+        }
+        Listed::Sweeps => {
+            let about = |name: String| {
+                let document = catalog::sweep(&name)?;
+                let about = document.root().get("description").and_then(|node| node.as_str()).unwrap_or("").to_string();
+                Ok((name, about))
+            };
+            catalog::sweeps().into_iter().map(about).collect()
         }
         Listed::Components => {
             Ok(machine::kinds().descriptions().map(|(kind, about)| (kind.to_string(), about.to_string())).collect())

@@ -2,8 +2,11 @@
 
 pub mod check;
 pub mod list;
+pub mod plot;
 pub mod run;
 pub mod run_memory;
+pub mod run_npu;
+pub mod sweep;
 pub mod trace;
 pub mod trace_accel;
 pub mod trace_check;

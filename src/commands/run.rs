@@ -1,16 +1,18 @@
 //! `orrery run`: simulate, report, leave the files.
 
+use crate::batch;
 use crate::cli::{Common, RunArgs};
-use crate::commands::run_memory;
+use crate::commands::{run_memory, run_npu};
 use crate::failure::{Complaint, Failure};
 use crate::memory;
+use crate::npu;
 use crate::output::{Folder, Progress, print, print_json};
 use crate::pieces::Pieces;
 use crate::report;
 use crate::result::RunResult;
-use crate::simulate::{Request, simulate};
-use crate::traced;
+use crate::simulate::Request;
 use crate::views::Wanted;
+use crate::what_if;
 use workloads::sass::exec::Values;
 
 /// What is run when nothing is named.
@@ -23,6 +25,13 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     let asked = pieces.asked(args)?;
     if asked.machine.as_deref().is_some_and(memory::is_memory) {
         return run_memory::run(asked, pieces, args, common);
+    }
+    if let Some(machine) = asked.machine.as_deref().filter(|word| npu::is_npu(word)) {
+        return run_npu::run(machine, &asked, &pieces, args, common);
+    }
+    if args.sensitivity || args.strict || !args.dimensions.is_empty() {
+        let message = "--sensitivity, --strict and --dim are for networks on an NPU";
+        return Err(Complaint::new(message).help("orrery run npu-4 resnet50.onnx --strict").into());
     }
     if args.coupled && common.shards > 1 && !common.quiet {
         eprintln!("note: --coupled runs on one shard whatever --shards says; results do not depend on it");
@@ -37,6 +46,10 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     if args.focus.is_some() && args.timeline.is_none() && args.pipeline.is_none() {
         let help = "orrery run h100-pcie softmax --pipeline --focus sm=0,warp=0..8";
         return Err(Complaint::new("--focus is for --timeline and --pipeline").help(help).into());
+    }
+    if args.what_if.is_some() && !pieces.is_whole() {
+        let help = "leave --until, --save and --resume out";
+        return Err(Complaint::new("--what-if compares whole runs").help(help).into());
     }
     let request = Request {
         machine: asked.machine.unwrap_or_else(|| MACHINE.to_string()),
@@ -53,13 +66,14 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         pieces,
     };
     let progress = Progress::of_run(common.quiet);
-    let finished = match traced::is_traced(&request.workload) {
-        true => traced::simulate(&request, &mut |cycle| progress.cycle(cycle)),
-        false => simulate(&request, &mut |cycle| progress.cycle(cycle)),
-    };
+    let finished = batch::run(&request, &mut |cycle| progress.cycle(cycle));
     progress.finish();
     let finished = finished?;
     let result = &finished.result;
+    let savings = match &args.what_if {
+        Some(wanted) if result.partial.is_none() => what_if::savings(wanted, &request, common.threads)?,
+        _ => Vec::new(),
+    };
     let folder = Folder::choose(common.out.as_deref(), &result.machine, &result.workload);
     folder.write(result)?;
     if args.plots {
@@ -67,9 +81,19 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
     }
     folder.write_views(&finished.views)?;
     if common.json {
-        print_json(&result.to_json());
+        let mut document = result.to_json();
+        if args.what_if.is_some() {
+            document["what_if"] = what_if::to_json(result, &savings);
+        }
+        print_json(&document);
     } else {
-        let shown = if common.quiet { report::text(result) } else { report::text(result) + &hints(&request, result) };
+        let mut shown = report::text(result);
+        if args.what_if.is_some() {
+            shown += &format!("\n{}", what_if::text(result, &savings));
+        }
+        if !common.quiet {
+            shown += &hints(&request, result);
+        }
         print(&shown);
         if let Some(line) = request.pieces.saved_line(result.partial) {
             print(&line);

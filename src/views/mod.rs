@@ -8,6 +8,7 @@ mod gpu_timeline;
 mod kanata;
 mod memory_timeline;
 mod meter;
+pub mod npu_timeline;
 mod perfetto;
 
 pub use focus::Focus;

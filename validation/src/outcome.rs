@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::statistics::{Pair, absolute_errors_percent, bias_percent, kendall_tau_b, mape_percent, pearson, quantile};
-use crate::suite::{Case, Statistic, Suite, Value};
+use crate::suite::{Case, Split, Statistic, Suite, Value};
 
 /// How far two floating-point renderings of one number may be apart and still be "exact": references are decimal text.
 const RELATIVE_ROUNDING: f64 = 1e-9;
@@ -92,6 +92,11 @@ impl Outcome {
             Statistic::MaxAbs => summary.max_abs,
             Statistic::MaxErrorPercent => summary.worst_percent,
             Statistic::Mape => summary.mape_percent,
+            Statistic::TestMedianPercent => {
+                let test = self.rows.iter().filter(|row| row.case.split == Split::Test);
+                let pairs: Vec<Pair> = test.filter_map(Row::pair).collect();
+                quantile(&absolute_errors_percent(&pairs), 0.5)
+            }
         }
     }
 
@@ -172,7 +177,7 @@ fn within(row: &Row, suite: &Suite) -> Option<bool> {
         Statistic::Exact | Statistic::ExactShare => Some(row.is_exact()),
         Statistic::MaxAbs => Some(pair.difference().abs() <= suite.bound.limit),
         Statistic::MaxErrorPercent => pair.error_percent().map(|error| error.abs() <= suite.bound.limit),
-        Statistic::Mape => row.case.uncertainty.map(|_| row.is_exact()),
+        Statistic::Mape | Statistic::TestMedianPercent => row.case.uncertainty.map(|_| row.is_exact()),
     }
 }
 

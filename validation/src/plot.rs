@@ -75,6 +75,41 @@ pub struct HeatMap<'a> {
     pub cells: &'a [Vec<f64>],
 }
 
+/// A bar of [`Bars`].
+#[derive(Clone, Debug)]
+pub struct Bar<'a> {
+    pub name: &'a str,
+    /// Bars of one group stand together in one colour, under its name.
+    pub group: &'a str,
+    pub value: f64,
+    /// What the value is the mean of: dots on the bar.
+    pub each: Vec<f64>,
+    /// A value from the literature: a diamond beside the dots.
+    pub published: Option<f64>,
+}
+
+/// Values around one, a bar each, that grow from one upwards and downwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Bars<'a> {
+    pub title: &'a str,
+    pub value_label: &'a str,
+    pub bars: &'a [Bar<'a>],
+}
+
+impl Bars<'_> {
+    /// Writes the figure; the format is that of the path's extension.
+    ///
+    /// # Errors
+    /// See [`PlotError`].
+    pub fn write(&self, path: &Path) -> Result<(), PlotError> {
+        let all = self.bars.iter().flat_map(|bar| bar.each.iter().copied().chain([bar.value]).chain(bar.published));
+        if self.bars.is_empty() || all.into_iter().any(|value| !value.is_finite() || value <= 0.0) {
+            return Err(PlotError::NothingToDraw);
+        }
+        render(path, (96 + 64 * self.bars.len().max(6) as u32, 520), self)
+    }
+}
+
 impl Curve<'_> {
     /// Writes the figure; the format is that of the path's extension.
     ///
@@ -239,6 +274,62 @@ impl Figure for Curve<'_> {
     }
 }
 
+impl Figure for Bars<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        const COLOURS: [RGBColor; 5] =
+            [BLUE, RGBColor(0, 120, 80), RGBColor(190, 90, 0), RGBColor(120, 60, 160), RGBColor(150, 20, 60)];
+        area.fill(&WHITE).map_err(text)?;
+        let values =
+            || self.bars.iter().flat_map(|bar| bar.each.iter().copied().chain([bar.value, 1.0]).chain(bar.published));
+        let top = values().fold(1.0, f64::max) * 1.08;
+        let bottom = values().fold(1.0, f64::min) / 1.08;
+        let count = self.bars.len() as f64;
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, (FAMILY, 18))
+            .margin(16)
+            .x_label_area_size(120)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..count, (bottom..top).log_scale())
+            .map_err(text)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .disable_x_axis()
+            .y_desc(self.value_label)
+            .label_style((FAMILY, 13))
+            .axis_desc_style((FAMILY, 14))
+            .light_line_style(WHITE)
+            .bold_line_style(BLACK.mix(0.12))
+            .y_label_formatter(&|value| format!("{value:.2}"))
+            .draw()
+            .map_err(text)?;
+        let mut groups: Vec<&str> = self.bars.iter().map(|bar| bar.group).collect();
+        groups.dedup();
+        for (at, bar) in self.bars.iter().enumerate() {
+            let (left, middle) = (at as f64, at as f64 + 0.5);
+            let group = groups.iter().position(|group| *group == bar.group).unwrap_or(0);
+            let colour = COLOURS[group % COLOURS.len()];
+            let corners = [(left + 0.2, 1.0), (left + 0.8, bar.value)];
+            chart.draw_series([Rectangle::new(corners, colour.mix(0.35).filled())]).map_err(text)?;
+            let dots = bar.each.iter().map(|value| Circle::new((left + 0.38, *value), 2, colour.mix(0.7).filled()));
+            chart.draw_series(dots).map_err(text)?;
+            if let Some(published) = bar.published {
+                let shape = vec![(0, -6), (6, 0), (0, 6), (-6, 0)];
+                let diamond = EmptyElement::at((left + 0.66, published)) + Polygon::new(shape, BLACK.filled());
+                chart.draw_series([diamond]).map_err(text)?;
+            }
+            let (x, y) = chart.backend_coord(&(middle, bottom));
+            let style = TextStyle::from((FAMILY, 12)).transform(FontTransform::Rotate90);
+            area.draw(&Text::new(bar.name.to_string(), (x + 6, y + 8), style)).map_err(text)?;
+        }
+        chart.draw_series(LineSeries::new([(0.0, 1.0), (count, 1.0)], BLACK.mix(0.8))).map_err(text)?;
+        let legend = "bar: geometric mean, dot: a workload, diamond: published";
+        let (_, height) = area.dim_in_pixel();
+        area.draw(&Text::new(legend, (16, height as i32 - 22), (FAMILY, 12))).map_err(text)?;
+        area.present().map_err(text)
+    }
+}
+
 impl Figure for HeatMap<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
         const CELL: i32 = 40;
@@ -376,6 +467,23 @@ mod tests {
         assert!(matches!(ragged.write(&folder.path().join("x.svg")), Err(PlotError::NothingToDraw)));
         let broken = Curve { points: &[(1.0, f64::NAN)], ..curve };
         assert!(matches!(broken.write(&folder.path().join("x.svg")), Err(PlotError::NothingToDraw)));
+    }
+
+    #[test]
+    fn bars_have_dots_and_diamonds() {
+        let folder = tempfile::tempdir().unwrap();
+        let bar = |name, value, published| Bar { name, group: "g", value, each: vec![value, 1.1 * value], published };
+        let bars = [bar("as is", 1.0, None), bar("none", 0.7, Some(0.73)), bar("perfect", 1.2, None)];
+        let figure = Bars { title: "Buffers", value_label: "speed-up", bars: &bars };
+        figure.write(&folder.path().join("bars.png")).unwrap();
+        let path = folder.path().join("bars.svg");
+        figure.write(&path).unwrap();
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(svg.matches("<circle").count(), 6);
+        assert_eq!(svg.matches("<polygon").count(), 1);
+        assert!(["as is", "none", "perfect"].iter().all(|name| svg.contains(name)));
+        let broken = [Bar { value: f64::NAN, ..bars[0].clone() }];
+        assert!(matches!(Bars { bars: &broken, ..figure }.write(&path), Err(PlotError::NothingToDraw)));
     }
 
     #[test]

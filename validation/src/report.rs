@@ -9,7 +9,7 @@ use crate::committed::{self, SuiteResult};
 use crate::files::write_atomically;
 use crate::outcome::{Outcome, Row, Summary};
 use crate::plot;
-use crate::statistics::{Pair, absolute_errors_percent, bias_percent, mape_percent, mean};
+use crate::statistics::{Pair, absolute_errors_percent, bias_percent, mape_percent, mean, quantile};
 use crate::suite::{Statistic, Value};
 
 /// Rows of the terminal table before it is cut, unless all are asked for; rows outside are always shown.
@@ -220,7 +220,7 @@ fn markdown(outcome: &Outcome, scatter: Option<&Scattered<'_>>) -> String {
         let _ = writeln!(text, "![our values over the references]({}.svg)\n", suite.name);
         let _ = writeln!(text, "The figure has the {} cases in {unit}; lines at ±10 %.\n", scattered.cases);
     }
-    if outcome.suite.bound.statistic == Statistic::Mape {
+    if matches!(outcome.suite.bound.statistic, Statistic::Mape | Statistic::TestMedianPercent) {
         text.push_str(&by_family(outcome));
     }
     let long = outcome.rows.len() > LISTED_ROWS;
@@ -275,14 +275,18 @@ fn by_family(outcome: &Outcome) -> String {
     }
     let means: Vec<f64> = families.values().filter_map(|pairs| mape_percent(pairs)).collect();
     let Some(mean) = mean(&means).filter(|_| means.len() > 1) else { return String::new() };
-    let mut text =
-        String::from("| family | machine | split | cases | MAPE | bias | worst |\n|---|---|---|--:|--:|--:|--:|\n");
+    let mut text = String::from(
+        "| family | machine | split | cases | MAPE | median | bias | worst |\n|---|---|---|--:|--:|--:|--:|--:|\n",
+    );
     for ((family, machine, split), pairs) in &families {
         let worst = absolute_errors_percent(pairs).into_iter().fold(0.0, f64::max);
         let (mape, bias) = (mape_percent(pairs).unwrap_or(0.0), bias_percent(pairs).unwrap_or(0.0));
+        let median = quantile(&absolute_errors_percent(pairs), 0.5).unwrap_or(0.0);
         let cases = pairs.len();
-        let _ =
-            writeln!(text, "| {family} | {machine} | {split} | {cases} | {mape:.2} % | {bias:+.2} % | {worst:.2} % |");
+        let _ = writeln!(
+            text,
+            "| {family} | {machine} | {split} | {cases} | {mape:.2} % | {median:.2} % | {bias:+.2} % | {worst:.2} % |"
+        );
     }
     let _ = writeln!(text, "\nMean of the MAPEs of these rows: {mean:.2} %.\n");
     text

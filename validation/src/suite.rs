@@ -64,6 +64,8 @@ pub enum Statistic {
     MaxErrorPercent,
     /// Mean absolute percentage error. At most the limit.
     Mape,
+    /// Median of the |error| in percent over the cases of split `test`. At most the limit.
+    TestMedianPercent,
 }
 
 impl Statistic {
@@ -75,6 +77,7 @@ impl Statistic {
             Self::MaxAbs => "max_abs",
             Self::MaxErrorPercent => "max_error_percent",
             Self::Mape => "mape",
+            Self::TestMedianPercent => "test_median_percent",
         }
     }
 }
@@ -84,7 +87,11 @@ impl Bound {
     pub fn holds(&self, value: f64) -> bool {
         match self.statistic {
             Statistic::ExactShare => value >= self.limit,
-            Statistic::Exact | Statistic::MaxAbs | Statistic::MaxErrorPercent | Statistic::Mape => value <= self.limit,
+            Statistic::Exact
+            | Statistic::MaxAbs
+            | Statistic::MaxErrorPercent
+            | Statistic::Mape
+            | Statistic::TestMedianPercent => value <= self.limit,
         }
     }
 }

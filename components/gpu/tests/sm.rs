@@ -48,6 +48,28 @@ fn skipping_idle_cycles_changes_nothing_and_every_cycle_has_a_reason() {
 }
 
 #[test]
+fn units_are_taken_for_their_initiation_intervals() {
+    // Of GA102: FP32 1, ALU and IMAD 2, XU 8; an address unit takes 4 (arXiv 2503.20481 Table 1).
+    let text = program(&[
+        "B------:R-:W-:-:S01  FFMA R1, R2, R5, R6",
+        "B------:R-:W-:-:S01  FFMA R3, R2, R5, R6",
+        "B------:R-:W-:-:S01  IADD3 R7, R2, R5, R6",
+        "B------:R-:W-:-:S01  IMAD R8, R2, R5, R6",
+        "B------:R-:W0:-:S01  MUFU.RCP R9, R2",
+        "B------:R-:W1:-:S04  LDS R10, [R12]",
+        "B------:R-:W1:-:S04  LDS R11, [R12]",
+        "B------:R-:W-:-:S05  EXIT",
+    ]);
+    let warps = vec![0, 1, 4];
+    let outcome = Bench { warps, ..Bench::new(common::parameters("ga102")) }.run(&text).unwrap();
+    let busy = |name: &str| outcome.counters.busy_cycles[gpu::sm::UNITS.iter().position(|unit| *unit == name).unwrap()];
+    let of_warp = [("fma", 2), ("alu", 2), ("integer_multiply", 2), ("xu", 8), ("address", 8), ("tensor", 0)];
+    for (unit, cycles) in of_warp {
+        assert_eq!(busy(unit), 3 * cycles, "{unit}");
+    }
+}
+
+#[test]
 fn a_load_that_misses_waits_for_memory_and_the_same_tail() {
     let text =
         program(&["B------:R-:W0:-:S02  LDG.E R4, [R2.64]", "B0-----:R-:W-:-:S01  NOP", "B------:R-:W-:-:S05  EXIT"]);

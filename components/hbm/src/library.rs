@@ -16,6 +16,7 @@ macro_rules! shipped {
 }
 
 shipped![
+    "ddr4-onnxim",
     "hbm1",
     "hbm2-1600",
     "hbm2-2000",

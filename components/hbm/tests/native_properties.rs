@@ -57,16 +57,18 @@ fn policies() -> impl Strategy<Value = Policy> {
         prop_oneof![Just(RefreshPolicy::None), Just(RefreshPolicy::PerBank), Just(RefreshPolicy::AllBank)],
         prop_oneof![Just(FieldMap::Gpu), Just(FieldMap::RoBaRaCoCh), Just(FieldMap::ChRaBaRoCo)],
     );
-    let rest = (1u32..=8, prop_oneof![Just(0.25), Just(1.0), Just(4.0)], 0u64..300, 0u64..3000, 0u32..40);
+    let rest =
+        (1u32..=8, prop_oneof![Just(0.25), Just(1.0), Just(4.0)], 0u64..300, 0u64..3000, 0u32..40, any::<bool>());
     (sizes, kinds, rest).prop_map(|((read_queue, write_queue, write_idle_ticks, age_limit_ticks), kinds, rest)| {
         let (page, refresh, map) = kinds;
-        let (refresh_debt, refresh_interval_scale, power_down, self_refresh, rfm) = rest;
+        let (refresh_debt, refresh_interval_scale, power_down, self_refresh, rfm, merge_writes) = rest;
         Policy {
             read_queue,
             write_queue,
             write_high: write_queue * 3 / 4 + 1,
             write_low: write_queue / 4,
             write_idle_ticks,
+            merge_writes,
             age_limit_ticks,
             page,
             refresh,
@@ -81,7 +83,14 @@ fn policies() -> impl Strategy<Value = Policy> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let preset = prop_oneof![Just("hbm2-2000"), Just("hbm3"), Just("hbm4"), Just("hbm1"), Just("stacks/mi300x")];
+    let preset = prop_oneof![
+        Just("hbm2-2000"),
+        Just("stacks/a100-40"),
+        Just("hbm3"),
+        Just("hbm4"),
+        Just("hbm1"),
+        Just("stacks/mi300x")
+    ];
     let stream = (0u32..30, 0u32..20, 0u64..=100, 0u64..600, 1u64..100, any::<u64>());
     (preset, policies(), stream, prop_oneof![Just(None), (1u64..40).prop_map(Some)]).prop_map(
         |(preset, mut policy, (bits, shift, writes_percent, gap_ticks, burst, seed), outstanding)| {
@@ -93,7 +102,8 @@ fn cases() -> impl Strategy<Value = Case> {
                 policy.refresh_interval_scale = policy.refresh_interval_scale.max(1.0);
             }
             // Nor can 32 or 48 banks be refreshed one by one in it; the policy says so.
-            if policy.refresh == RefreshPolicy::PerBank && matches!(preset, "hbm3" | "hbm4" | "stacks/mi300x") {
+            let many_banks = matches!(preset, "hbm3" | "hbm4" | "stacks/mi300x" | "stacks/a100-40");
+            if policy.refresh == RefreshPolicy::PerBank && many_banks {
                 policy.refresh_interval_scale = policy.refresh_interval_scale.max(1.0);
             }
             Case { preset, policy, mask: (1 << bits) - 1, shift, writes_percent, gap_ticks, burst, seed, outstanding }

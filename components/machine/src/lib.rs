@@ -2,11 +2,13 @@
 //!
 //! * [`kinds`]: all kinds that a machine file may name.
 //! * [`gpu`]: a GPU that executes a kernel launch.
+//! * [`npu_tiled`]: a tile-based NPU that executes a task list.
 //! * [`npu_systolic`]: a systolic NPU that runs networks.
 #![forbid(unsafe_code)]
 
 pub mod gpu;
 pub mod npu_systolic;
+pub mod npu_tiled;
 
 use sim_core::Registry;
 
@@ -20,7 +22,10 @@ pub fn kinds() -> Registry {
         .add::<cache::l2::Slice>()
         .add::<noc::crossbar::Crossbar>()
         .add::<hbm::component::Channel>()
+        .add::<npu::tiled::TiledNpu>()
         .add::<npu::fusemax::program::FusedAttention>()
+        .add::<npu::systolic::core::Core>()
+        .add::<npu::systolic::dispatcher::Dispatcher>()
         .add::<npu::systolic::folded::FoldedArray>();
     kinds
 }

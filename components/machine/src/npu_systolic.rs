@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
+use cache::fixed::{FixedMemory, FixedMemorySpec};
+use hbm::component::{Channel, ChannelSpec};
 use npu::fusemax::FuseMaxSpec;
 use npu::fusemax::program::FusedAttention;
+use npu::systolic::core::Core;
+use npu::systolic::core::spec::CoreSpec;
+use npu::systolic::dispatcher::{Dispatcher, DispatcherSpec};
 use npu::systolic::folded::{FoldedArray, Networks};
-use npu::systolic::report::LayerResult;
-use sim_core::config::{ConfigError, Place, Problem};
+use npu::systolic::lower;
+use npu::systolic::program::Program;
+use npu::systolic::report::{Bound, LayerResult};
+use npu::systolic::work::kind_name;
+use sim_core::config::{ConfigError, PartSpec, Place, Problem};
 use sim_core::{
     Component, Detail, Femtos, Machine, MachineFile, Plan, Progress, Resources, RunError, StatsNode, StopAt,
 };
@@ -40,6 +48,7 @@ pub struct SystolicSimulation {
 enum Form {
     Folded { part: String },
     Fused { part: String, multipliers: u64 },
+    Events(Box<Events>),
 }
 
 /// What a run gave.
@@ -58,10 +67,19 @@ pub struct SystolicResult {
     pub digest: String,
 }
 
+/// Cores with a dispatcher and memory.
+struct Events {
+    cores_part: String,
+    dispatcher_part: String,
+    machine: lower::Machine,
+    program: Arc<Program>,
+    networks: Arc<Networks>,
+}
+
 impl SystolicSimulation {
     /// Whether a machine file describes a systolic NPU.
     pub fn fits(file: &MachineFile) -> bool {
-        let kinds = [FoldedArray::KIND, FusedAttention::KIND];
+        let kinds = [FoldedArray::KIND, FusedAttention::KIND, Core::KIND];
         file.parts.iter().any(|part| kinds.contains(&part.kind.as_str()))
     }
 
@@ -82,8 +100,15 @@ impl SystolicSimulation {
             let form = Form::Fused { part: part.name.clone(), multipliers };
             return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
         }
+        if let Some(part) = file.parts.iter().find(|part| part.kind == Core::KIND) {
+            let events = Events::new(file, part, networks)?;
+            let bag = Resources::new().with(events.program.clone());
+            let machine = Machine::build(file, &crate::kinds(), bag, plan)?;
+            let clock_hz = file.clocks[part.clock].hertz;
+            return Ok(Self { machine, form: Form::Events(Box::new(events)), clock_hz });
+        }
         let place = Place::start_of(file.document().source());
-        let problem = Problem::Unknown { what: "part of kind", name: FoldedArray::KIND.to_owned() };
+        let problem = Problem::Unknown { what: "part of kind", name: Core::KIND.to_owned() };
         let help = "a network runs on a machine with a systolic array; see `orrery list machines`";
         Err(vec![ConfigError::new(&place, "part", problem).help(help)].into())
     }
@@ -99,7 +124,11 @@ impl SystolicSimulation {
     /// The machine deadlocked.
     pub fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<SystolicResult, SystolicError> {
         let outcome = self.machine.run(StopAt::WorkDone, progress)?;
+        // An edge is rounded down to femtoseconds, so its number is rounded up.
+        let cycles = (u128::from(outcome.time.0) * u128::from(self.clock_hz)).div_ceil(1_000_000_000_000_000);
+        let cycles = u64::try_from(cycles).unwrap_or(u64::MAX);
         let layers = match &self.form {
+            Form::Events(events) => events.layers(&self.machine, cycles),
             Form::Folded { part } => {
                 self.machine.component::<FoldedArray>(part, 0).map(|array| array.layers().to_vec()).unwrap_or_default()
             }
@@ -108,10 +137,8 @@ impl SystolicSimulation {
                 fused.map(|fused| fused.layers(*multipliers)).unwrap_or_default()
             }
         };
-        // An edge is rounded down to femtoseconds, so its number is rounded up.
-        let cycles = (u128::from(outcome.time.0) * u128::from(self.clock_hz)).div_ceil(1_000_000_000_000_000);
         Ok(SystolicResult {
-            cycles: u64::try_from(cycles).unwrap_or(u64::MAX),
+            cycles,
             clock_hz: self.clock_hz,
             time: outcome.time,
             layers,
@@ -119,6 +146,138 @@ impl SystolicSimulation {
             digest: self.machine.digest().to_hex().to_string(),
         })
     }
+}
+
+impl Events {
+    fn new(file: &MachineFile, part: &PartSpec, networks: Arc<Networks>) -> Result<Self, Vec<ConfigError>> {
+        let core = part.read::<CoreSpec>()?;
+        let bad = |place: &Place, key: String, message: String| {
+            vec![ConfigError::new(place, key, Problem::BadValue { message })]
+        };
+        let Some(dispatcher) = file.parts.iter().find(|part| part.kind == Dispatcher::KIND) else {
+            let problem = Problem::Unknown { what: "part of kind", name: Dispatcher::KIND.to_owned() };
+            return Err(vec![ConfigError::new(&part.place, "part", problem).help("systolic cores need one")]);
+        };
+        let spec = dispatcher.read::<DispatcherSpec>()?;
+        core.check().map_err(|(key, message)| bad(&part.place, format!("part.{}.{key}", part.name), message))?;
+        let memory_bytes_per_cycle = memory_gb_per_s(file)? * 1e9 / file.clocks[part.clock].hertz as f64;
+        let machine = lower::Machine {
+            core,
+            cores: part.components() as u32,
+            memory_bytes_per_cycle,
+            memory_latency_cycles: MEMORY_LATENCY_CYCLES,
+        };
+        let program = lower::program(&machine, spec.sharing, &networks.0)
+            .map_err(|error| bad(&part.place, format!("part.{}", part.name), error.to_string()))?;
+        let (cores_part, dispatcher_part) = (part.name.clone(), dispatcher.name.clone());
+        Ok(Self { cores_part, dispatcher_part, machine, program: Arc::new(program), networks })
+    }
+
+    /// One result an operator: the stages of one are put together.
+    fn layers(&self, machine: &Machine, makespan: u64) -> Vec<LayerResult> {
+        let Some(dispatcher) = machine.component::<Dispatcher>(&self.dispatcher_part, 0) else { return Vec::new() };
+        let cores: Vec<&Core> =
+            (0..self.machine.cores as usize).filter_map(|core| machine.component(&self.cores_part, core)).collect();
+        let mut results: Vec<LayerResult> = Vec::new();
+        for (index, (layer, span)) in self.program.layers.iter().zip(dispatcher.spans()).enumerate() {
+            let operator = &self.networks.0[layer.model].operators[layer.operator];
+            let again = results.last().is_some_and(|last| (last.model, last.operator) == (layer.model, layer.operator));
+            if !again {
+                results.push(LayerResult {
+                    model: layer.model,
+                    operator: layer.operator,
+                    name: operator.name.clone(),
+                    kind: kind_name(&operator.kind).to_owned(),
+                    macs: operator.macs(),
+                    start_cycle: span.start,
+                    end_cycle: span.end,
+                    cycles: 0,
+                    bound: Bound::Nothing,
+                    utilisation: 0.0,
+                    array_busy_cycles: 0,
+                    vector_busy_cycles: 0,
+                    sram: Default::default(),
+                    dram_read_bytes: 0,
+                    dram_write_bytes: 0,
+                    tiles: 0,
+                    note: None,
+                });
+            }
+            let result = results.last_mut().expect("one was pushed");
+            result.end_cycle = span.end;
+            result.sram += layer.plan.sram();
+            result.note = result.note.take().or_else(|| layer.note.clone());
+            for counts in cores.iter().map(|core| core.counts()[index]) {
+                result.array_busy_cycles += counts.array_busy_cycles;
+                result.vector_busy_cycles += counts.vector_busy_cycles;
+                result.dram_read_bytes += counts.read_bytes;
+                result.dram_write_bytes += counts.written_bytes;
+                result.tiles += counts.tiles;
+            }
+        }
+        self.share_time(&mut results, makespan);
+        results.iter_mut().for_each(|result| self.judge(result));
+        results
+    }
+
+    /// One network's layers divide the makespan among them: each has the time up to the start of the next, the last one
+    /// until all its stores are answered. Networks that run beside each other overlap.
+    fn share_time(&self, results: &mut [LayerResult], makespan: u64) {
+        let in_turn = self.program.streams.len() == 1;
+        // What has no tiles takes no time.
+        let mut busy = results.iter_mut().filter(|result| result.tiles > 0).peekable();
+        let mut start = 0;
+        while let Some(result) = busy.next() {
+            let next = busy.peek().map_or(makespan, |next| next.start_cycle);
+            result.cycles = if in_turn { next - start } else { result.end_cycle - result.start_cycle };
+            start = next;
+        }
+    }
+
+    fn judge(&self, result: &mut LayerResult) {
+        if result.cycles == 0 {
+            return;
+        }
+        let (cores, core) = (u64::from(self.machine.cores), &self.machine.core);
+        let arrays = cores * u64::from(core.arrays);
+        let multipliers = arrays * u64::from(core.rows) * u64::from(core.columns);
+        result.utilisation = result.macs as f64 / (result.cycles * multipliers) as f64;
+        let share = |busy: u64, units: u64| busy as f64 / (result.cycles * units) as f64;
+        let bytes = (result.dram_read_bytes + result.dram_write_bytes) as f64;
+        let memory = bytes / (result.cycles as f64 * self.machine.memory_bytes_per_cycle);
+        let shares = [
+            (share(result.array_busy_cycles, arrays), Bound::Array),
+            (share(result.vector_busy_cycles, cores), Bound::Vector),
+            (memory, Bound::Memory),
+        ];
+        let most = shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three");
+        result.bound = match most {
+            (share, bound) if share >= 0.5 => bound,
+            _ if result.tiles == 0 => Bound::Nothing,
+            _ => Bound::Latency,
+        };
+    }
+}
+
+/// What the mapper takes a round trip to memory to cost; it chooses among tilings and bounds nothing.
+const MEMORY_LATENCY_CYCLES: f64 = 100.0;
+
+/// Peak of all memory parts together.
+fn memory_gb_per_s(file: &MachineFile) -> Result<f64, Vec<ConfigError>> {
+    let mut sum = 0.0;
+    for part in &file.parts {
+        if part.kind == Channel::KIND {
+            let spec = part.read::<ChannelSpec>()?;
+            let preset = hbm::library::preset(&spec.preset).map_err(|error| {
+                let problem = Problem::BadValue { message: error.to_string() };
+                vec![ConfigError::new(&part.place, format!("part.{}.preset", part.name), problem)]
+            })?;
+            sum += preset.peak_channel_gb_per_s() * part.components() as f64;
+        } else if part.kind == FixedMemory::KIND {
+            sum += part.read::<FixedMemorySpec>()?.bandwidth_gb_per_s * part.components() as f64;
+        }
+    }
+    Ok(sum)
 }
 
 /// The machine file that a name of the form `scalesim-<rows>x<columns>-<os|ws|is>` stands for, as a text that inherits

@@ -11,9 +11,20 @@ use workloads::sass::catalog;
 /// constants and transcendental functions, local memory.
 const KERNELS: [&str; 6] = ["saxpy", "reduction", "histogram", "transpose", "softmax", "stencil2d"];
 
+/// The core of the chip, the same behind a scoreboard, and the older one.
+const CORES: [(&str, &[&str]); 3] = [
+    ("rtx-3070", &[]),
+    ("rtx-3070", &["part.sm.issue.dependences={kind=\"scoreboard\", consumers=3}"]),
+    ("rtx-a6000-accel-sim", &[]),
+];
+
 fn simulation(kernel: &str, shards: usize) -> GpuSimulation {
-    let path = format!("{}/../../configs/gpu/rtx-3070.toml", env!("CARGO_MANIFEST_DIR"));
-    let sets = ["part.sm.count=5".to_string()];
+    with_core(CORES[0], kernel, shards)
+}
+
+fn with_core((machine, sets): (&str, &[&str]), kernel: &str, shards: usize) -> GpuSimulation {
+    let path = format!("{}/../../configs/gpu/{machine}.toml", env!("CARGO_MANIFEST_DIR"));
+    let sets: Vec<String> = ["part.sm.count=5"].iter().chain(sets).map(ToString::to_string).collect();
     let file = MachineFile::load(&path, &mut Document::from_disk, &sets).unwrap();
     let launch = catalog::launch(kernel).unwrap();
     let kernel = catalog::kernel(&launch.kernel, &GpuShape::of(&file).unwrap().sm.arch).unwrap();
@@ -27,12 +38,12 @@ fn shown(result: &GpuResult) -> String {
 }
 
 /// Saves at a cycle, goes on in another machine to the end.
-fn in_two_pieces(kernel: &str, at: Cycle, from: usize, to: usize) -> String {
-    let mut first = simulation(kernel, from);
+fn in_two_pieces(core: (&str, &[&str]), kernel: &str, at: Cycle, from: usize, to: usize) -> String {
+    let mut first = with_core(core, kernel, from);
     let outcome = first.advance(Some(at), &mut |_| {}).unwrap();
     assert_eq!(outcome.reason, StopReason::TimeLimit, "{kernel} ends before {at}");
     let state = first.machine_mut().save();
-    let mut second = simulation(kernel, to);
+    let mut second = with_core(core, kernel, to);
     second.machine_mut().load(&state).unwrap();
     assert_eq!(second.machine_mut().digest(), first.machine_mut().digest(), "{kernel}: what was loaded");
     shown(&second.run(&mut |_| {}).unwrap())
@@ -43,11 +54,11 @@ proptest! {
 
     #[test]
     fn a_gpu_goes_on_where_it_was_saved(
-        kernel in prop::sample::select(&KERNELS[..]), share in 0.0_f64..1.0, from in 1usize..4, to in 1usize..9,
+        core in prop::sample::select(&CORES[..]), kernel in prop::sample::select(&KERNELS[..]), share in 0.0_f64..1.0, from in 1usize..4, to in 1usize..9,
     ) {
-        let whole = simulation(kernel, 1).run(&mut |_| {}).unwrap();
+        let whole = with_core(core, kernel, 1).run(&mut |_| {}).unwrap();
         let at = Cycle(((whole.cycles - 1) as f64 * share) as u64);
-        prop_assert_eq!(in_two_pieces(kernel, at, from, to), shown(&whole), "{} saved at {}", kernel, at);
+        prop_assert_eq!(in_two_pieces(core, kernel, at, from, to), shown(&whole), "{:?}, {} saved at {}", core, kernel, at);
     }
 }
 

@@ -1,10 +1,14 @@
 //! Neural processing units, in two kinds on one kernel.
 //!
 //! * [`tiled`]: tiles of a MAC array, vector DSPs and scratchpad, driven by task lists with barriers (Intel's NPU).
+//! * [`compile`]: networks as task lists for the tiles.
 //! * [`fusemax`]: attention fused on a spatial array.
 //! * [`systolic`]: cores of a systolic array and a vector unit over a scratchpad (TPU, Gemmini, ONNXim, SCALE-Sim).
+//! * [`power`]: energy on the same events as time.
 #![forbid(unsafe_code)]
 
+pub mod compile;
 pub mod fusemax;
+pub mod power;
 pub mod systolic;
 pub mod tiled;

@@ -7,7 +7,9 @@
 //! | `attention b=B h=H q=Q k=K w=W` | sequences, heads, queries, keys, width of a head |
 //! | `eltwise n=N inputs=I` | sum of I tensors of N elements |
 //! | `layernorm rows=R width=W` | |
-//! | `copy bytes=B` | |
+//! | `copy bytes=B`, `load bytes=B` | both ways, or in only |
+//!
+//! `network NAME` is the operators of the suite's file `NAME.txt`, one a line, in order.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +19,7 @@ use workloads::tensor::{
 };
 
 use crate::runner::RunError;
+use crate::suite::Suite;
 
 /// Numbers of a workload by name; each must be asked for.
 struct Sizes<'w> {
@@ -42,6 +45,25 @@ impl<'w> Sizes<'w> {
         let size = self.left.remove(key);
         size.filter(|&size| size < 1 << 40).ok_or_else(|| RunError(format!("`{}` has no size `{key}`", self.workload)))
     }
+}
+
+/// What a workload of a suite names.
+pub(super) fn of_suite(suite: &Suite, workload: &str, element: Element) -> Result<Graph, RunError> {
+    let Some(name) = workload.strip_prefix("network ") else { return network(workload, element) };
+    let text = suite.attachment(&format!("{name}.txt")).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| RunError(format!("the suite has no file `{name}.txt`")))?;
+    let mut whole = Graph { name: name.to_owned(), tensors: Vec::new(), operators: Vec::new() };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let one = network(line, element)?;
+        let first = whole.tensors.len() as u32;
+        let moved = |ids: &[TensorId]| ids.iter().map(|id| TensorId(id.0 + first)).collect::<Vec<_>>();
+        for operator in &one.operators {
+            let (inputs, outputs) = (moved(&operator.inputs), moved(&operator.outputs));
+            whole.operators.push(Operator { name: line.to_owned(), inputs, outputs, ..operator.clone() });
+        }
+        whole.tensors.extend(one.tensors);
+    }
+    Ok(whole)
 }
 
 /// The operator of a workload with operands of `element`.
@@ -104,9 +126,14 @@ pub(super) fn network(workload: &str, element: Element) -> Result<Graph, RunErro
             let kind = OperatorKind::Vector(Vector { function: "copy".into(), elements_moved: 2 * elements });
             (kind, vec![(Role::Input, vec![elements])], vec![elements])
         }
+        "load" => {
+            let elements = sizes.take("bytes")? * 8 / element.bits();
+            let kind = OperatorKind::Vector(Vector { function: "load".into(), elements_moved: elements });
+            (kind, vec![(Role::Input, vec![elements])], vec![0])
+        }
         _ => {
             return Err(RunError(format!(
-                "`{workload}`: no operator `{operator}`; gemm, conv, attention, eltwise, layernorm, copy"
+                "`{workload}`: no operator `{operator}`; gemm, conv, attention, eltwise, layernorm, copy, load"
             )));
         }
     };

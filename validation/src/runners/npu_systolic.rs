@@ -1,6 +1,6 @@
 //! Kind `npu-systolic`: one operator on a systolic NPU of `configs/npu/`.
 //!
-//! Workloads are those of [`super::npu_operators`]. Metrics: `cycles`, `us`, `ifmap_reads`, `filter_reads`, `ofmap_writes`
+//! Workloads are those of [`super::npu_operators`]; several, joined by `+`, share the machine. Metrics: `cycles`, `us`, `ifmap_reads`, `filter_reads`, `ofmap_writes`
 //! (elements between array and buffers), `dram_read_bytes`, `dram_write_bytes`.
 //! `[operands] element = "f16"` in `suite.toml` gives the type of all operands; without it they are bytes.
 
@@ -10,7 +10,7 @@ use sim_core::Plan;
 use workloads::tensor::Element;
 
 use super::npu_machines::machine;
-use super::npu_operators::network;
+use super::npu_operators::of_suite;
 use crate::runner::{CaseRunner, Measured, Request, RunError};
 use crate::suite::Value;
 
@@ -42,8 +42,11 @@ impl CaseRunner for NpuSystolic {
             }
             None => Element::I8,
         };
-        let networks: Vec<_> =
-            request.workload.split('+').map(|one| network(one.trim(), element)).collect::<Result<_, _>>()?;
+        let networks: Vec<_> = request
+            .workload
+            .split('+')
+            .map(|one| of_suite(request.suite, one.trim(), element))
+            .collect::<Result<_, _>>()?;
         let wrong = |error: machine::npu_systolic::SystolicError| RunError(error.to_string());
         let simulation = SystolicSimulation::new(&file, &networks, Plan::serial()).map_err(wrong)?;
         Ok(measured(&simulation.run(&mut |_| {}).map_err(wrong)?))
@@ -79,9 +82,19 @@ mod tests {
         assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
     }
 
+    /// The products of a few hundred thousand requests take seconds each; those of the small ones show the same.
+    #[test]
+    fn small_operators_are_as_in_onnxim() {
+        let mut suite = Suite::open("npu-onnxim").unwrap();
+        suite.cases.retain(|case| case.value.number().is_some_and(|cycles| cycles < 200_000.0));
+        assert!(suite.cases.len() > 10);
+        let outcome = Runners::default().with(NpuSystolic).validate(suite, &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+    }
+
     #[test]
     fn a_workload_says_what_is_wrong_with_it() {
-        let message = |workload: &str| network(workload, Element::I8).unwrap_err().0;
+        let message = |workload: &str| super::super::npu_operators::network(workload, Element::I8).unwrap_err().0;
         assert!(message("gemm m=1 n=2").contains("no size `k`"));
         assert!(message("gemm m=1 n=2 k=x").contains("k=x"));
         assert!(message("gemm m=1 n=2 k=3 q=4").contains("no size `q`"));

@@ -2,7 +2,8 @@
 //!
 //! * [`Graph`]: what every front end makes and every NPU takes. Shapes are known, defaults are applied, the order is
 //!   one in which the operators can run.
-//! * [`onnx`]: models in files. [`fuse`]: tails joined to what they follow.
+//! * [`onnx`]: models in files. [`topology`]: lists of layers in files. [`transformer`]: published models from their
+//!   dimensions. [`fuse`]: tails joined to what they follow.
 //! * [`TaskList`]: what the engines of a tile-based NPU do, as a compiler emits it.
 
 pub mod fuse;
@@ -10,6 +11,8 @@ mod graph;
 pub mod onnx;
 mod task_list;
 mod tasks;
+pub mod topology;
+pub mod transformer;
 
 pub use graph::{
     Attention, Convolution, Element, Eltwise, Graph, MatMul, Operator, OperatorKind, Pool, PoolKind, Reduction, Role,

@@ -34,13 +34,15 @@ pub struct Target {
     corpus: &'static [(&'static str, &'static str)],
 }
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "listing", run: listing, corpus: &[("workloads/kernels/sass", ".sass")] },
     Target { name: "kernel", run: kernel, corpus: &[("workloads/kernels/sass", ".toml")] },
     Target { name: "launch", run: launch, corpus: &[("workloads/launches", ".toml")] },
     Target { name: "machine", run: machine, corpus: &[("configs/gpu", ".toml"), ("configs/gpu/base", ".toml")] },
     Target { name: "preset", run: preset, corpus: &[("configs/memory", ".toml")] },
     Target { name: "trace", run: trace, corpus: &[] },
+    Target { name: "onnx", run: onnx, corpus: &[] },
+    Target { name: "topology", run: topology, corpus: &[] },
 ];
 
 /// A listing, and what each instruction of it uses.
@@ -98,6 +100,17 @@ pub fn trace(data: &[u8]) {
         let _ = read_requests("input.csv", &text, &RequestLimits { access_bytes, capacity_bytes: 1 << 20 });
     }
     let _ = read_commands("input.csv", &text);
+}
+
+/// An ONNX model, up to the graph that machines take.
+pub fn onnx(data: &[u8]) {
+    let dimensions = BTreeMap::from([("batch".to_owned(), 1)]);
+    let _ = workloads::tensor::onnx::parse("input.onnx", data, &workloads::tensor::onnx::Options { dimensions });
+}
+
+/// A list of layers in SCALE-Sim's form.
+pub fn topology(data: &[u8]) {
+    let _ = workloads::tensor::topology::parse("input.csv", &String::from_utf8_lossy(data));
 }
 
 fn root() -> PathBuf {

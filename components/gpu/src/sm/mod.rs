@@ -12,6 +12,8 @@
 //! Models: the core of "Dissecting and Modeling the Architecture of Modern GPU Cores" (arXiv 2503.20481), cycle by cycle,
 //! driven by the control bits that the compiler put into the instructions. Values come from functional execution, ahead of
 //! time or at issue ([`OpSource`]).
+//! Choices of the parameters: a scoreboard in the place of control bits (`scoreboard`), and the older core of Accel-Sim with operand
+//! collectors (`subcore::collectors`).
 //! Leaves out: texture, surfaces, clusters; variable-latency units read their operands without read ports.
 //! Numbers: `configs/gpu/base/*-sm.toml`. The canonical tests are `tests/examples.rs` (published windows) and
 //! `tests/hazards.rs`. Start reading at [`Sm::step`], then `subcore`.
@@ -54,7 +56,7 @@ pub use reason::{REASONS, Reason};
 pub use rfc::RegisterRead;
 pub use source::{LiveOps, OpSource};
 pub use spec::SmSpec;
-pub use stats::SmCounters;
+pub use stats::{SmCounters, UNITS};
 pub use timing::{KernelTiming, TimingError};
 pub use wheel::NEVER;
 
@@ -66,7 +68,7 @@ use l1i::L1Instruction;
 use memory::l1d::{Answer, WaitingLoad};
 use memory::{Destination, MemoryPipeline, Queued};
 use protocol::{MemOp, MemRequest, MemResponse};
-use spec::{Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
+use spec::{Fetch, Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
 use std::sync::Arc;
 use subcore::SubCore;
 use wheel::EventWheel;
@@ -75,9 +77,13 @@ use wheel::EventWheel;
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub policy: Policy,
+    /// All warps where the one that issued last goes first.
+    pub greedy: u16,
     pub reservation: Reservation,
     pub result_queue_entries: u32,
     pub fetch_to_issue_cycles: u64,
+    /// Instructions of a fetch into an empty buffer; 0: one at a time, following issue.
+    pub instructions_when_empty: u8,
     pub perfect_instruction_cache: bool,
     pub l0_line_bytes: u64,
     pub stream_buffer_lines: u8,
@@ -104,6 +110,11 @@ impl Rules {
     fn new(spec: &SmSpec) -> Self {
         Self {
             policy: spec.issue.policy,
+            greedy: if spec.issue.policy == Policy::LooseRoundRobin { 0 } else { u16::MAX },
+            instructions_when_empty: match spec.front_end.fetch {
+                Fetch::FollowsIssue => 0,
+                Fetch::WhenEmpty { instructions } => instructions,
+            },
             reservation: spec.register_file.reservation,
             result_queue_entries: spec.register_file.result_queue_entries.into(),
             fetch_to_issue_cycles: spec.front_end.fetch_to_issue_cycles.into(),

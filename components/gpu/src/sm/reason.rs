@@ -17,7 +17,8 @@ pub enum Reason {
     MemoryQueue,
     /// A constant operand is not in the fixed-latency constant cache.
     ConstantMiss,
-    /// All that is missing is the stall count or the yield of the instruction before.
+    /// All that is missing is the stall count or the yield of the instruction before; without control bits, a result of fixed
+    /// latency.
     StallCount,
     /// Waits for a dependence counter that a load from global memory holds.
     WaitGlobal,

@@ -15,8 +15,8 @@
 //! Numbers: `[part.sm.issue.dependences]`. The canonical tests are `tests/scoreboard.rs`.
 
 use super::hazard::{HazardRegister, HazardUse};
-use super::spec::{Dependences, MAX_WARPS, SmSpec};
-use super::timing::{Effect, OpTiming, Route, WaitKind};
+use super::spec::{Core, Dependences, MAX_WARPS, SmSpec};
+use super::timing::{Effect, NO_UNIT, OpTiming, Route, WaitKind};
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
 
@@ -36,6 +36,7 @@ pub(crate) fn track(ops: &mut [OpTiming], uses: &[HazardUse], spec: &SmSpec) {
         Effect::BulkFlush => groups | 1 << op.read_counter,
         _ => groups,
     });
+    let counts_readers = matches!(spec.issue.dependences, Dependences::Scoreboard { write_after_read: true, .. });
     for (op, uses) in ops.iter_mut().zip(uses) {
         op.wait_mask = op.wait_mask & groups | 1 << BOARD;
         op.stall = match op.effect {
@@ -50,8 +51,14 @@ pub(crate) fn track(ops: &mut [OpTiming], uses: &[HazardUse], spec: &SmSpec) {
             continue;
         }
         let behind_queue = op.route != Route::Fixed && op.class != OpClass::WarpgroupTensor;
-        op.write_counter = if behind_queue && uses.writes().next().is_some() { BOARD } else { NO_COUNTER };
-        op.read_counter = if behind_queue && uses.reads().next().is_some() { BOARD_SOURCES } else { NO_COUNTER };
+        // Behind collectors no latency is fixed.
+        let pending = behind_queue || op.route == Route::Fixed && op.unit != NO_UNIT && spec.core == Core::AccelSim;
+        if pending && !behind_queue {
+            op.wait_kind = WaitKind::Fixed;
+        }
+        op.write_counter = if pending && uses.writes().next().is_some() { BOARD } else { NO_COUNTER };
+        let counted = behind_queue && counts_readers && uses.reads().next().is_some();
+        op.read_counter = if counted { BOARD_SOURCES } else { NO_COUNTER };
     }
 }
 

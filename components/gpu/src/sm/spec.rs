@@ -13,6 +13,11 @@ use sim_core::config::{ConfigError, Document, Value, read_node};
 pub struct SmSpec {
     /// Instruction set whose listings it executes: `sm_80`, `sm_90`.
     pub arch: String,
+    #[serde(default)]
+    pub core: Core,
+    /// Of `core = "accel-sim"`.
+    #[serde(default)]
+    pub collectors: Option<Collectors>,
     pub limits: Limits,
     pub front_end: FrontEnd,
     pub issue: Issue,
@@ -78,10 +83,43 @@ pub struct Limits {
     pub reserved_shared_bytes_per_cta: u32,
 }
 
+/// The pipeline between issue and execution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Core {
+    /// Control, Allocate and a read window of fixed length: the paper's.
+    #[default]
+    Modern,
+    /// Operand collectors behind a scoreboard: the older model's, as in Accel-Sim.
+    AccelSim,
+}
+
+/// Operand collectors of a sub-core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collectors {
+    pub units: u8,
+    /// Times a cycle that each bank serves one collector.
+    pub steps_per_cycle: u8,
+}
+
+/// Which warp's instructions are fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "snake_case")]
+pub enum Fetch {
+    /// One instruction of the warp that issued last, or of the youngest with room: the paper's.
+    #[default]
+    FollowsIssue,
+    /// The older model's: warps whose buffer is empty in turn, several instructions at once.
+    WhenEmpty { instructions: u8 },
+}
+
 /// Instruction caches, fetch and decode.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrontEnd {
+    #[serde(default)]
+    pub fetch: Fetch,
     /// Decoded or on the way, a warp.
     pub instruction_buffer_entries: u8,
     /// From fetch to the earliest issue.
@@ -115,6 +153,8 @@ pub enum Policy {
     GreedyThenYoungest,
     /// Ablation: the older models' choice.
     GreedyThenOldest,
+    /// Ablation: the slot behind the one that issued last.
+    LooseRoundRobin,
 }
 
 /// What keeps an instruction from issuing before what it depends on.
@@ -419,6 +459,9 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct L1Data {
+    /// Every load finds its sectors. To attribute a bottleneck.
+    #[serde(default)]
+    pub perfect: bool,
     pub unified_kib: u32,
     /// Sizes that shared memory may take, ascending.
     pub shared_carveouts_kib: Vec<u32>,
@@ -510,6 +553,30 @@ impl SmSpec {
         require(entries > 0, "front_end.instruction_buffer_entries should be at least 1".to_owned());
         let to_issue = self.front_end.fetch_to_issue_cycles;
         require((1..=3).contains(&to_issue), format!("front_end.fetch_to_issue_cycles = {to_issue} should be 1 to 3"));
+        if let Fetch::WhenEmpty { instructions } = self.front_end.fetch {
+            require(
+                (1..=2).contains(&instructions) && instructions <= entries && to_issue < 3,
+                format!(
+                    "front_end.fetch.instructions = {instructions} should be 1 or 2, not above instruction_buffer_entries; \
+                     fetch_to_issue_cycles below 3"
+                ),
+            );
+        }
+        require(
+            (self.core == Core::AccelSim) == self.collectors.is_some(),
+            "collectors should be there with core = \"accel-sim\" and only then".to_owned(),
+        );
+        if let Some(collectors) = &self.collectors {
+            require(
+                (1..=32).contains(&collectors.units) && (1..=8).contains(&collectors.steps_per_cycle),
+                "collectors: units should be 1 to 32, steps_per_cycle 1 to 8".to_owned(),
+            );
+            require(
+                matches!(self.issue.dependences, Dependences::Scoreboard { .. }),
+                "core = \"accel-sim\" should have issue.dependences = { kind = \"scoreboard\", write_after_read = false }"
+                    .to_owned(),
+            );
+        }
         let window = self.register_file.read_window_cycles;
         let wide = self.register_file.wide_read_window_cycles;
         require(

@@ -1,10 +1,33 @@
 //! What an SM counted.
 
 use super::reason::{REASONS, Reason};
+use super::spec::PIPES;
+use super::timing::VARIABLE_UNITS;
 use super::{SUBCORES, Sm};
 use sim_core::Cycle;
 use sim_core::StatsNode;
 use sim_core::stats::Breakdown;
+
+/// What can be taken, in the order of [`SmCounters::busy_cycles`]: the input latches of the pipes, the variable-latency units,
+/// and the address units in front of shared memory and L1.
+pub const UNITS: [&str; PIPES + VARIABLE_UNITS + 1] = [
+    "alu",
+    "fma",
+    "integer_multiply",
+    "half",
+    "half_mma",
+    "uniform",
+    "branch",
+    "fp64",
+    "tensor",
+    "xu",
+    "special_register",
+    "warp_reduce",
+    "fp64_counted",
+    "tensor_counted",
+    "warpgroup_tensor",
+    "address",
+];
 
 /// Counters of one SM over its run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +47,8 @@ pub struct SmCounters {
     pub memory_requests: u64,
     pub bytes_read: u64,
     pub bytes_written: u64,
+    /// Sub-core-cycles for which each of [`UNITS`] was taken.
+    pub busy_cycles: [u64; UNITS.len()],
     /// Sub-core-cycles by [`Reason`]; they sum to 4 × `cycles`.
     pub subcore_cycles: [u64; REASONS],
 }
@@ -60,7 +85,15 @@ impl Sm {
             }
         }
         let memory = &self.shared.memory;
+        let mut busy_cycles = [0; UNITS.len()];
+        for core in &self.subcores {
+            for (sum, cycles) in busy_cycles.iter_mut().zip(core.busy_cycles()) {
+                *sum += cycles;
+            }
+        }
+        busy_cycles[UNITS.len() - 1] = memory.accepted * self.shared.spec.address_unit_cycles;
         SmCounters {
+            busy_cycles,
             cycles: end - self.start,
             instructions_issued: self.subcores.iter().map(|core| core.issued).sum(),
             ctas_done: self.ctas_done,
@@ -97,6 +130,10 @@ impl Sm {
             out.counter(name, value, unit);
         }
         out.ratio("instructions_per_cycle", "instructions_issued", "cycles", 1.0, "warp instructions per SM-cycle");
+        let busy = out.child("busy");
+        for (name, cycles) in UNITS.iter().zip(counters.busy_cycles) {
+            busy.counter(*name, cycles, "sub-core-cycles");
+        }
         out.breakdown(counters.breakdown());
     }
 

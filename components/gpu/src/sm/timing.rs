@@ -2,7 +2,7 @@
 
 use super::hazard::{Hazard, HazardUse};
 use super::scoreboard;
-use super::spec::{Dependences, Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
+use super::spec::{Core, Dependences, Fp64, LoadLatency, Pipe, SmSpec, StoreLatency, Tensor, Unit};
 use workloads::sass::control::{Control, NO_COUNTER};
 use workloads::sass::{Instruction, OpClass, Operand, Uses, UsesError};
 
@@ -31,6 +31,8 @@ pub enum WaitKind {
     Special,
     Mbarrier,
     Sources,
+    /// Behind collectors: a result that modern cores know the latency of.
+    Fixed,
 }
 
 /// What issue does besides handing the instruction on.
@@ -208,6 +210,12 @@ impl KernelTiming {
         }
         if spec.issue.dependences != Dependences::ControlBits {
             scoreboard::track(&mut ops, &hazards, spec);
+        }
+        if spec.core == Core::AccelSim {
+            // Counted from where the operands are there: no read window follows.
+            ops.iter_mut().filter(|op| op.route == Route::Fixed).for_each(|op| {
+                op.write_delay = op.write_delay.saturating_sub(op.window);
+            });
         }
         Ok(Self {
             name: name.to_owned(),

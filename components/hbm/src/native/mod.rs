@@ -241,7 +241,7 @@ impl<O: CommandObserver> Controller for Native<O> {
         let pc = &mut self.pseudo_channels[i];
         // A waiting write answers reads and takes in later writes; an update cannot, since its result is not known here.
         let waiting = pc.writes.find_address(address, bank);
-        if (waiting, op) == (Some(Op::Write), Op::Write) {
+        if (waiting, op) == (Some(Op::Write), Op::Write) && self.policy.merge_writes {
             self.counters.merged_writes += 1;
             return Admission::Merged;
         }

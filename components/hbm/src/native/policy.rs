@@ -50,6 +50,8 @@ pub struct Policy {
     pub write_low: usize,
     /// Ticks without a waiting read after which the remaining writes are drained, however few.
     pub write_idle_ticks: u64,
+    /// Whether a write goes into one to the same address that waits.
+    pub merge_writes: bool,
     /// Age at which a request goes before all others of its pseudo channel.
     pub age_limit_ticks: u64,
     /// When rows are closed.
@@ -82,6 +84,8 @@ impl Default for Policy {
             write_low: 16,
             // About a row cycle.
             write_idle_ticks: 64,
+            // As write-combining buffers do.
+            merge_writes: true,
             // About one all-bank refresh interval.
             age_limit_ticks: 4000,
             page: PagePolicy::OpenAuto,

@@ -12,7 +12,7 @@ use super::{Destination, Queued};
 use protocol::MemOp;
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
-use workloads::stream::{Access, AccessKind, NO_ACCESS, Space};
+use workloads::stream::{Access, AccessKind, NO_ACCESS, SECTOR_BYTES, Space};
 
 /// An access without lanes: what an instruction with a false guard does.
 const NOTHING: Access = Access {
@@ -62,8 +62,7 @@ impl Shared {
     /// The head of a queue if it can be accepted now.
     fn acceptable(&self, now: u64, subcore: usize) -> Option<Queued> {
         let head = self.memory.queues[subcore].front()?;
-        let in_time =
-            now >= head.issued + self.spec.issue_to_accept_cycles && now >= self.memory.address_unit_free[subcore];
+        let in_time = now >= head.from && now >= self.memory.address_unit_free[subcore];
         let room = || {
             let (access, lines) = self.access(head);
             lines.is_empty() || access.space == Space::Constant || self.memory.l1.has_room(lines)
@@ -74,7 +73,7 @@ impl Shared {
     fn next_acceptance(&self, now: u64) -> u64 {
         let heads = (0..SUBCORES).filter_map(|subcore| {
             let head = self.memory.queues[subcore].front()?;
-            Some((head.issued + self.spec.issue_to_accept_cycles).max(self.memory.address_unit_free[subcore]))
+            Some(head.from.max(self.memory.address_unit_free[subcore]))
         });
         heads.min().map_or(NEVER, |earliest| earliest.max(self.memory.accept_free).max(now + 1))
     }
@@ -321,7 +320,10 @@ impl Shared {
         let bytes = self.spec.variable_constant_line_bytes;
         let (access, lines) = self.access(queued);
         let address = match lines {
-            [line, ..] if access.space == Space::Constant => cta.kernel.constant_address + line.address,
+            [line, ..] if access.space == Space::Constant => {
+                let first = SECTOR_BYTES * u64::from(line.sectors.trailing_zeros());
+                cta.kernel.constant_address + line.address + first
+            }
             // The stream names no address: the operand's own, or bank 0.
             _ => cta.kernel.constant_address + u64::from(queued.op.constant_address),
         };

@@ -93,6 +93,8 @@ struct Entry {
 }
 
 pub(crate) struct L1Data {
+    /// Every lookup hits.
+    perfect: bool,
     tags: Tags,
     spec_sets: u32,
     unified_bytes: u64,
@@ -119,13 +121,14 @@ sim_core::saved!(L1Data {
     state: tags, by_line, free_entries, loads, free_loads, requests, instruction_requests, serial, sector_hits,
         sector_misses, requests_sent, bytes_read, bytes_written;
     sized: entries;
-    rebuilt: spec_sets, unified_bytes, carveouts_bytes, most_requests, merges;
+    rebuilt: perfect, spec_sets, unified_bytes, carveouts_bytes, most_requests, merges;
 });
 
 impl L1Data {
     pub fn new(spec: &Spec) -> Self {
         let lines = u64::from(spec.unified_kib) * 1024 / LINE_BYTES;
         Self {
+            perfect: spec.perfect,
             tags: Tags::new(spec.sets, (lines / u64::from(spec.sets)) as u32),
             spec_sets: spec.sets,
             unified_bytes: u64::from(spec.unified_kib) * 1024,
@@ -177,7 +180,11 @@ impl L1Data {
         let mut load = None;
         for line in lines {
             let number = line.address / LINE_BYTES;
-            let present = if use_of_l1 == L1Use::Cached { self.tags.touch(number) } else { 0 };
+            let present = match use_of_l1 {
+                _ if self.perfect => line.sectors,
+                L1Use::Cached => self.tags.touch(number),
+                L1Use::Refetched | L1Use::Bypassed => 0,
+            };
             let missing = line.sectors & !present;
             self.sector_hits += u64::from((line.sectors & present).count_ones());
             self.sector_misses += u64::from(missing.count_ones());

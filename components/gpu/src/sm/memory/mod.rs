@@ -33,6 +33,8 @@ use std::collections::VecDeque;
 pub(crate) struct Queued {
     pub op: OpTiming,
     pub issued: u64,
+    /// Earliest cycle of its acceptance.
+    pub from: u64,
     /// Number of the instruction in its warp's stream.
     pub position: u32,
     /// Index of the instruction in its kernel.
@@ -90,7 +92,6 @@ pub(crate) struct MemoryPipeline {
     address_unit_free: [u64; SUBCORES],
     accept_free: u64,
     round_robin: usize,
-    issue_to_accept_cycles: u64,
     /// Cycle in which acceptance has to be tried next.
     pub next: u64,
     /// When the last shared-memory result of a sub-core was released: results come in order.
@@ -110,7 +111,6 @@ sim_core::saved!(MemoryPipeline {
     state: queues, address_unit_free, accept_free, round_robin, next, shared_released, return_free, constants,
         constant_waiters, copies_written, accepted, shared_passes;
     parts: l1;
-    rebuilt: issue_to_accept_cycles;
 });
 
 impl MemoryPipeline {
@@ -121,7 +121,6 @@ impl MemoryPipeline {
             address_unit_free: [0; SUBCORES],
             accept_free: 0,
             round_robin: 0,
-            issue_to_accept_cycles: spec.memory.issue_to_accept_cycles.into(),
             next: NEVER,
             shared_released: [0; SUBCORES],
             return_free: [0; SUBCORES],
@@ -135,9 +134,9 @@ impl MemoryPipeline {
     }
 
     pub fn push(&mut self, subcore: u8, queued: Queued) {
-        self.queues[usize::from(subcore)].push_back(queued);
         // Heads that are older are due no later.
-        self.next = self.next.min(queued.issued + self.issue_to_accept_cycles);
+        self.next = self.next.min(queued.from);
+        self.queues[usize::from(subcore)].push_back(queued);
     }
 
     /// Puts a line into the cache behind LDC: a warm start.

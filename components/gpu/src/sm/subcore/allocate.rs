@@ -79,8 +79,8 @@ impl SubCore {
 
     #[cold]
     fn take_shared_ports(&mut self, now: u64, rule: Reservation, needed: [u8; BANKS], window: u8) {
-        for bank in 0..BANKS {
-            let Some([first, more @ ..]) = self.share_ports(now, rule, bank, needed[bank], window) else { continue };
+        for (bank, needed) in needed.into_iter().enumerate() {
+            let Some([first, more @ ..]) = self.share_ports(now, rule, bank, needed, window) else { continue };
             self.read_ports.take(now, bank, first);
             for (port, cycles) in self.more_read_ports.iter_mut().zip(more) {
                 port.take(now, bank, cycles);
@@ -145,7 +145,7 @@ impl SubCore {
 
     /// Takes write ports: the result waits in the result queue while its bank's port is taken. The cycle in which the
     /// last bank is written; `None` if the queue would overflow.
-    fn write_result(&mut self, now: u64, latched: Latched, shared: &Shared) -> Option<u64> {
+    pub(super) fn write_result(&mut self, now: u64, latched: Latched, shared: &Shared) -> Option<u64> {
         let op = &latched.op;
         if op.written_banks == 0 {
             return Some(now);

@@ -15,6 +15,7 @@ use super::super::event::CachePort;
 use super::super::fact::SmFact;
 use super::super::spec;
 use super::super::tags::Tags;
+use super::issue::next_behind;
 use super::{Mask, SubCore};
 use std::collections::VecDeque;
 
@@ -34,9 +35,11 @@ pub(super) struct FrontEnd {
     /// Lines on demand and who waits for them.
     demand: Vec<(u64, Mask)>,
     waiting: Mask,
+    /// Bit of the warp that was fetched for last, where warps take turns.
+    last_fetched: Mask,
 }
 
-sim_core::saved!(FrontEnd { state: tags, recent, stream, stream_next, demand, waiting });
+sim_core::saved!(FrontEnd { state: tags, recent, stream, stream_next, demand, waiting, last_fetched });
 
 impl FrontEnd {
     pub fn new(spec: &spec::FrontEnd) -> Self {
@@ -47,6 +50,7 @@ impl FrontEnd {
             stream_next: 0,
             demand: Vec::new(),
             waiting: 0,
+            last_fetched: 0,
         }
     }
 }
@@ -54,6 +58,9 @@ impl FrontEnd {
 impl SubCore {
     /// Fetches one instruction if a warp has room; whether anything was done.
     pub(super) fn fetch<E: SmEnv>(&mut self, now: u64, shared: &mut Shared, env: &mut E) -> bool {
+        if shared.spec.instructions_when_empty > 0 {
+            return self.fetch_when_empty(now, shared, env);
+        }
         let w = &self.warps;
         let wanting = w.wants_fetch & w.resident & !w.behind_branch & !self.front.waiting;
         if wanting == 0 {
@@ -62,6 +69,25 @@ impl SubCore {
         let last = wanting & w.last_issued;
         let warp = if last != 0 { last.trailing_zeros() as usize } else { w.youngest(wanting) };
         self.fetch_warp(now, warp, shared, env);
+        true
+    }
+
+    /// Ablation: the next warp in turn whose buffer is empty, several instructions at once.
+    #[cold]
+    fn fetch_when_empty<E: SmEnv>(&mut self, now: u64, shared: &mut Shared, env: &mut E) -> bool {
+        let wanting = self.warps.wants_fetch & self.warps.resident & !self.warps.behind_branch & !self.front.waiting;
+        let wanting = wanting & self.warps.empty_buffers();
+        if wanting == 0 {
+            return self.warps.resume != 0;
+        }
+        let warp = next_behind(self.front.last_fetched, wanting);
+        self.front.last_fetched = 1 << warp;
+        for nth in 0..u64::from(shared.spec.instructions_when_empty) {
+            // Only one of a warp issues in a cycle: the second need not be decoded with the first.
+            if self.warps.wants_fetch & !self.warps.behind_branch & !self.front.waiting & 1 << warp != 0 {
+                self.fetch_warp(now + nth, warp, shared, env);
+            }
+        }
         true
     }
 

@@ -13,9 +13,17 @@ use super::super::spec::{Policy, SUBCORES};
 use super::super::timing::{Effect, FP64, NO_CONSTANT, NO_UNIT, OpTiming, Route, WaitKind};
 use super::super::{Queued, Shared};
 use super::warps::COUNTERS;
-use super::{Latched, SubCore};
+use super::{Latched, Mask, SubCore};
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
+
+/// The first of a set behind the slot of `last`, around the end.
+pub(super) fn next_behind(last: Mask, set: Mask) -> usize {
+    let above = set & !(last | last.wrapping_sub(1));
+    // Without a last warp all are behind it.
+    let first = if last == 0 || above == 0 { set } else { above };
+    first.trailing_zeros() as usize
+}
 
 impl SubCore {
     pub(super) fn issue<E: SmEnv>(&mut self, now: u64, shared: &mut Shared, env: &mut E) -> Reason {
@@ -30,13 +38,14 @@ impl SubCore {
             refused = Some(Reason::MemoryQueue);
         }
         while candidates != 0 {
-            let last = candidates & self.warps.last_issued;
+            let last = candidates & self.warps.last_issued & shared.spec.greedy;
             let warp = if last != 0 {
                 last.trailing_zeros() as usize
             } else {
                 match shared.spec.policy {
                     Policy::GreedyThenYoungest => self.warps.youngest(candidates),
                     Policy::GreedyThenOldest => self.warps.oldest(candidates),
+                    Policy::LooseRoundRobin => next_behind(self.warps.last_issued, candidates),
                 }
             };
             match self.refusal(now, warp, shared) {
@@ -59,6 +68,9 @@ impl SubCore {
     #[inline]
     fn refusal(&mut self, now: u64, warp: usize, shared: &mut Shared) -> Option<Reason> {
         let op = &self.warps.head[warp];
+        if let Some(collectors) = &self.collectors {
+            return (!collectors.accepts(op)).then_some(Reason::UnitBusy);
+        }
         match op.route {
             Route::Fixed => {
                 if op.unit != NO_UNIT {
@@ -154,42 +166,11 @@ impl SubCore {
         if self.scoreboard.is_some() {
             self.mark_registers(now, warp, dynamic.index, &op);
         }
-        self.control = Some(latched);
         self.schedule_increments(now, warp, &op, shared);
-        match op.route {
-            Route::Fixed => {
-                if op.unit != NO_UNIT {
-                    let pipe = &mut self.pipes[usize::from(op.unit)];
-                    pipe.on_the_way += 1;
-                    pipe.interval = op.initiation_interval;
-                }
-            }
-            Route::Memory => {
-                self.credits -= 1;
-                self.warps.outstanding[warp] += 1;
-                if op.is_global_write() {
-                    self.warps.stores[warp] += 1;
-                }
-                let copy_group = match op.class {
-                    OpClass::CopyGlobalToShared => Some(self.warps.copies[warp].add()),
-                    OpClass::BulkCopy => self.add_bulk(warp, dynamic.access, shared),
-                    _ => None,
-                };
-                shared.memory.push(
-                    self.index,
-                    Queued {
-                        op,
-                        issued: now,
-                        position: position as u32,
-                        index: dynamic.index,
-                        access: dynamic.access,
-                        copy_group,
-                        cta: self.warps.cta[warp],
-                        warp: warp as u8,
-                    },
-                );
-            }
-            Route::Variable => self.enter_unit(now, warp, &latched, shared, env),
+        let collects = self.collectors.is_some();
+        if !collects {
+            self.control = Some(latched);
+            self.send_on(now, &latched, dynamic.access, shared, env);
         }
         if op.effect != Effect::None {
             self.take_effect(now, &latched, shared);
@@ -199,6 +180,59 @@ impl SubCore {
         }
         if next.is_none() {
             self.retire(now, warp, shared);
+        }
+        if collects {
+            let queued = (op.route == Route::Memory).then(|| self.queue(now, &latched, dynamic.access, shared));
+            self.latch(now, latched, queued, shared);
+        }
+    }
+
+    /// Takes the place that an issued instruction will have: in its pipe, its queue or its unit.
+    #[inline]
+    fn send_on<E: SmEnv>(&mut self, now: u64, latched: &Latched, access: u32, shared: &mut Shared, env: &mut E) {
+        let op = &latched.op;
+        match op.route {
+            Route::Fixed => {
+                if op.unit != NO_UNIT {
+                    let pipe = &mut self.pipes[usize::from(op.unit)];
+                    pipe.on_the_way += 1;
+                    pipe.interval = op.initiation_interval;
+                    pipe.busy += u64::from(op.initiation_interval);
+                }
+            }
+            Route::Memory => {
+                let queued = self.queue(now, latched, access, shared);
+                shared.memory.push(self.index, queued);
+            }
+            // Control is one cycle, the way to the unit another.
+            Route::Variable => self.enter_unit(now + 2, now, latched, shared, env),
+        }
+    }
+
+    /// A memory instruction takes a credit.
+    #[inline]
+    fn queue(&mut self, now: u64, latched: &Latched, access: u32, shared: &Shared) -> Queued {
+        let (op, warp) = (latched.op, usize::from(latched.warp));
+        self.credits -= 1;
+        self.warps.outstanding[warp] += 1;
+        if op.is_global_write() {
+            self.warps.stores[warp] += 1;
+        }
+        let copy_group = match op.class {
+            OpClass::CopyGlobalToShared => Some(self.warps.copies[warp].add()),
+            OpClass::BulkCopy => self.add_bulk(warp, access, shared),
+            _ => None,
+        };
+        Queued {
+            op,
+            issued: now,
+            from: now + shared.spec.issue_to_accept_cycles,
+            position: latched.position,
+            index: latched.index,
+            access,
+            copy_group,
+            cta: self.warps.cta[warp],
+            warp: latched.warp,
         }
     }
 
@@ -213,15 +247,24 @@ impl SubCore {
         }
     }
 
-    fn enter_unit<E: SmEnv>(&mut self, now: u64, warp: usize, latched: &Latched, shared: &mut Shared, env: &mut E) {
-        let op = &latched.op;
+    /// An instruction reaches its variable-latency unit in cycle `from` and enters it when it is free.
+    pub(super) fn enter_unit<E: SmEnv>(
+        &mut self,
+        from: u64,
+        issued: u64,
+        latched: &Latched,
+        shared: &mut Shared,
+        env: &mut E,
+    ) {
+        let (op, warp) = (&latched.op, usize::from(latched.warp));
         let unit = &mut self.units[usize::from(op.unit)];
-        let mut enter = (now + 2).max(unit.free);
+        let mut enter = from.max(unit.free);
         if op.unit == FP64 && shared.spec.fp64_is_shared {
             enter = enter.max(shared.fp64_free);
             shared.fp64_free = enter + u64::from(op.initiation_interval);
         }
         unit.free = enter + u64::from(op.initiation_interval);
+        unit.busy += u64::from(op.initiation_interval);
         unit.enters[unit.next] = enter;
         unit.next = (unit.next + 1) % unit.entries;
         let (war, raw) = (enter + u64::from(op.war) - 2, enter + u64::from(op.raw) - 2);
@@ -233,13 +276,13 @@ impl SubCore {
         }
         if env.listening() {
             let instruction = self.dynamic(latched.warp, latched.position);
-            for (stage, cycle) in [(Stage::UnitQueue, now + 2), (Stage::Execute, enter), (Stage::Done, war.max(raw))] {
+            for (stage, cycle) in [(Stage::UnitQueue, from), (Stage::Execute, enter), (Stage::Done, war.max(raw))] {
                 env.state(SmFact::Stage { instruction, stage, cycle });
             }
         }
         let slot = warp * SUBCORES + usize::from(self.index);
         if let (Some(check), Some(kernel)) = (&mut shared.hazards, &self.warps.kernels[warp]) {
-            check.ready(slot, latched.index, now, raw, &kernel.hazards);
+            check.ready(slot, latched.index, issued, raw, &kernel.hazards);
         }
     }
 
@@ -297,7 +340,7 @@ impl SubCore {
         }
     }
 
-    fn fall(&self, due: u64, latched: &Latched, counter: u8, shared: &mut Shared) {
+    pub(super) fn fall(&self, due: u64, latched: &Latched, counter: u8, shared: &mut Shared) {
         let (subcore, Latched { warp, position, index, .. }) = (self.index, *latched);
         shared.wheel.schedule(due, Event::Decrement { subcore, warp, counter, position, index });
     }

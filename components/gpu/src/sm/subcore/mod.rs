@@ -8,10 +8,13 @@
 //!
 //! Models: one cycle as sm.md section 4 orders it, the last stage first, so that a latch freed in a cycle is filled in the
 //! same cycle only where the paper's listings ask for it (Control into Allocate, issue into Control).
+//! Choices: a scoreboard in the place of control bits (`interlock`), operand collectors in the place of Control and Allocate
+//! (`collectors`).
 //! Leaves out: wrong-path fetches behind a taken branch (they would take fetch slots and may start prefetches).
 //! Numbers: `configs/gpu/base/*-sm.toml`. Start reading at [`SubCore::evaluate`].
 
 mod allocate;
+mod collectors;
 mod copies;
 mod fetch;
 mod interlock;
@@ -30,6 +33,7 @@ use super::scoreboard::Scoreboard;
 use super::spec::{PIPES, SmSpec};
 use super::timing::{OpTiming, Route, VARIABLE_UNITS};
 use super::wheel::NEVER;
+use collectors::Collectors;
 use fetch::FrontEnd;
 use sim_core::Cycle;
 use sim_core::reasons::ReasonClock;
@@ -55,6 +59,8 @@ struct PipeState {
     interval: u8,
     /// Cycle in which the last one left Allocate.
     exit: u64,
+    /// Cycles for which the latch was held, all together.
+    busy: u64,
 }
 
 /// Queue in front of a variable-latency unit: when the instructions in it enter the unit.
@@ -65,6 +71,8 @@ struct UnitQueue {
     enters: [u64; 8],
     next: usize,
     free: u64,
+    /// Cycles for which it took nothing else, all together.
+    busy: u64,
 }
 
 pub(crate) struct SubCore {
@@ -73,6 +81,8 @@ pub(crate) struct SubCore {
     front: FrontEnd,
     control: Option<Latched>,
     allocate: Option<Latched>,
+    /// `None`: Control and Allocate.
+    collectors: Option<Box<Collectors>>,
     pub read_ports: Ports,
     /// Second and further ports of the banks.
     more_read_ports: Vec<Ports>,
@@ -96,18 +106,23 @@ pub(crate) struct SubCore {
     said: statements::Said,
 }
 
-sim_core::saved!(UnitQueue { state: enters, next, free; rebuilt: entries });
+sim_core::saved!(UnitQueue { state: enters, next, free, busy; rebuilt: entries });
 // Who watches from where a run goes on is told anew what the heads wait for.
 sim_core::saved!(SubCore {
-    state: control, allocate, read_ports, more_read_ports, write_ports, pipes, credits, hold_until, unit_free, scoreboard, wake, issued;
+    state: control, allocate, collectors, read_ports, more_read_ports, write_ports, pipes, credits, hold_until, unit_free, scoreboard, wake, issued;
     parts: warps, front, rfc, units, constants, breakdown;
     rebuilt: index, said;
 });
 
 impl SubCore {
     pub fn new(index: u8, spec: &SmSpec, start: u64) -> Self {
-        let queue =
-            |entries: u8| UnitQueue { entries: usize::from(entries.clamp(1, 8)), enters: [0; 8], next: 0, free: 0 };
+        let queue = |entries: u8| UnitQueue {
+            entries: usize::from(entries.clamp(1, 8)),
+            enters: [0; 8],
+            next: 0,
+            free: 0,
+            busy: 0,
+        };
         let variable = &spec.variable_latency;
         let fp64_entries = match spec.fp64 {
             super::spec::Fp64::Fixed { .. } => 1,
@@ -121,6 +136,7 @@ impl SubCore {
             front: FrontEnd::new(&spec.front_end),
             control: None,
             allocate: None,
+            collectors: spec.collectors.as_ref().map(|spec| Box::new(Collectors::new(spec))),
             read_ports: Ports::new(),
             more_read_ports: vec![Ports::new(); usize::from(spec.register_file.read_ports_per_bank) - 1],
             write_ports: Ports::new(),
@@ -155,6 +171,9 @@ impl SubCore {
             self.allocate = None;
             self.left(latched, shared);
         }
+        if self.collectors.is_some() {
+            self.collect(now, shared, env);
+        }
         if let Some(latched) = self.control {
             let to = if latched.op.route != Route::Fixed {
                 self.control = None;
@@ -180,7 +199,9 @@ impl SubCore {
         }
         self.breakdown.set(reason, Cycle(now));
 
-        let busy = fetched || reason == Reason::Issued || self.control.is_some() || self.allocate.is_some();
+        let collecting = self.collectors.as_ref().is_some_and(|collectors| !collectors.is_empty());
+        let latched = self.control.is_some() || self.allocate.is_some() || collecting;
+        let busy = fetched || reason == Reason::Issued || latched;
         self.wake = if busy {
             now + 1
         } else {
@@ -194,6 +215,11 @@ impl SubCore {
         if latched.last && self.warps.settle(warp) {
             shared.finished.push(self.warps.cta[warp]);
         }
+    }
+
+    /// Cycles for which each pipe ([`super::spec::Pipe`]), then each variable-latency unit was taken.
+    pub fn busy_cycles(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pipes.iter().map(|pipe| pipe.busy).chain(self.units.iter().map(|unit| unit.busy))
     }
 
     /// Something outside happened to this sub-core in cycle `now`, before its evaluation.

@@ -78,8 +78,14 @@ impl SubCore {
     /// What an otherwise ready head lacks: `refusal` without its effects.
     fn lack_of(&self, now: u64, warp: usize) -> Option<Reason> {
         let op = &self.warps.head[warp];
+        if let Some(collectors) = &self.collectors
+            && !collectors.accepts(op)
+        {
+            return Some(Reason::UnitBusy);
+        }
         match op.route {
             Route::Memory => (self.credits == 0).then_some(Reason::MemoryQueue),
+            _ if self.collectors.is_some() => None,
             Route::Variable => {
                 let unit = &self.units[usize::from(op.unit)];
                 (now < unit.enters[unit.next]).then_some(Reason::UnitBusy)
@@ -142,6 +148,7 @@ impl Reason {
             WaitKind::Special => Reason::WaitSpecial,
             WaitKind::Mbarrier => Reason::WaitMbarrier,
             WaitKind::Sources => Reason::WaitSources,
+            WaitKind::Fixed => Reason::StallCount,
         }
     }
 }

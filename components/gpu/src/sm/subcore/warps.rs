@@ -229,6 +229,11 @@ impl Warps {
         self.stall_slots |= 1 << at;
     }
 
+    /// Warps without any instruction, decoded or on the way.
+    pub fn empty_buffers(&self) -> Mask {
+        (0..MAX_WARPS).filter(|&warp| self.buffered[warp] == 0).fold(0, |empty, warp| empty | 1 << warp)
+    }
+
     /// A fetched instruction will be decoded in cycle `at`.
     #[inline]
     pub fn fetch_arrives(&mut self, warp: usize, at: u64) {

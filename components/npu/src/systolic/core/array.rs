@@ -39,9 +39,9 @@ impl Array {
         self.pipeline.len() < spec.array_entries as usize
     }
 
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.pipeline.is_empty()
+    /// When the last one in it started; 0 if it is empty.
+    pub fn last_start(&self) -> u64 {
+        self.pipeline.back().map_or(0, |one| one.start)
     }
 
     /// Enters a multiplication; the cycles that it adds to those in which the array works.

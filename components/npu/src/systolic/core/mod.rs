@@ -113,7 +113,7 @@ pub struct Core {
     accumulators: [Vec<Entry>; 2],
     /// A multiplication or vector operation that was issued and enters its unit in the next cycle.
     execute: Option<(u64, Step, bool)>,
-    array: Array,
+    arrays: Vec<Array>,
     vector: Option<VectorWork>,
     dma: Dma,
     replies: VecDeque<LayerDone>,
@@ -122,8 +122,9 @@ pub struct Core {
 }
 
 sim_core::saved!(Core {
-    state: layers, waiting, tiles, turn, serials, accumulators, execute, array, vector, replies, counts, is_working;
+    state: layers, waiting, tiles, turn, serials, accumulators, execute, vector, replies, counts, is_working;
     parts: dma;
+    sized: arrays;
     rebuilt: spec, program, index, start, done, requests, responses;
 });
 
@@ -140,7 +141,7 @@ impl Component for Core {
     type Spec = CoreSpec;
 
     fn build(spec: CoreSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
-        spec.check()?;
+        spec.check().map_err(|(key, problem)| BuildError::key(key, problem))?;
         let program = site
             .resource::<Program>()
             .ok_or_else(|| BuildError::part("a systolic core needs a network as its workload"))?;
@@ -157,7 +158,7 @@ impl Component for Core {
             serials: 0,
             accumulators: [Vec::new(), Vec::new()],
             execute: None,
-            array: Array::default(),
+            arrays: vec![Array::default(); spec.arrays as usize],
             vector: None,
             dma: Dma::new(&spec),
             replies: VecDeque::new(),
@@ -196,7 +197,7 @@ impl Component for Core {
         if reply_waits {
             activity = activity.or_credit();
         }
-        for end in self.array.next_end().into_iter().chain(self.vector.map(|work| work.end)) {
+        for end in self.arrays.iter().filter_map(Array::next_end).chain(self.vector.map(|work| work.end)) {
             activity = activity.or_until(Cycle(end));
         }
         activity
@@ -210,9 +211,10 @@ impl Component for Core {
         out.counter("dma_written_bytes", sum(|c| c.written_bytes), "bytes");
         out.counter("vector_busy", sum(|c| c.vector_busy_cycles), "cycles");
         // The last multiplication may end behind the point where a run was stopped.
-        let busy = sum(|c| c.array_busy_cycles).min(at.0);
-        let parts = [("busy", busy), ("idle", at.0 - busy)].map(|(name, n)| Breakdown::leaf(name, n, "core-cycles"));
-        out.breakdown(Breakdown::of("array", "core-cycles", parts.to_vec()));
+        let all = at.0 * u64::from(self.spec.arrays);
+        let busy = sum(|c| c.array_busy_cycles).min(all);
+        let parts = [("busy", busy), ("idle", all - busy)].map(|(name, n)| Breakdown::leaf(name, n, "array-cycles"));
+        out.breakdown(Breakdown::of("arrays", "array-cycles", parts.to_vec()));
     }
 
     fn waiting(&self) -> Option<String> {
@@ -264,10 +266,12 @@ impl Core {
     }
 
     fn retire(&mut self, now: u64) {
-        while let Some(one) = self.array.retire(now) {
-            self.fill(one.tile, Place::Accumulator(one.accumulator), 1);
-            if one.is_last {
-                self.tile_done(one.tile, now);
+        for array in 0..self.arrays.len() {
+            while let Some(one) = self.arrays[array].retire(now) {
+                self.fill(one.tile, Place::Accumulator(one.accumulator), 1);
+                if one.is_last {
+                    self.tile_done(one.tile, now);
+                }
             }
         }
         if let Some(work) = self.vector.filter(|work| work.end <= now) {
@@ -300,7 +304,7 @@ impl Core {
 
     fn unit_is_free(&self) -> bool {
         match self.execute {
-            Some((_, Step::Multiply { .. }, _)) => self.array.has_room(&self.spec),
+            Some((_, Step::Multiply { .. }, _)) => self.arrays.iter().any(|array| array.has_room(&self.spec)),
             Some(_) => self.vector.is_none(),
             None => true,
         }
@@ -318,14 +322,20 @@ impl Core {
             Step::Multiply { to, vectors, rows, columns, preload, .. } => {
                 self.expect(tile, Place::Accumulator(to));
                 let one = Multiplication { tile: serial, accumulator: to, vectors, start: 0, end: 0, is_last };
-                let busy = self.array.enter(&self.spec, now, preload, one);
+                // The array that is free first; the lower number among equals.
+                let spec = &self.spec;
+                let room = self.arrays.iter_mut().filter(|array| array.has_room(spec));
+                let Some(array) = room.min_by_key(|array| array.last_start()) else { return };
+                let busy = array.enter(spec, now, preload, one);
                 let counts = &mut self.counts[layer];
                 counts.array_busy_cycles += busy;
                 counts.macs += u64::from(vectors) * u64::from(rows) * u64::from(columns);
             }
             Step::Vector { op, bytes, on, .. } => {
                 self.expect(tile, on);
-                let cycles = vector_unit::cycles(&self.spec, op, bytes);
+                // A step that only waits for an operand takes no time.
+                let latency = if bytes > 0 { u64::from(self.spec.vector_latency_cycles) } else { 0 };
+                let cycles = latency + vector_unit::cycles(&self.spec, op, bytes);
                 self.counts[layer].vector_busy_cycles += cycles;
                 self.vector = Some(VectorWork { tile: serial, on, end: now + cycles.max(1), is_last });
             }
@@ -398,7 +408,10 @@ impl Core {
                         Place::Scratchpad(entry) => slot(&mut tile.scratchpad, entry),
                         Place::Accumulator(entry) => slot(&mut self.accumulators[tile.accumulator], entry),
                     };
-                    *entry = Entry::Missing(bytes);
+                    *entry = match *entry {
+                        Entry::Missing(missing) => Entry::Missing(missing + bytes),
+                        Entry::Free | Entry::Valid => Entry::Missing(bytes),
+                    };
                     self.dma.push(Transfer::new(region, to, serial, layer, false));
                 }
                 Step::Store { region, from } => {
@@ -426,7 +439,7 @@ impl Core {
             Step::Store { from, .. } => is_valid(from),
             Step::Multiply { activations, weights, .. } => {
                 self.execute.is_none()
-                    && self.array.has_room(&self.spec)
+                    && self.arrays.iter().any(|array| array.has_room(&self.spec))
                     && is_valid(Place::Scratchpad(activations))
                     && is_valid(Place::Scratchpad(weights))
             }

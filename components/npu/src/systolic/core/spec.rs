@@ -1,7 +1,6 @@
 //! Parameters of a core.
 
 use serde::Deserialize;
-use sim_core::BuildError;
 
 use crate::systolic::mapper::Mapper;
 
@@ -22,6 +21,8 @@ pub struct CoreSpec {
     /// Multipliers that a reduction runs along, which hold weights.
     pub rows: u32,
     pub columns: u32,
+    /// Arrays of that size that work beside each other on the blocks of a tile.
+    pub arrays: u32,
     /// Both halves together.
     pub scratchpad_kib: u64,
     pub accumulator_kib: u64,
@@ -32,12 +33,16 @@ pub struct CoreSpec {
     pub element_bytes: Option<u64>,
     pub mapper: Mapper,
     pub lowering: Lowering,
+    /// A tile begins to compute when all its operands are there, rather than block by block.
+    pub whole_tiles: bool,
     /// Operations between the start of one and the start of the next, if the array need not change its weights.
     pub least_vectors: u32,
     /// Instructions in the array at once.
     pub array_entries: u32,
     /// Vectors of so many bits go through the vector unit at once.
     pub vector_bits: u64,
+    /// From its operands to its first result.
+    pub vector_latency_cycles: u32,
     pub elementwise_cycles: u32,
     pub tree_cycles: u32,
     pub exponential_cycles: u32,
@@ -53,17 +58,18 @@ pub struct CoreSpec {
     pub outstanding_requests: u32,
 }
 
-const LARGEST_EDGE: u32 = 1 << 14;
+const LARGEST_EDGE: u64 = 1 << 14;
 
 impl CoreSpec {
-    /// What is wrong with it.
-    pub(super) fn check(&self) -> Result<(), BuildError> {
-        for (key, edge) in [("rows", self.rows), ("columns", self.columns)] {
-            if !(1..=LARGEST_EDGE).contains(&edge) {
-                return Err(BuildError::key(key, format!("an array edge of {edge}")).help("from 1 to 16384"));
-            }
-        }
+    /// The first thing that is wrong with it: the key, and what would be right.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
         for (key, value, most) in [
+            ("rows", u64::from(self.rows), LARGEST_EDGE),
+            ("columns", u64::from(self.columns), LARGEST_EDGE),
+            ("arrays", u64::from(self.arrays), 1 << 10),
             ("scratchpad_kib", self.scratchpad_kib, 1 << 32),
             ("accumulator_kib", self.accumulator_kib, 1 << 32),
             ("sum_bytes", self.sum_bytes, 16),
@@ -74,20 +80,23 @@ impl CoreSpec {
             ("outstanding_requests", u64::from(self.outstanding_requests), 1 << 24),
         ] {
             if !(1..=most).contains(&value) {
-                return Err(
-                    BuildError::key(key, format!("{value} is out of its range")).help(format!("from 1 to {most}"))
-                );
+                return Err((key, format!("{value} is out of range: from 1 to {most}")));
             }
         }
-        if !self.request_bytes.is_power_of_two() || self.request_bytes > 4096 {
-            return Err(BuildError::key("request_bytes", "is not a power of two of at most 4096"));
+        if !self.request_bytes.is_power_of_two() || self.request_bytes > 256 {
+            return Err(("request_bytes", "should be a power of two of at most 256".into()));
         }
         if !self.burst_bytes.is_power_of_two() || self.burst_bytes < self.request_bytes || self.burst_bytes > 256 {
-            let problem = "is not a power of two from `request_bytes` to 256, which is what a response says";
-            return Err(BuildError::key("burst_bytes", problem));
+            return Err((
+                "burst_bytes",
+                "should be a power of two from `request_bytes` to 256, the longest response".into(),
+            ));
         }
         if !(0.01..1e9).contains(&self.dma_bytes_per_cycle) {
-            return Err(BuildError::key("dma_bytes_per_cycle", "should be a number above 0"));
+            return Err(("dma_bytes_per_cycle", "should be a number above 0".into()));
+        }
+        if self.mapper == Mapper::Gemmini && self.rows != self.columns {
+            return Err(("mapper", "Gemmini's rule is for square arrays; `search` is for all".into()));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 use workloads::tensor::{Convolution, Operator};
 
 use super::{Addresses, Machine};
+use crate::systolic::mapper::search::Goal;
 use crate::systolic::mapper::{Mapper, NoTiling, Target, Tiling, gemmini, search};
 use crate::systolic::program::{Place, Region, Step, TileHead, VectorOp};
 use crate::systolic::report::SramCounts;
@@ -39,6 +40,9 @@ pub struct ProductPlan {
     /// Element-wise operations on results before they are stored.
     tail: u32,
     sum_bytes: u64,
+    request_bytes: u64,
+    /// All weights are one entry, and so are all activations.
+    whole: bool,
 }
 
 /// Lowers one operator.
@@ -53,7 +57,8 @@ impl Lower<'_> {
     fn tiling(&self, product: Product) -> Result<Tiling, NoTiling> {
         self.target.check(self.bits)?;
         match self.machine.core.mapper {
-            Mapper::Search => search::tile(&self.target, product, self.bits),
+            Mapper::Search => search::tile(&self.target, product, self.bits, Goal::Time),
+            Mapper::Largest => search::tile(&self.target, product, self.bits, Goal::Bytes),
             Mapper::Gemmini => Ok(gemmini::tile(&self.target, product, self.bits.div_ceil(8))),
         }
     }
@@ -75,6 +80,8 @@ impl Lower<'_> {
             output: places[1],
             tail: 0,
             sum_bytes: self.target.sum_bytes,
+            request_bytes: u64::from(self.machine.core.request_bytes),
+            whole: self.machine.core.whole_tiles,
         })
     }
 
@@ -172,10 +179,11 @@ impl ProductPlan {
         let (ms, ns) = (blocks(r.m, self.rows), blocks(r.n, self.columns));
         let mut steps = Vec::new();
         // Entries: weights of each column block, then activations of each row block.
-        let activation = |row: usize| (ns.len() + row) as u32;
+        let weight = |column: usize| if self.whole { 0 } else { column as u32 };
+        let activation = |row: usize| if self.whole { 1 } else { (ns.len() + row) as u32 };
         let whole_image = matches!(self.activations, Activations::Image { .. });
         for (column, &n) in ns.iter().enumerate() {
-            steps.push(Step::Load { region: self.weights(&r, n), to: Place::Scratchpad(column as u32) });
+            steps.push(Step::Load { region: self.weights(&r, n), to: Place::Scratchpad(weight(column)) });
             if column == 0 && whole_image {
                 steps.push(Step::Load { region: self.activations(&r, r.m), to: Place::Scratchpad(activation(0)) });
             } else if column == 0 {
@@ -190,7 +198,7 @@ impl ProductPlan {
                 for k in blocks(r.k, self.rows) {
                     steps.push(Step::Multiply {
                         activations: activation(if whole_image { 0 } else { row }),
-                        weights: column as u32,
+                        weights: weight(column),
                         to: (column * ms.len() + row) as u32,
                         vectors: (m.1 - m.0) as u32,
                         rows: (k.1 - k.0) as u32,
@@ -218,7 +226,7 @@ impl ProductPlan {
     fn weights(&self, r: &Ranges, n: (u64, u64)) -> Region {
         let Product { n: all_n, k: all_k, .. } = self.product;
         let base = self.weights + self.bytes(r.batch / self.weights_shared * all_n * all_k + n.0 * all_k + r.k.0);
-        Region::block(base, self.bytes(r.k.1 - r.k.0), n.1 - n.0, self.bytes(all_k))
+        Region::block(base, self.bytes(r.k.1 - r.k.0), n.1 - n.0, self.bytes(all_k)).joined(self.request_bytes)
     }
 
     fn activations(&self, r: &Ranges, m: (u64, u64)) -> Region {
@@ -226,7 +234,7 @@ impl ProductPlan {
             Activations::Matrix { base } => {
                 let Product { m: all_m, k: all_k, .. } = self.product;
                 let base = base + self.bytes(r.batch * all_m * all_k + m.0 * all_k + r.k.0);
-                Region::block(base, self.bytes(r.k.1 - r.k.0), m.1 - m.0, self.bytes(all_k))
+                Region::block(base, self.bytes(r.k.1 - r.k.0), m.1 - m.0, self.bytes(all_k)).joined(self.request_bytes)
             }
             Activations::Image { base, convolution: c } => self.pixels(*base, c, r, m),
         }
@@ -248,7 +256,7 @@ impl ProductPlan {
         let pixel_bytes = self.bytes(c.in_channels);
         let pixels = (last + 1 - first) * c.in_width;
         let base = base + first * c.in_width * pixel_bytes + self.bytes(r.batch * channels + c0);
-        Region::block(base, self.bytes(c1 - c0).max(1), pixels, pixel_bytes)
+        Region::block(base, self.bytes(c1 - c0).max(1), pixels, pixel_bytes).joined(self.request_bytes)
     }
 
     fn output(&self, r: &Ranges, m: (u64, u64), n: (u64, u64)) -> Region {
@@ -259,6 +267,7 @@ impl ProductPlan {
             Activations::Matrix { .. } => (all_n, r.batch * all_m * all_n + m.0 * all_n + n.0),
         };
         Region::block(self.output + self.bytes(at), self.bytes(n.1 - n.0), m.1 - m.0, self.bytes(row))
+            .joined(self.request_bytes)
     }
 
     /// A block of weights is read once for each block of rows.

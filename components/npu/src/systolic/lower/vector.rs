@@ -19,6 +19,8 @@ pub struct VectorPlan {
     kind: Kind,
     /// Element-wise operations on each vector, those fused behind included.
     operations: u32,
+    /// Each further input is one operation more; weights and biases are not.
+    merges: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +70,15 @@ impl VectorPlan {
             OperatorKind::Pool(p) => {
                 (Kind::Elementwise, 1, (p.window.kernel_height * p.window.kernel_width).min(1 << 16) as u32)
             }
+            OperatorKind::Convolution(c) => {
+                (Kind::Elementwise, 1, (c.kernel_height * c.kernel_width).min(1 << 16) as u32)
+            }
             OperatorKind::Eltwise(e) => (Kind::Elementwise, 1, operations_of(&e.function)),
             _ => (Kind::Elementwise, 1, 1),
         };
         let fused: u32 = operator.fused.iter().map(|function| operations_of(function)).sum();
-        Self::cut(core, inputs, output, (kind, rows, operations + fused), cores)
+        let merges = matches!(operator.kind, OperatorKind::Eltwise(_));
+        Self { merges, ..Self::cut(core, inputs, output, (kind, rows, operations + fused), cores) }
     }
 
     /// Softmax in place over rows of scores.
@@ -94,7 +100,7 @@ impl VectorPlan {
         let by_cores = (all / SMALLEST_PIECE_BYTES).clamp(1, u64::from(cores) * u64::from(core.vector_pieces));
         let most = if kind == Kind::Elementwise { output.1.max(1) } else { rows.max(1) };
         let pieces = by_room.max(by_cores).min(most).max(1);
-        Self { inputs, output, pieces, rows: rows.max(1), kind, operations }
+        Self { inputs, output, pieces, rows: rows.max(1), kind, operations, merges: false }
     }
 
     pub(super) fn tiles(&self, cores: u32) -> Vec<TileHead> {
@@ -118,8 +124,12 @@ impl VectorPlan {
         let read: u64 =
             self.inputs.iter().map(|&(_, bytes)| share(bytes)).map(|(from, to)| to - from).max().unwrap_or(0);
         let busiest = read.max(to - from);
+        let operations = match self.merges {
+            true => self.operations * loaded.saturating_sub(1).max(1),
+            false => self.operations,
+        };
         let (op, bytes) = match self.kind {
-            Kind::Elementwise => (VectorOp::Elementwise(self.operations * loaded.saturating_sub(1).max(1)), busiest),
+            Kind::Elementwise => (VectorOp::Elementwise(operations), busiest),
             Kind::LayerNorm => (VectorOp::LayerNorm { rows: rows as u32 }, busiest / rows),
             Kind::Softmax => (VectorOp::Softmax { rows: rows as u32 }, busiest / rows),
             Kind::Reduce => (VectorOp::Reduce { rows: rows as u32 }, busiest / rows),

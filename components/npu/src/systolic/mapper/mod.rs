@@ -18,7 +18,10 @@ use super::work::Product;
 #[serde(rename_all = "lowercase")]
 pub enum Mapper {
     Gemmini,
+    /// Least estimated time.
     Search,
+    /// Fewest bytes from memory, then fewest tiles: as a compiler does that fills its memory and overlaps nothing else.
+    Largest,
 }
 
 /// What a mapper knows of the machine.

@@ -9,11 +9,20 @@
 use super::{NoTiling, Target, Tiling};
 use crate::systolic::work::Product;
 
+/// What is to be least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Estimated cycles.
+    Time,
+    /// Bytes from and to memory; among equals, tiles.
+    Bytes,
+}
+
 /// The best tiling of a product with operands of `bits` each and results of as many.
 ///
 /// # Errors
 /// Not even one block of the array fits.
-pub fn tile(target: &Target, product: Product, bits: u64) -> Result<Tiling, NoTiling> {
+pub fn tile(target: &Target, product: Product, bits: u64, goal: Goal) -> Result<Tiling, NoTiling> {
     target.check(bits)?;
     let mut best: Option<(f64, Tiling)> = None;
     let half = target.scratchpad_bytes / 2;
@@ -32,7 +41,13 @@ pub fn tile(target: &Target, product: Product, bits: u64) -> Result<Tiling, NoTi
                 product.k.div_ceil(steps).next_multiple_of(target.rows).min(product.k.next_multiple_of(target.rows));
             let k = if (m + n) * k * bits / 8 > half { deepest / target.rows * target.rows } else { k };
             let tiling = Tiling { m, n, k: k.max(1) };
-            let cost = cost(target, product, tiling, bits);
+            let cost = match goal {
+                Goal::Time => cost(target, product, tiling, bits),
+                Goal::Bytes => {
+                    let (a, b, c) = tiling.counts(product);
+                    traffic(product, tiling, bits) + (product.batch * a * b * c) as f64
+                }
+            };
             if best.is_none_or(|(least, _)| cost < least) {
                 best = Some((cost, tiling));
             }
@@ -63,14 +78,21 @@ pub fn cost(target: &Target, product: Product, tiling: Tiling, bits: u64) -> f64
     let vectors =
         (m / target.rows * target.rows) + (m % target.rows).max(if m < target.rows { target.rows } else { 0 });
     let compute = (busiest * passes * vectors) as f64;
-    let reads = product.m * product.k * tiles_n + product.k * product.n * tiles_m;
-    let traffic = product.batch as f64 * (bytes(reads) + bytes(product.m * product.n));
+    let traffic = traffic(product, tiling, bits);
     let bandwidth = target.memory_bytes_per_cycle.max(1e-9);
     let depth = tiling.k.min(k);
     let together = (blocks.min(target.cores)) as f64;
     let first = together * bytes(target.rows.min(m) * depth + target.columns.min(n) * depth) / bandwidth;
     let last = together * bytes(m * n) / bandwidth;
     compute.max(traffic / bandwidth) + first + last + target.memory_latency_cycles
+}
+
+/// Bytes from and to memory.
+fn traffic(product: Product, tiling: Tiling, bits: u64) -> f64 {
+    let (tiles_m, tiles_n, _) = tiling.counts(product);
+    let Product { batch, m, n, k } = product;
+    let elements = m * k * tiles_n + k * n * tiles_m + m * n;
+    batch as f64 * elements as f64 * bits as f64 / 8.0
 }
 
 #[cfg(test)]
@@ -95,7 +117,7 @@ mod tests {
         let target = target();
         for (m, n, k) in [(512, 512, 512), (196, 1536, 384), (1, 4096, 4096), (4096, 4096, 4096), (50, 70, 90)] {
             let product = Product { batch: 1, m, n, k };
-            let found = tile(&target, product, 16).unwrap();
+            let found = tile(&target, product, 16, Goal::Time).unwrap();
             assert!((found.m + found.n) * found.k * 2 <= target.scratchpad_bytes / 2, "{found:?}");
             assert!(found.m * found.n * 4 <= target.accumulator_bytes / 2, "{found:?}");
             let rule = super::super::gemmini::tile(&target, product, 2);
@@ -109,14 +131,14 @@ mod tests {
     #[test]
     fn a_product_for_four_cores_is_cut_for_them() {
         let product = Product { batch: 1, m: 512, n: 512, k: 512 };
-        let (a, b, _) = tile(&target(), product, 16).unwrap().counts(product);
+        let (a, b, _) = tile(&target(), product, 16, Goal::Time).unwrap().counts(product);
         assert!(a * b >= 4);
     }
 
     #[test]
     fn a_scratchpad_without_room_for_a_block_is_refused() {
         let small = Target { scratchpad_bytes: 1024, ..target() };
-        let error = tile(&small, Product { batch: 1, m: 1, n: 1, k: 1 }, 16).unwrap_err();
+        let error = tile(&small, Product { batch: 1, m: 1, n: 1, k: 1 }, 16, Goal::Time).unwrap_err();
         assert!(error.to_string().contains("65536 bytes in each half"), "{error}");
     }
 }
