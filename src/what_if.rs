@@ -127,7 +127,7 @@ fn chosen(wanted: &str) -> Result<Vec<&'static Ideal>, Failure> {
 /// Overrides of a part on a machine; `None` if the machine has no such part.
 fn sets_on(part: &Ideal, file: &MachineFile) -> Option<Vec<String>> {
     let root = file.document().root();
-    let is_there = |set: &&str| {
+    let is_there = |set: &str| {
         let (path, _) = set.split_once('=').unwrap_or((set, ""));
         root.at(path).is_some() || path.starts_with("part.memory.") && root.at("part.memory").is_some()
     };
