@@ -37,7 +37,11 @@ fn traces() -> TempDir {
     let list = "MemcpyHtoD,0x00007f0000001000,256\nkernel-1.traceg\nkernel-2.traceg.zst\n";
     write(folder.path(), "kernelslist.g", list);
     write(folder.path(), "old.traceg", &trace(61));
+    write(folder.path(), "volta.traceg", &trace(70));
     let whole = trace(86);
+    write(folder.path(), "count.traceg", &whole.replacen("insts = 6", "insts = 7", 1));
+    write(folder.path(), "far.traceg", &whole.replace("0x7f0000001080", "0x7f00000000001080"));
+    write(folder.path(), "shared.traceg", &whole.replace("LDG.E 1 R4 4 1 0x7f0000001080", "LDS 1 R4 4 1 0x8000"));
     write(folder.path(), "cut.traceg", &whole[..whole.find("0040").unwrap()]);
     folder
 }
@@ -64,6 +68,19 @@ fn a_trace_runs_and_the_kernels_of_a_list_leave_their_caches_to_the_next() {
     assert_eq!(run("kernel-1.traceg", "4"), one, "shards");
 }
 
+/// Machines that no kernel is shipped for.
+#[test]
+fn older_traces_run_on_their_machines() {
+    let folder = traces();
+    for (machine, trace) in [("gtx-1080", "old.traceg"), ("v100", "volta.traceg")] {
+        let seen = orrery(folder.path(), &["run", machine, trace, "-o", "none", "--json"]);
+        assert_eq!(seen.code, 0, "{}", seen.err);
+        assert_eq!(seen.json()["stats"]["sm"]["instructions_issued"]["value"].as_u64(), Some(12));
+        let seen = orrery(folder.path(), &["run", machine, "saxpy"]);
+        assert!(seen.code == 2 && seen.err.contains("it is shipped for sm_75"), "{}", seen.err);
+    }
+}
+
 #[test]
 fn views_are_of_one_kernel() {
     let folder = traces();
@@ -81,6 +98,10 @@ fn what_cannot_run_says_why() {
         (&["run", "rtx-3070", "old.traceg"][..], "is a trace of sm_61, but rtx-3070 is of sm_86"),
         (&["run", "h100-pcie", "kernel-1.traceg"], "machines that run sm_86: rtx-3070, rtx-4090, rtx-a6000"),
         (&["run", "rtx-3070", "cut.traceg"], "the file ends within warp 0"),
+        (&["run", "rtx-3070", "count.traceg"], "insts = 7, but 6 instruction lines follow"),
+        (&["run", "rtx-3070", "far.traceg"], "outside the memory of a GPU"),
+        (&["run", "rtx-3070", "shared.traceg"], "outside the shared memory of a block"),
+        (&["run", "rtx-3070", "old.traceg"], "machines of sm_61: gtx-1080"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--coupled"], "no values to compute at issue"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--until", "9"], "a trace runs in one piece"),
         (&["run", "rtx-3070", "kernelslist.g", "--timeline"], "are of one kernel"),

@@ -3,7 +3,7 @@
 // are packed bfloat16 arithmetic: two roundings an element. The largest magnitude of a row comes from a packed maximum.
 // One warp a row.
 //
-// Architectures: sm_80 sm_86 sm_89 sm_90
+// Architectures: sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
 //
 // Launch:     one-dimensional, 32 threads a block, as many blocks as rows.
 // Arguments:  0  x        const float[rows * columns]

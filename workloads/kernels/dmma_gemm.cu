@@ -1,5 +1,5 @@
 // dmma_gemm: C = A * B, row-major, double precision on the matrix units; m, n multiples of 32 and k of 16.
-// Architectures: sm_80 sm_86 sm_89 sm_90 sm_100
+// Architectures: sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
 //
 // A block of four warps computes a 32 x 32 tile of C, a warp 16 x 16 of it as 2 x 2 products m8n8k4, in steps of 16 along k
 // through shared memory.

@@ -1,8 +1,6 @@
 // double_division: quotient[i] = a[i] / b[i], root[i] = sqrt(|a[i]|), least[i] the smaller of both. Each is a sequence of fused
 // multiply-adds from an approximate reciprocal, with a call to a slow path.
 //
-// Architectures: sm_80 sm_86 sm_89 sm_90 sm_120
-//
 // Launch:     one-dimensional; a thread for every element.
 // Arguments:  0  a         const double[n]
 //             1  b         const double[n]

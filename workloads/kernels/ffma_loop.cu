@@ -1,7 +1,6 @@
 // ffma_loop: 128 dependent multiply-adds a trip, and no memory. The compiler does not see that the sum is never zero, which keeps
 // the chain alive.
 //
-// Architectures: sm_90
 // Launch:     any.
 // Arguments:  0  trips  int
 

@@ -1,7 +1,6 @@
 // ffma_once: 20 dependent multiply-adds on constants, and no memory. Hardware compares the sum with zero at the end, which it never
 // is; so the chain stays alive.
 //
-// Architectures: sm_90
 // Launch:     any.
 // Arguments:  none
 

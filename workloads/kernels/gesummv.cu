@@ -1,6 +1,5 @@
 // gesummv: y = alpha A x + beta B x, a thread a row. Both sums are kept in global memory, as PolyBench has it.
 //
-// Architectures: sm_90
 // Launch:     one-dimensional, any block size; grid.x = ceil(n / block.x).
 // Arguments:  0  A      const float[n * n]
 //             1  B      const float[n * n]

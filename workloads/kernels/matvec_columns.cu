@@ -1,6 +1,5 @@
 // matvec_columns: y += A' x, a thread a column of A. As matvec_rows, but the threads of a warp read A side by side.
 //
-// Architectures: sm_90
 // Launch:     one-dimensional, any block size; grid.x = ceil(n / block.x).
 // Arguments:  0  A  const float[n * n]
 //             1  x  const float[n]

@@ -1,7 +1,6 @@
 // matvec_rows: y += A x, a thread a row. The sum is kept in global memory, as PolyBench's atax, bicg and mvt have it: each step
 // waits for the loads of the one before, and the threads of a warp read A a row apart.
 //
-// Architectures: sm_90
 // Launch:     one-dimensional, any block size; grid.x = ceil(n / block.x).
 // Arguments:  0  A  const float[n * n]
 //             1  x  const float[n]

@@ -1,7 +1,6 @@
 // scalar_product: dot products of pairs of vectors, a block a pair. Each of 1024 partial sums in shared memory is of every 1024th
 // element; then they are added in a tree, as CUDA's sample of that name does.
 //
-// Architectures: sm_90
 // Launch:     one-dimensional, any grid and block size.
 // Arguments:  0  c        float[vectors], output
 //             1  a        const float[vectors * n]

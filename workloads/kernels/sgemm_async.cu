@@ -1,7 +1,7 @@
 // sgemm_async: C = alpha * A * B + beta * C, row-major, single precision, any m, n and k multiples of 4. With beta == 0 the
 // old C is not read.
 //
-// Architectures: sm_80 sm_86 sm_90
+// Architectures: sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
 //
 // A block computes a 64 x 64 tile of C, a thread 4 x 4 of it in registers, in steps of 16 along k. While it multiplies one
 // pair of tiles, the next is copied from global to shared memory past the registers (cp.async), two buffers in turn; elements

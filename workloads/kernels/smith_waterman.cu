@@ -2,8 +2,6 @@
 // Two alignments a thread, in the halves of a register: dynamic programming instructions on sm_90, where the others take
 // several. The row of the table is in local memory.
 //
-// Architectures: sm_80 sm_86 sm_89 sm_90 sm_120
-//
 // Launch:     one-dimensional; a thread for every two pairs.
 // Arguments:  0  queries  const unsigned[pairs * length], symbols 0 to 3
 //             1  targets  const unsigned[pairs * length]

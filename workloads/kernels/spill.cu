@@ -1,8 +1,6 @@
 // spill: out[i] = p + q - r of the 32 elements w from 32 * i on: p the sum of each times the one behind it in the ring, q of
 // the even pairs, r of the odd ones, so that it is 2 q. Compiled for 24 registers, so that most of the window lives in local memory, in words and vectors.
 //
-// Architectures: sm_80 sm_86 sm_89 sm_90
-//
 // Launch:     one-dimensional; a thread for every output.
 // Arguments:  0  in   const int[32 * n]
 //             1  out  int[n]

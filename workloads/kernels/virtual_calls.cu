@@ -1,8 +1,6 @@
 // virtual_calls: area[i] by a virtual function of a shape that depends on i, power[i] by a function from a table, ackermann[i]
 // by recursion. Indirect calls from lanes that disagree, objects in local memory reached by generic addresses, a stack.
 //
-// Architectures: sm_80 sm_86 sm_89 sm_90
-//
 // Launch:     one-dimensional; a thread for every element.
 // Arguments:  0  kind       const unsigned[n]
 //             1  size       const float[n]

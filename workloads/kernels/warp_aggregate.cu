@@ -1,7 +1,7 @@
 // warp_aggregate: for every key, the sum of its values and the number of warps that held it: lanes with the same key find each
 // other, reduce, and one of them adds. Also counts the elements whose key is odd, and keeps the largest value, block by block.
 //
-// Architectures: sm_80 sm_86 sm_89 sm_90
+// Architectures: sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
 //
 // Launch:     one-dimensional, at least n threads.
 // Arguments:  0  keys    const unsigned[n], below 64

@@ -1,8 +1,6 @@
 // wide_atomics: for every element, its bin counts it in 64 bits, adds it in double precision, and keeps the largest one by
 // compare-and-swap. Bins of the block in shared memory, then of the grid.
 //
-// Architectures: sm_80 sm_86 sm_89 sm_90 sm_120
-//
 // Launch:     one-dimensional, at least 16 threads a block.
 // Arguments:  0  values   const unsigned[n]
 //             1  counts   unsigned long long[16], input and output, shifted by 40, plus the sum of the elements

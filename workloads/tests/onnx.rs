@@ -137,10 +137,25 @@ fn windows_round_and_pad_as_defined() {
         shape_of(&mut model, "y")[2]
     };
     assert_eq!(pooled(&|_| {}), 3);
-    assert_eq!(pooled(&|node| drop(node.with_ints("pads", &[1, 1, 1, 1]))), 4);
+    assert_eq!(
+        pooled(&|node| {
+            node.with_ints("pads", &[1, 1, 1, 1]);
+        }),
+        4
+    );
     // A window that would lie in the padding alone is left out: ONNX shape inference gives 4.
-    assert_eq!(pooled(&|node| drop(node.with_int("ceil_mode", 1).with_ints("pads", &[0, 0, 1, 1]))), 4);
-    assert_eq!(pooled(&|node| drop(node.with_ints("dilations", &[2, 2]))), 2);
+    assert_eq!(
+        pooled(&|node| {
+            node.with_int("ceil_mode", 1).with_ints("pads", &[0, 0, 1, 1]);
+        }),
+        4
+    );
+    assert_eq!(
+        pooled(&|node| {
+            node.with_ints("dilations", &[2, 2]);
+        }),
+        2
+    );
 }
 
 #[test]
@@ -161,7 +176,8 @@ fn wrong_models_say_what_and_what_to_do() {
         change(&mut model);
         message_of(&model)
     };
-    let cases: [(&dyn Fn(&mut ModelBuilder), &str); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut ModelBuilder);
+    let cases: [(Change, &str); 7] = [
         (&|m| m.model.opset_import[0].version = Some(99), "opset 99 is not known"),
         (&|m| m.model.opset_import.clear(), "names no opset"),
         (&|m| m.model.graph = None, "holds no graph"),

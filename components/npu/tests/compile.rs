@@ -105,6 +105,21 @@ fn convolutions_compute_what_they_say() {
 }
 
 #[test]
+fn groups_of_a_convolution_read_all_channels() {
+    let mut graph = topology::parse("layers.csv", "grouped,28,28,1,1,64,128,1\n").unwrap();
+    let OperatorKind::Convolution(convolution) = &mut graph.operators[0].kind else { unreachable!() };
+    convolution.groups = 4;
+    graph.tensors[1].shape = vec![128, 16, 1, 1];
+    let file = machine(&[]);
+    let compiled = compiled(&graph, &file);
+    assert_eq!(macs(&graph, &compiled), [28 * 28 * 128 * 16]);
+    let (read, written) = traffic(&compiled);
+    assert!(read >= 28 * 28 * 64 + 128 * 16, "{read}");
+    assert_eq!(written, 28 * 28 * 128);
+    run(&file, &compiled.list);
+}
+
+#[test]
 fn what_stays_in_the_scratchpads_is_not_stored() {
     // A new token's activations are a few kilobytes: weights and the cache alone come, the cache's rows and the words leave.
     let graph = transformer("gpt-2:decode,tokens=100,layers=2");

@@ -47,12 +47,7 @@ impl CaseRunner for GpuLaunch {
     }
 
     fn run(&self, request: &Request<'_>) -> Result<Measured, RunError> {
-        let of_launch =
-            |(key, value): &(String, String)| Some((key.strip_prefix("launch.")?.to_owned(), value.clone()));
-        let changes: Vec<_> = request.overrides.iter().filter_map(of_launch).collect();
-        let sets = request.overrides.iter().filter(|pair| of_launch(pair).is_none());
-        let file = machine_file(request, sets.map(|(key, value)| format!("{key}={value}")).collect())?;
-        let launches = launches(request.suite, request.workload, &changes).map_err(wrong)?;
+        let (file, launches) = (machine_file(request)?, launches_of(request)?);
         let cycles = cycles_of(&file, &launches)?;
         Ok(Measured::from([("cycles".to_owned(), Value::Number(cycles as f64))]))
     }
@@ -93,8 +88,19 @@ pub fn measured_launches(machine: &str, program: &[Launch]) -> Option<Case> {
     None
 }
 
-fn wrong(error: impl std::fmt::Display) -> RunError {
+pub(super) fn wrong(error: impl std::fmt::Display) -> RunError {
     RunError(error.to_string())
+}
+
+/// An override of launches, without its prefix; `None` for the machine's.
+fn of_launch((key, value): &(String, String)) -> Option<(String, String)> {
+    Some((key.strip_prefix("launch.")?.to_owned(), value.clone()))
+}
+
+/// The launches of a request, changed as its overrides say.
+pub(super) fn launches_of(request: &Request<'_>) -> Result<Vec<Launch>, RunError> {
+    let changes: Vec<_> = request.overrides.iter().filter_map(of_launch).collect();
+    launches(request.suite, request.workload, &changes).map_err(wrong)
 }
 
 /// The launches that a workload names, changed. A change must fit at least one of them.
@@ -140,7 +146,10 @@ fn cycles_of(file: &MachineFile, launches: &[Launch]) -> Result<u64, RunError> {
     Ok(simulation.run(&mut |_| {}).map_err(wrong)?.cycles)
 }
 
-fn machine_file(request: &Request<'_>, sets: Vec<String>) -> Result<MachineFile, RunError> {
+/// The machine of a request, with the overrides that are no launch's.
+pub(super) fn machine_file(request: &Request<'_>) -> Result<MachineFile, RunError> {
+    let sets = request.overrides.iter().filter(|pair| of_launch(pair).is_none());
+    let sets = sets.map(|(key, value)| format!("{key}={value}")).collect();
     let variants = request.suite.parameters.get("machine").cloned();
     let variants: BTreeMap<String, Variant> = match variants {
         Some(table) => table.try_into().map_err(|error: toml::de::Error| wrong(error.message()))?,
@@ -160,7 +169,7 @@ fn machine_file(request: &Request<'_>, sets: Vec<String>) -> Result<MachineFile,
         .map_err(|errors| RunError(format!("machine `{name}`: {}", joined(&errors))))
 }
 
-fn joined(errors: &[impl std::fmt::Display]) -> String {
+pub(super) fn joined(errors: &[impl std::fmt::Display]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 

@@ -1,6 +1,7 @@
 //! One file a kind of suite.
 
 mod gpu_launch;
+mod gpu_microbench;
 mod hbm_golden;
 mod hbm_hardware;
 mod memory_preset;
@@ -13,6 +14,7 @@ mod npu_systolic;
 mod sm_examples;
 
 pub use gpu_launch::{GpuLaunch, measured_launches};
+pub use gpu_microbench::GpuMicrobench;
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
 pub use npu_dpu::NpuDpu;
@@ -27,6 +29,7 @@ use crate::runner::Runners;
 pub fn all() -> Runners {
     Runners::default()
         .with(GpuLaunch)
+        .with(GpuMicrobench)
         .with(HbmGolden)
         .with(HbmHardware)
         .with(NpuDpu)

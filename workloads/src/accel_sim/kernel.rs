@@ -22,8 +22,15 @@ use crate::sass::{
     SassError, URZ,
 };
 
-/// Bytes from one instruction to the next, since Volta.
+/// Bytes from one instruction to the next, since Volta, and in what timing sees.
 const INSTRUCTION_BYTES: u32 = 16;
+
+/// Bytes from one instruction to the next where they were traced. Before Volta every fourth place holds the control fields
+/// of the three behind it.
+fn traced_bytes(arch: &str) -> u32 {
+    let sm = arch.strip_prefix("sm_").and_then(|number| number.parse().ok()).unwrap_or(0u32);
+    if sm < 70 { 8 } else { INSTRUCTION_BYTES }
+}
 /// Functions do not get larger than this; a kernel holds a place for every instruction up to the highest.
 const MAX_PC: u32 = 1 << 24;
 /// The counter that LDGDEPBAR raises and DEPBAR waits for, as in the compiler's output.
@@ -49,7 +56,7 @@ pub struct Totals {
 pub struct TracedKernel {
     pub file: String,
     pub header: Header,
-    /// By index: byte offset ÷ 16. Places that the trace does not show hold a NOP. Instructions of a called function that
+    /// By index: byte offset ÷ bytes of an instruction. Places that the trace does not show hold a NOP. Instructions of a called function that
     /// lie at the same offset as others stand behind all of the first function, and so on.
     pub instructions: Vec<Instruction>,
     /// Index pairs that were executed one after the other by a warp.
@@ -132,8 +139,7 @@ impl Statics {
             let message = format!("no warp of thread block {x},{y},{z} executes anything");
             return Err(SassError::new(reader.file(), 0, message, "a warp executes at least EXIT"));
         };
-        let sm = reader.header().arch.strip_prefix("sm_").and_then(|number| number.parse().ok()).unwrap_or(0u32);
-        let step = if sm < 70 { 8 } else { INSTRUCTION_BYTES };
+        let step = traced_bytes(&reader.header().arch);
         for warp in block.warps.iter().filter(|warp| !warp.is_empty()) {
             self.totals.warps += 1;
             let mut before: Option<(u32, &TraceOp)> = None;
@@ -194,10 +200,10 @@ impl Statics {
     }
 
     fn finish(mut self, reader: &TraceReader) -> TracedKernel {
-        let places = self.all.iter().map(|own| own.pc / INSTRUCTION_BYTES + 1).max().unwrap_or(1);
+        let step = traced_bytes(&reader.header().arch);
+        let places = self.all.iter().map(|own| own.pc / step + 1).max().unwrap_or(1);
         let layers = self.layers.values().copied().max().unwrap_or(1);
-        let index = |own: &Static| own.layer * places + own.pc / INSTRUCTION_BYTES;
-        // sm_61 has two instructions in 16 bytes: such a trace can be looked at, not replayed.
+        let index = |own: &Static| own.layer * places + own.pc / step;
         let mut instructions: Vec<Instruction> = (0..places * layers).map(nop).collect();
         for (own, (warps, lanes)) in self.all.iter().zip(&self.lanes) {
             let at = index(own);

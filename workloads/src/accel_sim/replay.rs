@@ -13,6 +13,10 @@ use crate::stream::{AccessKind, CtaStream, DynamicOp, NO_ACCESS, Space};
 
 /// Where local memory lies for the coalescer: away from what traces show of global memory.
 const LOCAL_WINDOW: u64 = 0x1_0000_0000;
+/// Of virtual addresses, since Pascal (CUDA C++ Programming Guide, unified memory).
+const ADDRESS_BITS: u32 = 49;
+/// At the beginning of a block's shared memory, from sm_80 on (CUDA C++ Programming Guide, compute capabilities).
+const RESERVED_SHARED_BYTES: u64 = 1024;
 /// Bytes of a row of an 8×8 matrix that LDSM and STSM address.
 const MATRIX_ROW_BYTES: u8 = 16;
 
@@ -123,6 +127,8 @@ impl Replay {
         let mask = op.mask;
         let named = if touch.matrices > 0 { (u64::MAX >> (64 - 8 * touch.matrices)) as u32 } else { mask };
         let mut wide = [0; 32];
+        let header = &self.kernel.header;
+        let space = if touch.generic { space_of(addresses[0], header) } else { touch.space };
         let lanes = (0..32usize).filter(|lane| op.mask >> lane & 1 == 1);
         for (lane, &address) in lanes.zip(addresses) {
             wide[lane] = address;
@@ -130,9 +136,11 @@ impl Replay {
                 let message = format!("lane {lane} accesses {bytes} bytes at {address:#x}, which is not aligned");
                 return Err(SassError::new(&self.kernel.file, op.line, message, "accesses are aligned to their width"));
             }
+            if let Some((of, help)) = outside(space, touch, address, header) {
+                let message = format!("lane {lane} accesses {bytes} bytes at {address:#x}, outside {of}");
+                return Err(SassError::new(&self.kernel.file, op.line, message, help));
+            }
         }
-        let header = &self.kernel.header;
-        let space = if touch.generic { space_of(addresses[0], header) } else { touch.space };
         let narrow = |from: u64| wide.map(|address: u64| address.wrapping_sub(from) as u32);
         Ok(match space {
             // The side in shared memory is not traced: as if lanes wrote side by side.
@@ -156,6 +164,25 @@ impl Replay {
                 self.recorder.lines(at, space, touch.kind, bytes, mask, &wide, pattern)
             }
         })
+    }
+}
+
+/// What an address lies outside of that every access of its space lies in, and what fits. Traces do not say which buffers there
+/// are in global memory.
+fn outside(space: Space, touch: Touch, address: u64, header: &super::Header) -> Option<(&'static str, String)> {
+    let end = address.saturating_add(touch.bytes.into());
+    match space {
+        Space::Global if end > 1 << ADDRESS_BITS => {
+            Some(("the memory of a GPU", format!("virtual addresses have {ADDRESS_BITS} bits")))
+        }
+        Space::Shared => {
+            let from = if touch.generic { header.shared_window } else { 0 };
+            let bytes = u64::from(header.shared_bytes) + RESERVED_SHARED_BYTES;
+            let help =
+                || format!("shmem = {} in the header, and the system has {RESERVED_SHARED_BYTES}", header.shared_bytes);
+            (end > from + bytes).then(|| ("the shared memory of a block", help()))
+        }
+        _ => None,
     }
 }
 

@@ -26,8 +26,20 @@ fn names(folder: &Dir<'_>) -> Vec<String> {
 }
 
 /// Shipped launches whose kernels need values at issue: they wait for another block, or read a clock.
-pub const AT_ISSUE: [&str; 6] =
-    ["bank-conflicts", "dependent-chain", "grid-barrier", "mufu-rate", "pointer-chase", "producer-consumer"];
+pub const AT_ISSUE: [&str; 12] = [
+    "bank-conflicts",
+    "constant-chain",
+    "dependent-chain",
+    "grid-barrier",
+    "index-chain",
+    "instruction-chain",
+    "mufu-rate",
+    "pointer-chain",
+    "pointer-chase",
+    "pointer-partitions",
+    "producer-consumer",
+    "read-bandwidth",
+];
 
 /// Names of the shipped launches.
 pub fn launch_names() -> Vec<String> {

@@ -4,6 +4,7 @@
 //! floating point in double precision. A launch file names its reference, the buffers to compare and the tolerance.
 
 mod features;
+mod microbenchmarks;
 mod textbook;
 
 use super::error::SassError;
@@ -41,10 +42,11 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 33] = [
+pub const REFERENCES: [&str; 39] = [
     "attention",
     "bank_conflicts",
     "bf16_rmsnorm",
+    "constant_chain",
     "conv3d_slice",
     "dependent_chain",
     "double_division",
@@ -53,11 +55,16 @@ pub const REFERENCES: [&str; 33] = [
     "gemm_tf32",
     "grid_barrier",
     "histogram",
+    "index_chain",
+    "instruction_chain",
     "matmul_steps",
     "modulate",
     "mufu_rate",
+    "pointer_chain",
     "pointer_chase",
+    "pointer_partitions",
     "producer_consumer",
+    "read_bandwidth",
     "reduction",
     "saxpy",
     "scan_blocks",
@@ -221,7 +228,13 @@ impl Arguments<'_> {
             "producer_consumer" => self.producer_consumer(),
             "grid_barrier" => self.grid_barrier(),
             "dependent_chain" => self.dependent_chain(),
+            "index_chain" => self.index_chain(),
+            "instruction_chain" => self.instruction_chain(),
+            "pointer_chain" => self.pointer_chain(),
+            "constant_chain" => self.constant_chain(),
             "pointer_chase" => self.pointer_chase(),
+            "pointer_partitions" => self.pointer_partitions(),
+            "read_bandwidth" => self.read_bandwidth(),
             "bank_conflicts" => self.bank_conflicts(),
             "mufu_rate" => self.mufu_rate(),
             "sorted_pairs" => self.sorted_pairs(),

@@ -181,6 +181,10 @@ pub enum Init {
     },
     /// Element i is i.
     Iota,
+    /// A chain: element i is the address of element i + `stride`, modulo their number.
+    Pointers {
+        stride: usize,
+    },
     /// All elements alike, given as little-endian bytes of one.
     Fill(Vec<u8>),
     /// All bytes, little-endian.
@@ -313,6 +317,7 @@ impl<'de> Deserialize<'de> for Number {
 enum FileInit {
     Random(Random),
     Iota(Empty),
+    Pointers(Pointers),
     Fill(Number),
     File(String),
 }
@@ -323,6 +328,12 @@ struct Random {
     seed: u64,
     low: Option<Number>,
     high: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pointers {
+    stride: usize,
 }
 
 #[derive(Deserialize)]
@@ -725,6 +736,10 @@ impl Reader<'_> {
     fn init(&self, element: ElementType, count: usize, init: &Spanned<FileInit>) -> Result<Init, SassError> {
         match init.get_ref() {
             FileInit::Iota(Empty {}) => Ok(Init::Iota),
+            FileInit::Pointers(Pointers { stride }) => match element {
+                ElementType::U64 => Ok(Init::Pointers { stride: *stride }),
+                _ => Err(self.error(init.span(), "pointers take 64 bits", "type = \"u64\"")),
+            },
             FileInit::Fill(number) => Ok(Init::Fill(self.encode(element, *number, init.span())?)),
             FileInit::Random(random) => {
                 let (low, high) = match element {
@@ -795,6 +810,10 @@ impl Init {
             Self::Bytes(all) => bytes.extend_from_slice(all),
             Self::Fill(one) => (0..count).for_each(|_| bytes.extend_from_slice(one)),
             Self::Iota => (0..count).for_each(|index| bytes.extend(element.encode_integer(index as i128))),
+            // Offsets; the address is known when the memory is set aside.
+            Self::Pointers { stride } => {
+                (0..count).for_each(|index| bytes.extend((((index + stride) % count * 8) as u64).to_le_bytes()))
+            }
             Self::Random { seed, low, high } => {
                 let mut generator = Pcg64Dxsm::seed_from_u64(*seed);
                 for _ in 0..count {

@@ -210,6 +210,10 @@ pub(super) fn shape_of(instruction: &Instruction) -> Result<Shape, String> {
         | "F2FP" | "I2FP" | "I2I" | "I2IP" | "F2IP" | "VABSDIFF" | "VABSDIFF4" | "FSET" | "FSWZADD" | "UMOV2R" => {
             Shape::new(Alu, 1)
         }
+        // Of sm_61, in traces: a sum with a shifted operand, one with a long immediate, and products of 16 bits, of which it makes
+        // larger ones.
+        "ISCADD" | "IADD32I" => Shape::new(Alu, 1),
+        "XMAD" => Shape::new(Imad, 1),
         "LEPC" => Shape::new(Alu, 2),
         "P2R" => Shape { reads_all_predicates: true, ..Shape::new(Alu, 1) },
         "R2P" => Shape::new(Alu, 1),

@@ -42,6 +42,7 @@ fn work_of(graph: &Graph, operator: &Operator) -> Mac {
         width: c.out_width,
         filters: c.out_channels,
         depth: if by_channel { 1 } else { c.in_channels / c.groups.max(1) },
+        groups: if by_channel { 1 } else { c.groups.max(1) },
         by_channel,
         kernel: [c.kernel_width, c.kernel_height],
         stride: [c.stride_width, c.stride_height],
@@ -277,7 +278,8 @@ impl Compiler<'_> {
                     if rows == 0 {
                         0
                     } else {
-                        (mac.input_bytes(rows, channels(tile)) as f64 * at.streamed_in).ceil() as u64
+                        (mac.input_bytes(rows, mac.channels(filters_of(tile, filter), depth)) as f64 * at.streamed_in)
+                            .ceil() as u64
                     }
                 };
                 let mut after: Vec<&Group> = vec![&self.computed[0]];

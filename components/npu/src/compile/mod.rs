@@ -12,7 +12,7 @@
 //!
 //! What it does not do: overlap an operator with the next but for its first transfers; fuse operators vertically; sparsity.
 //! Parts of a concatenation are written to their places and cost nothing more. A convolution of groups has the arithmetic
-//! and the operands of its groups, without the filling up of small ones. Rows that two tiles need are written to both.
+//! of its groups, without the filling up of small ones. Rows that two tiles need are written to both.
 
 mod attention;
 mod emit;

@@ -21,8 +21,9 @@ pub struct Mac {
     pub width: u64,
     /// Output channels.
     pub filters: u64,
-    /// Channels that one filter reads.
+    /// Channels that one filter reads, of the groups that the input's channels fall into.
     pub depth: u64,
+    pub groups: u64,
     pub operation: DpuOperation,
     /// Every channel has its own filter: depthwise convolution and pooling.
     pub by_channel: bool,
@@ -89,6 +90,7 @@ impl Mac {
             width,
             filters,
             depth,
+            groups: 1,
             operation: DpuOperation::Conv,
             by_channel: false,
             kernel: [1, 1],
@@ -140,14 +142,14 @@ impl Mac {
         (filters * depth * self.kernel[0] * self.kernel[1] * bits).div_ceil(8) + filters * self.bytes_per_filter
     }
 
-    /// Channels of the input that a step reads.
+    /// Channels of the input that a step fetches: of all groups.
     pub fn channels(&self, filters: u64, depth: u64) -> u64 {
-        if self.by_channel { filters } else { depth }
+        if self.by_channel { filters } else { depth * self.groups }
     }
 
     /// Time of one step on the arrays.
     fn compute_ns(&self, rows: u64, filters: u64, depth: u64, spec: &TiledSpec) -> f64 {
-        let variant = self.variant(rows, filters, self.channels(filters, depth), 1);
+        let variant = self.variant(rows, filters, if self.by_channel { filters } else { depth }, 1);
         cycles(&variant, spec) as f64 * 1e3 / spec.dpu_mhz
     }
 

@@ -41,10 +41,10 @@ enum LaunchWord {
 }
 
 fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
-    let (block, grid, stack_pointer, descriptor) = match arch::number_of(arch::hardware_of(arch)) {
-        Some(100..) => (0x360, 0x370, 0x37c, 0x358),
-        Some(90..) => (0x0, 0xc, 0x28, 0x208),
-        _ => (0x0, 0xc, 0x28, 0x118),
+    let (block, grid, stack_pointer, local_window, descriptor) = match arch::number_of(arch::hardware_of(arch)) {
+        Some(100..) => (0x360, 0x370, 0x37c, 0x2f8, 0x358),
+        Some(90..) => (0x0, 0xc, 0x28, 0x20, 0x208),
+        _ => (0x0, 0xc, 0x28, 0x20, 0x118),
     };
     let axis =
         |first: u32| Some(offset.checked_sub(first)? as usize / 4).filter(|&axis| axis < 3 && offset.is_multiple_of(4));
@@ -56,11 +56,11 @@ fn launch_word(arch: &str, offset: u32) -> Option<LaunchWord> {
     }
     match offset {
         _ if offset == stack_pointer => Some(LaunchWord::StackPointer),
-        // Windows of generic addresses; sm_100 reads them elsewhere, from where is not known.
+        // Windows of generic addresses. From sm_90 on the shared one comes from a special register.
         0x18 if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::SHARED)),
         0x1c if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::SHARED >> 32)),
-        0x20 if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::LOCAL)),
-        0x24 if stack_pointer == 0x28 => Some(LaunchWord::Window(windows::LOCAL >> 32)),
+        _ if offset == local_window => Some(LaunchWord::Window(windows::LOCAL)),
+        _ if offset == local_window + 4 => Some(LaunchWord::Window(windows::LOCAL >> 32)),
         _ if offset & !4 == if descriptor == 0x208 { 0xd0 } else { 0x50 } => Some(LaunchWord::ParameterWindow),
         _ if offset & !4 == descriptor => Some(LaunchWord::Descriptor),
         // sm_90: where the parameters lie, as a generic address.

@@ -59,7 +59,7 @@ pub use storage::{Buffer, GlobalMemory};
 
 use super::error::SassError;
 use super::kernel::Kernel;
-use super::launch::{Argument, Launch, Value};
+use super::launch::{Argument, Init, Launch, Value};
 use super::tensor_map::TensorMap;
 use crate::stream::{CtaStream, DynamicOp};
 use banks::ConstantBanks;
@@ -172,7 +172,10 @@ impl Grid {
         let mut shared = |argument: &Argument, bytes: Vec<u8>| {
             let (name, size) = (argument.memory_name(), bytes.len());
             match global.buffer(name) {
-                None => Ok(global.allocate(name, bytes)),
+                None => Ok(match &argument.value {
+                    Value::Buffer { init: Init::Pointers { .. }, .. } => global.allocate_pointers(name, bytes),
+                    _ => global.allocate(name, bytes),
+                }),
                 Some(buffer) if buffer.data.len() == size => Ok(buffer.address),
                 Some(buffer) => {
                     let message = format!("buffer `{name}` has {size} bytes here and {} before", buffer.data.len());

@@ -53,6 +53,16 @@ impl GlobalMemory {
         address
     }
 
+    /// As [`Self::allocate`], for a buffer of 64-bit offsets into itself: they become addresses.
+    pub fn allocate_pointers(&mut self, name: &str, offsets: Vec<u8>) -> u64 {
+        let address = self.allocate(name, offsets);
+        let buffer = self.buffers.last_mut().expect("allocated above");
+        for word in buffer.data.as_chunks_mut::<8>().0 {
+            *word = (u64::from_le_bytes(*word) + address).to_le_bytes();
+        }
+        address
+    }
+
     pub fn buffers(&self) -> &[Buffer] {
         &self.buffers
     }

@@ -12,7 +12,7 @@ use super::{Destination, Queued};
 use protocol::MemOp;
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
-use workloads::stream::{Access, AccessKind, NO_ACCESS, Space};
+use workloads::stream::{Access, AccessKind, NO_ACCESS, SECTOR_BYTES, Space};
 
 /// An access without lanes: what an instruction with a false guard does.
 const NOTHING: Access = Access {
@@ -320,7 +320,10 @@ impl Shared {
         let bytes = self.spec.variable_constant_line_bytes;
         let (access, lines) = self.access(queued);
         let address = match lines {
-            [line, ..] if access.space == Space::Constant => cta.kernel.constant_address + line.address,
+            [line, ..] if access.space == Space::Constant => {
+                let first = SECTOR_BYTES * u64::from(line.sectors.trailing_zeros());
+                cta.kernel.constant_address + line.address + first
+            }
             // The stream names no address: the operand's own, or bank 0.
             _ => cta.kernel.constant_address + u64::from(queued.op.constant_address),
         };

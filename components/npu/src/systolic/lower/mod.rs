@@ -200,7 +200,13 @@ fn plans(
     let plain = |plan| Ok(vec![(plan, None)]);
     match (&operator.kind, core.lowering) {
         (OperatorKind::View, _) => plain(Plan::Nothing),
+        (OperatorKind::Convolution(_) | OperatorKind::MatMul(_) | OperatorKind::Attention(_), _)
+            if operator.macs() == 0 =>
+        {
+            Ok(vec![(Plan::Nothing, Some("an operand has no elements".into()))])
+        }
         (OperatorKind::Convolution(c), Lowering::Onnxim) if c.groups == 1 => {
+            lower.target.check(bits)?;
             let weights = c.out_channels * c.in_channels * c.kernel_height * c.kernel_width;
             let bytes = bits / 8;
             let places = onnxim::Places {
