@@ -28,7 +28,7 @@ pub fn run(word: &str, asked: &Asked, pieces: &Pieces, args: &RunArgs, common: &
     }
     let plan = Plan { threads: common.threads, shards: common.shards, ..Plan::default() };
     let window = args.timeline.clone().map(|window| if window == DEFAULT_WINDOW { 0..u64::MAX } else { window });
-    let (mut result, view) = npu::run(&file, &workload, plan.clone(), window)?;
+    let (mut result, view) = npu::run(&file, &workload, plan, window)?;
     if args.sensitivity {
         let progress = Progress::of_suite(common.quiet, "parameters");
         let base = result.simulated.time_ns;
@@ -64,6 +64,7 @@ fn refuse(args: &RunArgs, pieces: &Pieces) -> Result<(), Failure> {
         ("--pipeline", args.pipeline.is_some(), "--timeline draws the engines"),
         ("--focus", args.focus.is_some(), "--timeline draws all engines"),
         ("--coupled", args.coupled, "leave it out"),
+        ("--what-if", args.what_if.is_some(), "--sensitivity shows which parameter moves the time"),
         ("--commands", args.commands, "orrery run hbm3 rand_rw21 --commands"),
         ("--until, --save and --resume", !pieces.is_whole(), "a network runs in one piece"),
     ];

@@ -52,7 +52,7 @@ pub fn sensitivity(
             let sets: Vec<String> = sets.iter().cloned().chain([format!("{key}={changed}")]).collect();
             // A value that no machine can have has no effect to show.
             let file = catalog::machine(word, &sets).ok()?;
-            let outcome = simulate(&file, workload, plan.clone(), None).ok()?;
+            let outcome = simulate(&file, workload, *plan, None).ok()?;
             Some(outcome.simulated.time_ns / base_ns)
         };
         let effect = Effect { less: time(0.9), more: time(1.1), value: shown(&value), key };

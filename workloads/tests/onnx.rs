@@ -176,7 +176,8 @@ fn wrong_models_say_what_and_what_to_do() {
         change(&mut model);
         message_of(&model)
     };
-    let cases: [(&dyn Fn(&mut ModelBuilder), &str); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut ModelBuilder);
+    let cases: [(Change, &str); 7] = [
         (&|m| m.model.opset_import[0].version = Some(99), "opset 99 is not known"),
         (&|m| m.model.opset_import.clear(), "names no opset"),
         (&|m| m.model.graph = None, "holds no graph"),

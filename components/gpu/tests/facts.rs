@@ -104,6 +104,7 @@ fn statements_sum_to_the_counters() {
             shared_passes: counters.shared_passes,
             l1i_hits: counters.l1i_hits,
             l1i_misses: counters.l1i_misses,
+            busy_cycles: counters.busy_cycles,
             subcore_cycles: counters.subcore_cycles,
             ..SmCounters::default()
         };

@@ -228,7 +228,7 @@ impl Compiler<'_> {
             finished.push((tile, shape.bytes(rows * width), result));
         }
         self.step_done(done);
-        if state.stays || !(step.is_last || !shape.has_values) {
+        if state.stays || (shape.has_values && !step.is_last) {
             return;
         }
         let port = self.activation_port();

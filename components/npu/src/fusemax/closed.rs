@@ -39,7 +39,7 @@ pub fn dram_bytes(spec: &FuseMaxSpec, attention: &Attention) -> Result<u64, Stri
     let buffer = spec.buffer_kib * 1024;
     let fit = buffer.saturating_sub(keys_and_values) / queries;
     let tiles = (attention.queries / spec.edge).max(1);
-    let together = (1..=fit.min(tiles)).rev().find(|together| tiles % together == 0);
+    let together = (1..=fit.min(tiles)).rev().find(|&together| tiles.is_multiple_of(together));
     let Some(together) = together else {
         let needed = (keys_and_values + queries).div_ceil(1024);
         return Err(format!(

@@ -9,12 +9,11 @@ use super::warps::COUNTERS;
 use crate::sm::scoreboard::BOARD_SOURCES;
 
 impl SubCore {
-    /// An instruction has issued and its follower is the head.
+    /// An instruction has issued: its registers are taken.
     pub(super) fn mark_registers(&mut self, now: u64, warp: usize, index: u32, op: &OpTiming) {
         if let (Some(board), Some(kernel)) = (&mut self.scoreboard, &self.warps.kernels[warp]) {
             board.issue(now, warp, index, op, &kernel.hazards[index as usize]);
         }
-        self.look_at_registers(now, warp);
     }
 
     /// Looks up what the head of a warp waits for.

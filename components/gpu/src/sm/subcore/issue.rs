@@ -165,6 +165,9 @@ impl SubCore {
         }
         if self.scoreboard.is_some() {
             self.mark_registers(now, warp, dynamic.index, &op);
+            if next.is_some() {
+                self.look_at_registers(now, warp);
+            }
         }
         self.schedule_increments(now, warp, &op, shared);
         let collects = self.collectors.is_some();

@@ -158,7 +158,10 @@ pub fn convolution(node: &Node) -> Outcome {
 
 fn groups(node: &Node, in_channels: u64, out_channels: u64) -> Result<u64, OnnxError> {
     let groups = node.int("group", 1)?;
-    match u64::try_from(groups).ok().filter(|&g| g > 0 && in_channels % g == 0 && out_channels % g == 0) {
+    match u64::try_from(groups)
+        .ok()
+        .filter(|&g| g > 0 && in_channels.is_multiple_of(g) && out_channels.is_multiple_of(g))
+    {
         Some(groups) => Ok(groups),
         None => {
             let message = format!("{groups} groups of {in_channels} and {out_channels} channels");
