@@ -161,7 +161,7 @@ impl Replay {
             }
             Space::Global | Space::Constant => {
                 let pattern = Pattern::of_wide(bytes, mask, &wide);
-                self.recorder.lines(at, space, touch.kind, bytes, mask, &wide, pattern)
+                self.recorder.lines(at, (space, touch.kind), bytes, mask, &wide, pattern)
             }
         })
     }

@@ -289,7 +289,7 @@ impl AtomicOp {
             old[lane] = self.update(bytes, frame, lane, memories.changes);
         }
         let pattern = Pattern::of_wide(self.bytes.into(), mask, addresses);
-        Ok(memories.recorder.lines(position, Space::Global, self.kind(), self.bytes.into(), mask, addresses, pattern))
+        Ok(memories.recorder.lines(position, (Space::Global, self.kind()), self.bytes.into(), mask, addresses, pattern))
     }
 }
 

@@ -98,8 +98,7 @@ impl<const ON: bool> Recorder<ON> {
     pub fn lines(
         &mut self,
         position: u32,
-        space: Space,
-        kind: AccessKind,
+        (space, kind): (Space, AccessKind),
         bytes: u32,
         mask: u32,
         addresses: &[u64; 32],
@@ -426,7 +425,7 @@ mod tests {
             let addresses = std::array::from_fn(|lane| 0x7_0000_0000 + 4 * stride * lane as u64);
             let mut recorder = recorder();
             let pattern = Pattern::of_wide(4, FULL, &addresses);
-            recorder.lines(0, Space::Global, AccessKind::Load, 4, FULL, &addresses, pattern);
+            recorder.lines(0, (Space::Global, AccessKind::Load), 4, FULL, &addresses, pattern);
             assert_eq!(recorder.accesses[0].passes, passes, "stride of {stride} floats");
         }
     }
@@ -437,7 +436,7 @@ mod tests {
             let addresses = std::array::from_fn(|lane| first + u64::from(bytes) * lane as u64);
             let mut recorder = recorder();
             let pattern = Pattern::of_wide(bytes, FULL, &addresses);
-            recorder.lines(0, Space::Global, AccessKind::Load, bytes, FULL, &addresses, pattern);
+            recorder.lines(0, (Space::Global, AccessKind::Load), bytes, FULL, &addresses, pattern);
             recorder.lines.iter().map(|line| (line.address, line.sectors)).collect::<Vec<_>>()
         };
         assert_eq!(lines(0x1000, 4), [(0x1000, 0b1111)]);
@@ -490,7 +489,7 @@ mod tests {
             let wide = addresses.map(|address| 0x7_0000_0000 + u64::from(address));
             let mut recorder = recorder();
             let pattern = Pattern::of_wide(size, mask, &wide);
-            recorder.lines(0, Space::Global, AccessKind::Store, size, mask, &wide, pattern);
+            recorder.lines(0, (Space::Global, AccessKind::Store), size, mask, &wide, pattern);
             let want: BTreeSet<u64> = lanes_of(mask).map(|lane| wide[lane] / SECTOR_BYTES).collect();
             let mut got = BTreeSet::new();
             for line in &recorder.lines {

@@ -363,8 +363,7 @@ pub fn execute<const RECORD: bool>(
             let place = [offset.into(); 32];
             Ok(memories.recorder.lines(
                 position,
-                Space::Constant,
-                AccessKind::Load,
+                (Space::Constant, AccessKind::Load),
                 bytes,
                 mask,
                 &place,
@@ -398,8 +397,7 @@ pub fn execute<const RECORD: bool>(
             let pattern = Pattern::of_wide(width.bytes.into(), mask, &addresses);
             Ok(memories.recorder.lines(
                 position,
-                Space::Constant,
-                AccessKind::Load,
+                (Space::Constant, AccessKind::Load),
                 width.bytes.into(),
                 mask,
                 &addresses,
@@ -434,8 +432,7 @@ fn global_access<const RECORD: bool>(
         *memories.changes += u64::from(mask != 0);
         return Ok(memories.recorder.lines(
             position,
-            Space::Global,
-            AccessKind::Store,
+            (Space::Global, AccessKind::Store),
             bytes,
             mask,
             addresses,
@@ -447,7 +444,7 @@ fn global_access<const RECORD: bool>(
         16 => load_global::<4>(frame, register, width, mask, addresses, pattern, memories.global)?,
         _ => load_global::<1>(frame, register, width, mask, addresses, pattern, memories.global)?,
     }
-    Ok(memories.recorder.lines(position, Space::Global, AccessKind::Load, bytes, mask, addresses, pattern))
+    Ok(memories.recorder.lines(position, (Space::Global, AccessKind::Load), bytes, mask, addresses, pattern))
 }
 
 #[allow(clippy::too_many_arguments)]
