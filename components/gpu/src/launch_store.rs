@@ -43,7 +43,7 @@ enum Origin {
     /// They are executed.
     Grid { functional: Functional, values: Values },
     /// They were executed on a GPU; the trace is opened when the first CTA is wanted. What went wrong in reading it.
-    Trace { kernel: Arc<TracedKernel>, replay: Mutex<Option<Replay>>, failure: Mutex<Option<SassError>> },
+    Trace { kernel: Arc<TracedKernel>, replay: Mutex<Option<Box<Replay>>>, failure: Mutex<Option<SassError>> },
 }
 
 /// Why a CTA could not be given its operations.
@@ -227,9 +227,8 @@ impl LaunchStore {
                 let mut replay = lock(replay);
                 let read = match &mut *replay {
                     Some(replay) => replay.run_block(cta, &mut stream),
-                    None => {
-                        Replay::new(kernel.clone()).and_then(|opened| replay.insert(opened).run_block(cta, &mut stream))
-                    }
+                    None => Replay::new(kernel.clone())
+                        .and_then(|opened| replay.insert(Box::new(opened)).run_block(cta, &mut stream)),
                 };
                 if let Err(error) = read {
                     lock(failure).get_or_insert(error);

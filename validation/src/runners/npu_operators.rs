@@ -69,7 +69,8 @@ pub(super) fn of_suite(suite: &Suite, workload: &str, element: Element) -> Resul
 /// The operator of a workload with operands of `element`.
 pub(super) fn network(workload: &str, element: Element) -> Result<Graph, RunError> {
     let (operator, mut sizes) = Sizes::new(workload)?;
-    let (kind, inputs, output): (OperatorKind, Vec<(Role, Vec<u64>)>, Vec<u64>) = match operator {
+    type Shape = Vec<u64>;
+    let (kind, inputs, output): (OperatorKind, Vec<(Role, Shape)>, Shape) = match operator {
         "gemm" => {
             let (m, n, k) = (sizes.take("m")?, sizes.take("n")?, sizes.take("k")?);
             let inputs = vec![(Role::Input, vec![m, k]), (Role::Weight, vec![k, n])];
