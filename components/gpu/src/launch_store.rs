@@ -43,7 +43,7 @@ enum Origin {
     /// They are executed.
     Grid { functional: Functional, values: Values },
     /// They were executed on a GPU; the trace is opened when the first CTA is wanted. What went wrong in reading it.
-    Trace { kernel: Arc<TracedKernel>, replay: Mutex<Option<Replay>>, failure: Mutex<Option<SassError>> },
+    Trace { kernel: Arc<TracedKernel>, replay: Box<Mutex<Option<Replay>>>, failure: Mutex<Option<SassError>> },
 }
 
 /// Why a CTA could not be given its operations.
@@ -66,7 +66,7 @@ impl LaunchedGrid {
     /// A traced grid: as many CTAs as the trace has.
     pub fn of_trace(traced: Arc<TracedKernel>, kernel: KernelTiming, resources: CtaResources) -> Self {
         let ctas = u32::try_from(traced.totals.blocks).unwrap_or(u32::MAX);
-        let origin = Origin::Trace { kernel: traced, replay: Mutex::default(), failure: Mutex::default() };
+        let origin = Origin::Trace { kernel: traced, replay: Box::default(), failure: Mutex::default() };
         Self::of(origin, ctas, kernel, resources)
     }
 
