@@ -94,6 +94,7 @@ impl<const ON: bool> Recorder<ON> {
 
     /// An access to lines by the instruction at `position`. `bytes` a lane, a power of two up to 16, addresses aligned to it.
     /// Returns its index.
+    #[allow(clippy::too_many_arguments)]
     #[inline(always)]
     pub fn lines(
         &mut self,
