@@ -218,6 +218,9 @@ mod tests {
         let mut seen = Vec::new();
         for machine in catalog::machines() {
             let file = catalog::machine(&machine.name, &[]).unwrap();
+            if machine::gpu::GpuShape::of(&file).is_err() {
+                continue;
+            }
             for part in PARTS {
                 let Some(sets) = sets_on(part, &file) else { continue };
                 let ideal = catalog::machine(&machine.name, &sets);

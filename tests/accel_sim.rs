@@ -101,7 +101,7 @@ fn what_cannot_run_says_why() {
         (&["run", "rtx-3070", "count.traceg"], "insts = 7, but 6 instruction lines follow"),
         (&["run", "rtx-3070", "far.traceg"], "outside the memory of a GPU"),
         (&["run", "rtx-3070", "shared.traceg"], "outside the shared memory of a block"),
-        (&["run", "rtx-3070", "old.traceg"], "machines of sm_61: gtx-1080"),
+        (&["run", "rtx-3070", "old.traceg"], "machines that run sm_61: gtx-1080"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--coupled"], "no values to compute at issue"),
         (&["run", "rtx-3070", "kernel-1.traceg", "--until", "9"], "a trace runs in one piece"),
         (&["run", "rtx-3070", "kernelslist.g", "--timeline"], "are of one kernel"),

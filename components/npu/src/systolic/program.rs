@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn pixels_closer_than_a_request_are_joined() {
-        let region = Region { base: 0, run_bytes: 6, rows: 115, row_stride: 12, planes: 3, plane_stride: 1344 };
+        let region = Region { base: 0, run_bytes: 6, rows: 115, row_stride: 12, planes: 3, plane_stride: 2048 };
         let joined = region.joined(32);
-        assert_eq!((joined.rows, joined.run_bytes, joined.row_stride), (3, 114 * 12 + 6, 1344));
+        assert_eq!((joined.rows, joined.run_bytes, joined.row_stride), (3, 114 * 12 + 6, 2048));
     }
 }

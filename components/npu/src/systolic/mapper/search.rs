@@ -131,8 +131,14 @@ mod tests {
     #[test]
     fn a_product_for_four_cores_is_cut_for_them() {
         let product = Product { batch: 1, m: 512, n: 512, k: 512 };
-        let (a, b, _) = tile(&target(), product, 16, Goal::Time).unwrap().counts(product);
-        assert!(a * b >= 4);
+        let blocks = |memory_bytes_per_cycle| {
+            let target = Target { memory_bytes_per_cycle, ..target() };
+            let (a, b, _) = tile(&target, product, 16, Goal::Time).unwrap().counts(product);
+            a * b
+        };
+        assert!(blocks(1e6) >= 4);
+        // Where memory is the limit, fewer blocks read less.
+        assert!((2..4).contains(&blocks(600.0)));
     }
 
     #[test]
