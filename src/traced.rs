@@ -8,7 +8,7 @@ use std::time::Instant;
 use machine::gpu::{GpuShape, GpuSimulation, TracedLaunch};
 use serde_json::Value;
 use sim_core::{MachineFile, Plan, Progress as Reached};
-use workloads::accel_sim::{Command, KernelList, TraceReader, TracedKernel, is_list_name, is_trace_name};
+use workloads::accel_sim::{Command, KernelList, TraceReader, TracedKernel, is_list_name, is_trace_name, runs_code_of};
 use workloads::sass::exec::Values;
 
 use crate::catalog;
@@ -179,18 +179,6 @@ fn fits(path: &Path, file: &MachineFile, shape: &GpuShape) -> Result<(), Failure
     Err(Complaint::new(message).help(help).into())
 }
 
-/// Whether a GPU of one architecture runs the machine code of another: the same major revision, not a later minor one.
-fn runs_code_of(gpu: &str, code: &str) -> bool {
-    let revision = |arch: &str| -> Option<(u32, u32)> {
-        let number: u32 = arch.strip_prefix("sm_")?.parse().ok()?;
-        Some((number / 10, number % 10))
-    };
-    match (revision(gpu), revision(code)) {
-        (Some((major, minor)), Some((code_major, code_minor))) => major == code_major && code_minor <= minor,
-        _ => gpu == code,
-    }
-}
-
 /// Of the file's bytes.
 fn hash_of(path: &Path) -> Result<String, Failure> {
     let wrong = |error: std::io::Error| Complaint::new(format!("{} cannot be read: {error}", path.display()));
@@ -206,19 +194,4 @@ fn kernels(count: usize, cycles_of: &[(&PathBuf, u64)]) -> Highlight {
         format!(", the longest is {name} with {} cycles", thousands(*cycles))
     });
     Highlight { name: "kernels".to_string(), value: format!("{count}{longest}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::runs_code_of;
-
-    #[test]
-    fn code_runs_on_later_minor_revisions_of_the_same_major_one() {
-        assert!(runs_code_of("sm_80", "sm_80"));
-        assert!(runs_code_of("sm_86", "sm_80"));
-        assert!(!runs_code_of("sm_80", "sm_86"));
-        assert!(!runs_code_of("sm_90", "sm_89"));
-        assert!(runs_code_of("sm_120", "sm_120"));
-        assert!(!runs_code_of("sm_120", "sm_100"));
-    }
 }

@@ -374,9 +374,9 @@ mod tests {
     fn the_page_is_written_with_its_figure() {
         let folder = tempfile::tempdir().unwrap();
         let written = write_page(&outcome(), folder.path()).unwrap();
-        assert_eq!(written.len(), 3);
         let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["small.md", "small.svg", "small.png"]);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "no temporary file is left");
+        assert_eq!(names, ["small.md", "small.svg", "small.png", "small.toml"]);
+        // The figures are in a folder of their own, `results`.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "no temporary file is left");
     }
 }

@@ -11,8 +11,8 @@ use sim_core::{
 };
 use std::ops::Range;
 use std::sync::Arc;
-use workloads::accel_sim::TracedKernel;
 use workloads::accel_sim::kernel::COPY_COUNTER;
+use workloads::accel_sim::{TracedKernel, runs_code_of};
 use workloads::sass::check::{Comparison, check};
 use workloads::sass::exec::{Counters, ExecError, GlobalMemory, Grid, Values};
 use workloads::sass::launch::Caches;
@@ -209,10 +209,10 @@ impl GpuSimulation {
         let shape = GpuShape::of(file)?;
         let mut grids = Vec::new();
         for TracedLaunch { kernel, copies } in &launches {
-            if kernel.header.arch != shape.sm.arch {
+            if !runs_code_of(&shape.sm.arch, &kernel.header.arch) {
                 let message =
                     format!("the trace is of {}, but the machine is of {}", kernel.header.arch, shape.sm.arch);
-                let help = "a trace runs on a machine of its own architecture";
+                let help = "a trace runs on machines of its major revision that are not older";
                 return Err(SassError::new(&kernel.file, 0, message, help).into());
             }
             let derived = derive(&kernel.instructions, &kernel.successors, COPY_COUNTER, &shape.sm)

@@ -136,3 +136,30 @@ fn triple(key: &str, value: &str, most: [u32; 3]) -> Result<[u32; 3], Problem> {
         }
     }
 }
+
+/// Whether a GPU of one architecture (`sm_86`) runs the machine code of another: the same major revision, not a later
+/// minor one (CUDA C++ Programming Guide, binary compatibility).
+pub fn runs_code_of(gpu: &str, code: &str) -> bool {
+    let revision = |arch: &str| -> Option<(u32, u32)> {
+        let number: u32 = arch.strip_prefix("sm_")?.parse().ok()?;
+        Some((number / 10, number % 10))
+    };
+    match (revision(gpu), revision(code)) {
+        (Some((major, minor)), Some((code_major, code_minor))) => major == code_major && code_minor <= minor,
+        _ => gpu == code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_runs_on_later_minor_revisions_of_the_same_major_one() {
+        assert!(runs_code_of("sm_80", "sm_80"));
+        assert!(runs_code_of("sm_86", "sm_80"));
+        assert!(!runs_code_of("sm_80", "sm_86"));
+        assert!(!runs_code_of("sm_90", "sm_89"));
+        assert!(!runs_code_of("sm_120", "sm_100"));
+    }
+}

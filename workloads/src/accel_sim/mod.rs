@@ -23,7 +23,7 @@ pub mod reader;
 pub mod replay;
 pub mod write;
 
-pub use header::Header;
+pub use header::{Header, runs_code_of};
 pub use kernel::TracedKernel;
 pub use list::{Command, KernelList};
 pub use reader::{Block, TraceReader};
