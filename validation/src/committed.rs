@@ -67,7 +67,7 @@ pub fn expected(kind: &str, machine: &str) -> Option<(String, Error)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suite::Suite;
+    use crate::suite::{Case, Suite};
 
     #[test]
     fn the_results_are_those_of_shipped_suites() {
@@ -78,7 +78,9 @@ mod tests {
             let suite = Suite::open(&result.suite).unwrap();
             assert_eq!(result.kind, suite.kind);
             for (machine, error) in &result.machine {
-                let cases = suite.cases.iter().filter(|case| case.machine == *machine).count();
+                // Only numbers have an error in percent.
+                let counts = |case: &&Case| case.machine == *machine && case.value.number().is_some();
+                let cases = suite.cases.iter().filter(counts).count();
                 assert_eq!(error.cases, cases, "{} on {machine}: write the report again", result.suite);
             }
         }
