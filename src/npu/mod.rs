@@ -1,7 +1,7 @@
 //! `orrery run` on an NPU: what is run, how, and what it gave.
 //!
 //! * [`network`]: the word WORKLOAD as a network or a task list. [`tiled`], [`systolic`]: the two kinds of machines.
-//! * [`layers`]: the table of layers that both fill. [`sensitivity`]: which parameter moves the result.
+//! * [`layers`]: the table of layers that both fill. [`mod@sensitivity`]: which parameter moves the result.
 
 mod layers;
 mod network;

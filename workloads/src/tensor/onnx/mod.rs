@@ -1,4 +1,4 @@
-//! ONNX models as [`Graph`](super::Graph)s.
+//! ONNX models as [`Graph`]s.
 //!
 //! ```text
 //!  bytes ── schema ── reader: initialisers, inputs, nodes in order ──┬── operators/ (shape, kind, constants of each)
