@@ -107,6 +107,10 @@ pub fn check_machine(word: &str) -> Result<(), Failure> {
         };
     }
     let shape = GpuShape::of(&file)?;
+    // No kernel ships for a GPU that only replays traces: its parts are built when a trace runs.
+    if !catalog::runs_on(SMALLEST_LAUNCH, &shape.sm.arch) {
+        return Ok(());
+    }
     let launch = launch(SMALLEST_LAUNCH)?;
     let kernel = kernel(&launch, &shape.sm.arch)?;
     GpuSimulation::new(&file, &kernel, &launch, Plan::serial()).map_err(crate::simulate::failure)?;
