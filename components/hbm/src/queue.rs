@@ -263,12 +263,6 @@ impl RequestQueue {
         self.set_miss(bank, miss);
     }
 
-    /// The key of the oldest request of a bank, or [`NO_KEY`].
-    #[inline]
-    pub fn oldest(&self, bank: u32) -> u64 {
-        self.hit[bank as usize].min(self.miss[bank as usize])
-    }
-
     fn find(&self, mut at: u16, wanted: impl Fn(u32) -> bool) -> u64 {
         while at != NO_SLOT {
             let slot = &self.slots[usize::from(at)];
