@@ -25,6 +25,7 @@ pub fn kinds() -> Registry {
         .add::<npu::tiled::TiledNpu>()
         .add::<npu::fusemax::program::FusedAttention>()
         .add::<npu::systolic::core::Core>()
+        .add::<npu::systolic::streaming::StreamingCore>()
         .add::<npu::systolic::dispatcher::Dispatcher>()
         .add::<npu::systolic::folded::FoldedArray>();
     kinds

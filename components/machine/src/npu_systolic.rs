@@ -13,6 +13,7 @@ use npu::systolic::folded::{FoldedArray, Networks};
 use npu::systolic::lower;
 use npu::systolic::program::Program;
 use npu::systolic::report::{Bound, LayerResult};
+use npu::systolic::streaming::StreamingCore;
 use npu::systolic::work::kind_name;
 use sim_core::config::{ConfigError, PartSpec, Place, Problem};
 use sim_core::{
@@ -48,6 +49,7 @@ pub struct SystolicSimulation {
 enum Form {
     Folded { part: String },
     Fused { part: String, multipliers: u64 },
+    Streaming { part: String },
     Events(Box<Events>),
 }
 
@@ -79,7 +81,7 @@ struct Events {
 impl SystolicSimulation {
     /// Whether a machine file describes a systolic NPU.
     pub fn fits(file: &MachineFile) -> bool {
-        let kinds = [FoldedArray::KIND, FusedAttention::KIND, Core::KIND];
+        let kinds = [FoldedArray::KIND, FusedAttention::KIND, StreamingCore::KIND, Core::KIND];
         file.parts.iter().any(|part| kinds.contains(&part.kind.as_str()))
     }
 
@@ -98,6 +100,11 @@ impl SystolicSimulation {
             let multipliers = part.read::<FuseMaxSpec>()?.edge.pow(2);
             let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
             let form = Form::Fused { part: part.name.clone(), multipliers };
+            return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
+        }
+        if let Some(part) = file.parts.iter().find(|part| part.kind == StreamingCore::KIND) {
+            let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
+            let form = Form::Streaming { part: part.name.clone() };
             return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
         }
         if let Some(part) = file.parts.iter().find(|part| part.kind == Core::KIND) {
@@ -135,6 +142,10 @@ impl SystolicSimulation {
             Form::Fused { part, multipliers } => {
                 let fused = self.machine.component::<FusedAttention>(part, 0);
                 fused.map(|fused| fused.layers(*multipliers)).unwrap_or_default()
+            }
+            Form::Streaming { part } => {
+                let core = self.machine.component::<StreamingCore>(part, 0);
+                core.map(|core| core.layers(cycles)).unwrap_or_default()
             }
         };
         Ok(SystolicResult {
@@ -245,17 +256,8 @@ impl Events {
         let share = |busy: u64, units: u64| busy as f64 / (result.cycles * units) as f64;
         let bytes = (result.dram_read_bytes + result.dram_write_bytes) as f64;
         let memory = bytes / (result.cycles as f64 * self.machine.memory_bytes_per_cycle);
-        let shares = [
-            (share(result.array_busy_cycles, arrays), Bound::Array),
-            (share(result.vector_busy_cycles, cores), Bound::Vector),
-            (memory, Bound::Memory),
-        ];
-        let most = shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three");
-        result.bound = match most {
-            (share, bound) if share >= 0.5 => bound,
-            _ if result.tiles == 0 => Bound::Nothing,
-            _ => Bound::Latency,
-        };
+        let busy = [share(result.array_busy_cycles, arrays), share(result.vector_busy_cycles, cores), memory];
+        result.bound = if result.tiles == 0 { Bound::Nothing } else { Bound::of(busy) };
     }
 }
 
