@@ -13,7 +13,7 @@ use npu::systolic::folded::{FoldedArray, Networks};
 use npu::systolic::lower;
 use npu::systolic::program::Program;
 use npu::systolic::report::{Bound, LayerResult};
-use npu::systolic::streaming::StreamingCore;
+use npu::systolic::streaming::{ARRAY_STATES, StreamingCore};
 use npu::systolic::work::kind_name;
 use sim_core::config::{ConfigError, PartSpec, Place, Problem};
 use sim_core::{
@@ -63,10 +63,21 @@ pub struct SystolicResult {
     /// In the order of the networks and of their operators. With one network their cycles sum to `cycles`; networks that
     /// share the machine overlap, and `cycles` is the makespan of all.
     pub layers: Vec<LayerResult>,
+    /// What the array did, of a machine with streaming weights.
+    pub array: Option<ArrayCycles>,
     /// Parts summed over their components.
     pub stats: StatsNode,
     /// Hash of all that was simulated.
     pub digest: String,
+}
+
+/// Cycles of an array whose weights stream.
+#[derive(Clone, Debug)]
+pub struct ArrayCycles {
+    /// In each state of [`ARRAY_STATES`]; they sum to the makespan.
+    pub states: [u64; ARRAY_STATES.len()],
+    /// Of those active, what an array without unused multipliers would need.
+    pub useful: f64,
 }
 
 /// Cores with a dispatcher and memory.
@@ -148,7 +159,13 @@ impl SystolicSimulation {
                 core.map(|core| core.layers(cycles)).unwrap_or_default()
             }
         };
+        let array = match &self.form {
+            Form::Streaming { part } => self.machine.component::<StreamingCore>(part, 0),
+            Form::Events(_) | Form::Folded { .. } | Form::Fused { .. } => None,
+        };
+        let array = array.map(|core| ArrayCycles { states: core.array_cycles(cycles), useful: core.useful_cycles() });
         Ok(SystolicResult {
+            array,
             cycles,
             clock_hz: self.clock_hz,
             time: outcome.time,

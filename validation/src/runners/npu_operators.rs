@@ -3,13 +3,14 @@
 //! | workload | operator |
 //! |---|---|
 //! | `gemm m=M n=N k=K` | product of an M × K by a K × N matrix |
-//! | `conv c=C k=K h=H f=F s=S p=P` | square convolution: channels in and out, size of the input, of the filter, stride, padding |
+//! | `conv c=C k=K h=H f=F s=S p=P` | square convolution: channels in and out, size of the input, of the filter, stride, padding; `b=B` images, else one |
 //! | `attention b=B h=H q=Q k=K w=W` | sequences, heads, queries, keys, width of a head |
 //! | `eltwise n=N inputs=I` | sum of I tensors of N elements |
 //! | `layernorm rows=R width=W` | |
 //! | `copy bytes=B`, `load bytes=B` | both ways, or in only |
 //!
-//! `network NAME` is the operators of the suite's file `NAME.txt`, one a line, in order.
+//! `network NAME` is the operators of the suite's file `NAME.txt`, one a line, in order. A line `chained` makes each operator's
+//! first input the result of the one before; a line `activations TYPE` gives all but weights that type.
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,10 @@ impl<'w> Sizes<'w> {
         let size = self.left.remove(key);
         size.filter(|&size| size < 1 << 40).ok_or_else(|| RunError(format!("`{}` has no size `{key}`", self.workload)))
     }
+
+    fn take_or(&mut self, key: &str, default: u64) -> Result<u64, RunError> {
+        if self.left.contains_key(key) { self.take(key) } else { Ok(default) }
+    }
 }
 
 /// What a workload of a suite names.
@@ -53,12 +58,29 @@ pub(super) fn of_suite(suite: &Suite, workload: &str, element: Element) -> Resul
     let text = suite.attachment(&format!("{name}.txt")).and_then(|bytes| std::str::from_utf8(bytes).ok());
     let text = text.ok_or_else(|| RunError(format!("the suite has no file `{name}.txt`")))?;
     let mut whole = Graph { name: name.to_owned(), tensors: Vec::new(), operators: Vec::new() };
+    let (mut chained, mut activations) = (false, element);
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let one = network(line, element)?;
+        if line == "chained" {
+            chained = true;
+            continue;
+        }
+        if let Some(name) = line.strip_prefix("activations ") {
+            activations = toml::Value::String(name.to_owned())
+                .try_into()
+                .map_err(|_| RunError(format!("`{name}` is no type of elements such as i16")))?;
+            continue;
+        }
+        let mut one = network(line, element)?;
+        one.tensors.iter_mut().filter(|t| t.role != Role::Weight).for_each(|t| t.element = activations);
         let first = whole.tensors.len() as u32;
         let moved = |ids: &[TensorId]| ids.iter().map(|id| TensorId(id.0 + first)).collect::<Vec<_>>();
+        let before = whole.operators.last().and_then(|last| last.outputs.first().copied());
         for operator in &one.operators {
-            let (inputs, outputs) = (moved(&operator.inputs), moved(&operator.outputs));
+            let (mut inputs, outputs) = (moved(&operator.inputs), moved(&operator.outputs));
+            if let (true, Some(before), Some(input)) = (chained, before, inputs.first_mut()) {
+                *input = before;
+                whole.tensors[before.0 as usize].role = Role::Activation;
+            }
             whole.operators.push(Operator { name: line.to_owned(), inputs, outputs, ..operator.clone() });
         }
         whole.tensors.extend(one.tensors);
@@ -79,9 +101,10 @@ pub(super) fn network(workload: &str, element: Element) -> Result<Graph, RunErro
         "conv" => {
             let (c, k, h) = (sizes.take("c")?, sizes.take("k")?, sizes.take("h")?);
             let (f, s, p) = (sizes.take("f")?, sizes.take("s")?.max(1), sizes.take("p")?);
+            let batch = sizes.take_or("b", 1)?;
             let out = (h + 2 * p).saturating_sub(f) / s + 1;
             let convolution = Convolution {
-                batch: 1,
+                batch,
                 in_channels: c,
                 in_height: h,
                 in_width: h,
@@ -100,8 +123,8 @@ pub(super) fn network(workload: &str, element: Element) -> Result<Graph, RunErro
                 pad_right: p,
                 groups: 1,
             };
-            let inputs = vec![(Role::Input, vec![1, c, h, h]), (Role::Weight, vec![k, c, f, f])];
-            (OperatorKind::Convolution(convolution), inputs, vec![1, k, out, out])
+            let inputs = vec![(Role::Input, vec![batch, c, h, h]), (Role::Weight, vec![k, c, f, f])];
+            (OperatorKind::Convolution(convolution), inputs, vec![batch, k, out, out])
         }
         "attention" => {
             let (batch, heads) = (sizes.take("b")?, sizes.take("h")?);

@@ -215,7 +215,9 @@ impl Component for StreamingCore {
 
     fn waiting(&self) -> Option<String> {
         let stage = self.state.stage;
-        (stage < self.stages.len()).then(|| format!("stage {stage}: {:?}, weights of {} tiles under way", self.state.array, self.state.fifo.len()))
+        (stage < self.stages.len()).then(|| {
+            format!("stage {stage}: {:?}, weights of {} tiles under way", self.state.array, self.state.fifo.len())
+        })
     }
 }
 
@@ -225,6 +227,24 @@ impl StreamingCore {
         let mut cycles = self.state.array_cycles;
         cycles[self.state.array as usize] += at.saturating_sub(self.state.array_since);
         cycles
+    }
+
+    /// Cycles that an array without unused multipliers would be active for all of the networks.
+    pub fn useful_cycles(&self) -> f64 {
+        let multipliers = f64::from(self.spec.rows) * f64::from(self.spec.columns);
+        let passes = |model: usize, operator: usize| {
+            let own = self.stages.iter().filter(|stage| (stage.model, stage.operator) == (model, operator));
+            own.filter_map(|stage| match &stage.work {
+                Work::Multiply(product) => Some(product.passes),
+                Work::Activate { .. } | Work::Nothing => None,
+            })
+            .max()
+            .unwrap_or(0)
+        };
+        let operators = self.networks.0.iter().enumerate().flat_map(|(model, graph)| {
+            graph.operators.iter().enumerate().map(move |(index, operator)| (model, index, operator))
+        });
+        operators.map(|(model, index, operator)| (operator.macs() * passes(model, index)) as f64 / multipliers).sum()
     }
 
     /// What each operator took; together they take the makespan.

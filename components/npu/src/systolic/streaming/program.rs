@@ -270,7 +270,10 @@ mod tests {
         assert_eq!(product.multiplications(), 24);
         let passes: Vec<Pass> = (0..6).map(|index| product.pass(index)).collect();
         assert!(passes.iter().all(|pass| pass.vectors == 200));
-        assert_eq!(passes.iter().map(|pass| pass.is_first).collect::<Vec<_>>(), [true, false, false, true, false, false]);
+        assert_eq!(
+            passes.iter().map(|pass| pass.is_first).collect::<Vec<_>>(),
+            [true, false, false, true, false, false]
+        );
         assert_eq!((passes[2].is_last, passes[2].result_bytes, passes[5].result_bytes), (true, 256, 44));
         assert_eq!(product.pass(6).vectors, 100, "the second block");
     }
