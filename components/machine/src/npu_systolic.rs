@@ -6,6 +6,7 @@ use cache::fixed::{FixedMemory, FixedMemorySpec};
 use hbm::component::{Channel, ChannelSpec};
 use npu::fusemax::FuseMaxSpec;
 use npu::fusemax::program::FusedAttention;
+use npu::nvdla::Nvdla;
 use npu::systolic::core::Core;
 use npu::systolic::core::spec::CoreSpec;
 use npu::systolic::dispatcher::{Dispatcher, DispatcherSpec};
@@ -50,6 +51,7 @@ enum Form {
     Folded { part: String },
     Fused { part: String, multipliers: u64 },
     Streaming { part: String },
+    Nvdla { part: String },
     Events(Box<Events>),
 }
 
@@ -92,7 +94,7 @@ struct Events {
 impl SystolicSimulation {
     /// Whether a machine file describes a systolic NPU.
     pub fn fits(file: &MachineFile) -> bool {
-        let kinds = [FoldedArray::KIND, FusedAttention::KIND, StreamingCore::KIND, Core::KIND];
+        let kinds = [FoldedArray::KIND, FusedAttention::KIND, StreamingCore::KIND, Nvdla::KIND, Core::KIND];
         file.parts.iter().any(|part| kinds.contains(&part.kind.as_str()))
     }
 
@@ -116,6 +118,11 @@ impl SystolicSimulation {
         if let Some(part) = file.parts.iter().find(|part| part.kind == StreamingCore::KIND) {
             let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
             let form = Form::Streaming { part: part.name.clone() };
+            return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
+        }
+        if let Some(part) = file.parts.iter().find(|part| part.kind == Nvdla::KIND) {
+            let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
+            let form = Form::Nvdla { part: part.name.clone() };
             return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
         }
         if let Some(part) = file.parts.iter().find(|part| part.kind == Core::KIND) {
@@ -154,6 +161,9 @@ impl SystolicSimulation {
                 let fused = self.machine.component::<FusedAttention>(part, 0);
                 fused.map(|fused| fused.layers(*multipliers)).unwrap_or_default()
             }
+            Form::Nvdla { part } => {
+                self.machine.component::<Nvdla>(part, 0).map(|nvdla| nvdla.layers().to_vec()).unwrap_or_default()
+            }
             Form::Streaming { part } => {
                 let core = self.machine.component::<StreamingCore>(part, 0);
                 core.map(|core| core.layers(cycles)).unwrap_or_default()
@@ -161,7 +171,7 @@ impl SystolicSimulation {
         };
         let array = match &self.form {
             Form::Streaming { part } => self.machine.component::<StreamingCore>(part, 0),
-            Form::Events(_) | Form::Folded { .. } | Form::Fused { .. } => None,
+            Form::Events(_) | Form::Folded { .. } | Form::Fused { .. } | Form::Nvdla { .. } => None,
         };
         let array = array.map(|core| ArrayCycles { states: core.array_cycles(cycles), useful: core.useful_cycles() });
         Ok(SystolicResult {

@@ -119,6 +119,25 @@ mod tests {
         assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
     }
 
+    /// The share of active cycles of four production networks; the other counters are shown only, but each has a value.
+    #[test]
+    fn the_first_tpu_is_within_the_bound() {
+        let suite = Suite::open("npu-tpu-v1").unwrap();
+        let outcome = Runners::default().with(NpuSystolic).validate(suite, &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+        assert_eq!(outcome.summary.cases, 4);
+    }
+
+    #[test]
+    fn rtl_is_within_the_bound_and_bytes_are_exact() {
+        let suite = Suite::open("npu-rtl").unwrap();
+        let outcome = Runners::default().with(NpuSystolic).validate(suite, &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+        let bytes: Vec<_> = outcome.rows.iter().filter(|row| row.case.unit == "bytes").collect();
+        assert_eq!(bytes.len(), 18);
+        assert!(bytes.iter().all(|row| row.error_percent() == Some(0.0)));
+    }
+
     #[test]
     fn a_workload_says_what_is_wrong_with_it() {
         let message = |workload: &str| super::super::npu_operators::network(workload, Element::I8).unwrap_err().0;
