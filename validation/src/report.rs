@@ -24,7 +24,7 @@ pub fn table(outcome: &Outcome, all: bool) -> String {
     let suite = &outcome.suite;
     let mut text = format!("{} · {}\n", suite.name, suite.title);
     let _ = writeln!(text, "reference: {}\n", suite.source);
-    let short = !all && outcome.rows.len() > SHOWN_ROWS;
+    let short = !all && outcome.scored().count() > SHOWN_ROWS;
     let (shown, hidden): (Vec<&Row>, Vec<&Row>) =
         outcome.rows.iter().partition(|row| !short || row.within == Some(false) || row.ours.is_err());
     if !shown.is_empty() {

@@ -176,6 +176,7 @@ fn what_does_not_fit_is_refused() {
         (&[][..], 1 << 20, "`operator 0` has 134217728 bytes"),
         (&["part.core.rows=0"], 8, "part.core.rows: 0 is out of range"),
         (&["part.core.weight_fifo_tiles=0"], 8, "weight_fifo_tiles"),
+        (&["part.core.count=2"], 8, "not shared"),
         (&["part.core.accumulator_kib=1"], 8, "two rows of sums are 2048 bytes"),
         (&["part.core.host_gb_per_s=0"], 8, "above 0"),
         (&["part.core.burst_bytes=48"], 8, "power of two"),

@@ -38,6 +38,9 @@ impl Component for Nvdla {
 
     fn build(spec: NvdlaSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
         spec.check().map_err(|(key, problem)| BuildError::key(key, problem))?;
+        if site.index() > 0 {
+            return Err(BuildError::key("count", "a network is not shared among several").help("count = 1"));
+        }
         let networks =
             site.resource::<Networks>().ok_or_else(|| BuildError::part("NVDLA needs a network as its workload"))?;
         let layers = layers(&spec, &networks.0).map_err(BuildError::part)?;

@@ -138,6 +138,9 @@ impl Component for StreamingCore {
 
     fn build(spec: StreamingSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
         spec.check().map_err(|(key, problem)| BuildError::key(key, problem))?;
+        if site.index() > 0 {
+            return Err(BuildError::key("count", "a network is not shared among several").help("count = 1"));
+        }
         let networks = site
             .resource::<Networks>()
             .ok_or_else(|| BuildError::part("a systolic array needs a network as its workload"))?;
