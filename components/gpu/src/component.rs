@@ -61,7 +61,7 @@ impl Saved for SmComponent {
 
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
         (self.unanswered, self.fetches, self.draining, self.failed) = from.get()?;
-        from.lend(self.store.kernel().clone());
+        self.store.lend(from);
         self.sm.load(from)
     }
 }

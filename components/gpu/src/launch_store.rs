@@ -12,6 +12,7 @@ use crate::sm::timing::KernelTiming;
 use crate::sm::{Cta, CtaHandle, CtaResources, LiveOps, OpSource};
 use protocol::{HostWrite, HostWrites};
 use rustc_hash::FxHashMap;
+use sim_core::Reader;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -200,6 +201,15 @@ impl LaunchStore {
         &self.grid().kernel
     }
 
+    /// Lends what the states of CTAs refer to.
+    pub(crate) fn lend(&self, to: &mut Reader<'_>) {
+        let grid = self.grid();
+        to.lend(grid.kernel.clone());
+        if let Some(functional) = grid.at_issue() {
+            to.lend(Arc::new(functional.clone()));
+        }
+    }
+
     /// CTAs of the grid.
     pub fn ctas(&self) -> u32 {
         self.grid().ctas
@@ -296,7 +306,7 @@ impl LaunchStore {
 pub(crate) mod shared {
     use super::*;
     use crate::sm::source::saved;
-    use sim_core::{LoadError, Reader, Saved, Writer};
+    use sim_core::{LoadError, Saved, Writer};
 
     pub fn save(store: &LaunchStore, out: &mut Writer) {
         let LaunchStore { grids: _, current: _, host: _ } = store;
@@ -317,6 +327,7 @@ pub(crate) mod shared {
         if let Origin::Grid { functional, .. } = &grid.origin {
             functional.grid().load(from)?;
         }
+        store.lend(from);
         let ctas: Vec<u32> = from.get()?;
         let mut on_the_way = lock(&grid.on_the_way);
         on_the_way.clear();

@@ -59,7 +59,7 @@ pub struct Stepped {
 }
 
 /// One CTA on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LiveCta {
     index: u32,
     state: CtaState,
@@ -79,7 +79,6 @@ impl Grid {
     pub fn start_cta(&mut self, index: u32) -> LiveCta {
         let mut state = self.scratch.clone();
         self.begin_cta(index, &mut state);
-        self.recorder.begin(self.program.code.len(), Vec::new(), Vec::new());
         let warps = state.warps.len();
         self.live.running += warps as u64;
         self.live.idle_instructions = 0;

@@ -24,7 +24,7 @@ use crate::stream::{MbarrierUse, NO_ACCESS};
 const WIDTH: Width = Width { bytes: 8, signed: false };
 
 /// The counts of one barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mbarrier {
     expected: u32,
     missing: u32,

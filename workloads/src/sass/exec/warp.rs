@@ -26,7 +26,7 @@ pub struct Tally {
 }
 
 /// One warp of a CTA.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Warp {
     pub frame: Frame,
     pub divergence: Divergence,
