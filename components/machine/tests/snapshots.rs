@@ -79,6 +79,20 @@ proptest! {
     }
 }
 
+/// Mbarriers, tensor copies and multiplies of warpgroups are under way at any time of this kernel.
+#[test]
+fn asynchronous_work_goes_on_where_it_was_saved() {
+    for values in [Values::Ahead, Values::AtIssue] {
+        let simulation = || with_values(("h100-pcie", &[]), "gemm-wgmma", 1, values);
+        let whole = simulation().run(&mut |_| {}).unwrap();
+        for percent in [15, 40, 65, 90] {
+            let at = Cycle(whole.cycles * percent / 100);
+            let pieces = in_two_pieces("gemm-wgmma", at, simulation(), simulation());
+            assert_eq!(pieces, shown(&whole), "{values:?}, saved at {at}");
+        }
+    }
+}
+
 /// What was counted up to the cycle of saving is there after loading, and the state is the same for one shard and three.
 #[test]
 fn the_state_of_a_gpu_does_not_depend_on_the_shards() {

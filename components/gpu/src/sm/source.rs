@@ -53,11 +53,11 @@ impl OpSource {
         }
     }
 
-    /// The whole stream. Asynchronous barriers and bulk copies need it: they do not execute at issue.
-    pub(crate) fn recorded(&self) -> Option<&CtaStream> {
+    /// What accesses of mbarriers and bulk copies refer to.
+    pub(crate) fn asynchronous(&self) -> &CtaStream {
         match self {
-            Self::Recorded(stream) => Some(stream),
-            Self::Live(_) => None,
+            Self::Recorded(stream) => stream,
+            Self::Live(live) => live.cta.asynchronous(),
         }
     }
 

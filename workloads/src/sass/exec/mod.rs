@@ -167,9 +167,8 @@ impl Grid {
     ) -> Result<Self, SassError> {
         launch.fit(kernel)?;
         let program = lower::lower(kernel)?;
-        match values {
-            Values::Ahead => clock::refuse_dependence(kernel)?,
-            Values::AtIssue => live::refuse_asynchronous(kernel, &program)?,
+        if values == Values::Ahead {
+            clock::refuse_dependence(kernel)?;
         }
         let mut shared = |argument: &Argument, bytes: Vec<u8>| {
             let (name, size) = (argument.memory_name(), bytes.len());
