@@ -108,7 +108,7 @@ fn launches(suite: &Suite, workload: &str, changes: &[(String, String)]) -> Resu
     let steps = program::parse(workload)?;
     let mut launches = Vec::new();
     for step in &steps {
-        launches.push(launch(suite, &step.launch)?);
+        launches.push(launch(suite, &step.launch)?.in_stream(step.stream));
     }
     for (key, value) in changes {
         let takes = |launch: &Launch| match key.strip_prefix("arg.") {
