@@ -5,8 +5,8 @@ use cache::l2::Slice;
 use protocol::{HostWrite, HostWrites, MemOp, MemRequest, MemResponse};
 use serde::Deserialize;
 use sim_core::{
-    Activity, BuildError, Component, Cx, Cycle, Detail, Femtos, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
-    StatsNode, StopAt,
+    Activity, BuildError, Component, Cx, Cycle, Detail, Femtos, In, Machine, MachineFile, Out, Plan, Registry,
+    Resources, Site, StatsNode, StopAt,
 };
 use std::sync::Arc;
 

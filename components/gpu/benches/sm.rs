@@ -84,7 +84,13 @@ fn sgemm(spec: &SmSpec) -> Vec<Cta> {
         .map(|cta| {
             let mut stream = CtaStream::default();
             grid.run_cta(cta, &mut stream).unwrap();
-            Cta { handle: CtaHandle(cta), slot: 0, kernel: timing.clone(), source: OpSource::Recorded(stream), resources }
+            Cta {
+                handle: CtaHandle(cta),
+                slot: 0,
+                kernel: timing.clone(),
+                source: OpSource::Recorded(stream),
+                resources,
+            }
         })
         .collect()
 }

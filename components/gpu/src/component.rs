@@ -42,18 +42,8 @@ pub struct SmComponent {
 /// The SM, lent the tables of the kernel that its warps execute.
 impl Saved for SmComponent {
     fn save(&self, out: &mut Writer) {
-        let Self {
-            sm,
-            index: _,
-            store: _,
-            launch: _,
-            done: _,
-            request: _,
-            response: _,
-            unanswered,
-            draining,
-            failed,
-        } = self;
+        let Self { sm, index: _, store: _, launch: _, done: _, request: _, response: _, unanswered, draining, failed } =
+            self;
         out.put(&(unanswered, draining, failed));
         sm.save(out);
     }

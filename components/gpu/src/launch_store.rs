@@ -14,12 +14,12 @@ use crate::sm::timing::KernelTiming;
 use crate::sm::{Cta, CtaHandle, CtaResources, LiveOps, OpSource};
 use protocol::{HostWrite, HostWrites};
 use rustc_hash::FxHashMap;
+use sim_core::Femtos;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use workloads::accel_sim::{Replay, TracedKernel};
 use workloads::sass::SassError;
 use workloads::sass::exec::{Counters, ExecError, Grid, Values};
-use sim_core::Femtos;
 use workloads::stream::{CtaStream, LINE_BYTES};
 
 /// Code of one kernel begins at a multiple of this.
@@ -250,9 +250,8 @@ impl LaunchStore {
                 let mut replay = lock(replay);
                 let read = match &mut *replay {
                     Some(replay) => replay.run_block(cta, &mut stream),
-                    None => Replay::new(kernel.clone()).and_then(|opened| {
-                        replay.insert(Box::new(opened.in_slot(slot))).run_block(cta, &mut stream)
-                    }),
+                    None => Replay::new(kernel.clone())
+                        .and_then(|opened| replay.insert(Box::new(opened.in_slot(slot))).run_block(cta, &mut stream)),
                 };
                 if let Err(error) = read {
                     lock(failure).get_or_insert(error);

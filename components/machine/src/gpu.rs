@@ -1,9 +1,9 @@
 //! A GPU that executes one kernel launch, or those of a program: one after the other, and several streams side by side.
 
+use gpu::command_processor::CommandProcessorSpec;
 use gpu::sm::dependences::derive;
 use gpu::sm::spec::SmSpec;
 use gpu::sm::{CtaResources, KernelTiming};
-use gpu::command_processor::CommandProcessorSpec;
 use gpu::{CommandProcessor, LaunchFailure, LaunchStore, LaunchedGrid, SmComponent, SmParameters};
 use sim_core::config::{ConfigError, Problem};
 use sim_core::{
@@ -94,8 +94,9 @@ fn overhead_covers_links(file: &MachineFile) -> Result<(), GpuError> {
     let longest = file.links.iter().map(|link| link.latency_cycles.max(link.credit_latency_cycles)).max().unwrap_or(0);
     let least = (f64::from(longest + 1) * file.clocks[part.clock].hertz as f64 / slowest).ceil();
     if f64::from(overhead) < least {
-        let message = format!("launch_overhead_cycles = {overhead} is too short for streams that run side by side");
-        let help = format!("at least {least}, as many as the longest link takes");
+        let message =
+            format!("launch_overhead_cycles = {overhead} is too short for streams side by side on several shards");
+        let help = format!("at least {least}, as many as the longest link takes, or --shards 1");
         return Err(SassError::new(&file.name, 0, message, help).into());
     }
     Ok(())
@@ -270,7 +271,7 @@ impl GpuSimulation {
         if grids.is_empty() {
             return Err(SassError::new("program", 0, "has no launch", "give at least one").into());
         }
-        if grids.iter().any(|grid| grid.stream() != grids[0].stream()) {
+        if plan.shards != 1 && grids.iter().any(|grid| grid.stream() != grids[0].stream()) {
             overhead_covers_links(file)?;
         }
         let store = LaunchStore::new(grids).ok_or_else(|| {

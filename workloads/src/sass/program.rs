@@ -61,7 +61,8 @@ fn repeated(step: &Step, at: usize, text: &str) -> Result<Vec<Step>, SassError> 
 
 fn parse_step(step: &str, stream: u32, text: &str) -> Result<Step, SassError> {
     let wrong = |message: String| {
-        let help = "a program reads `saxpy(memory.y=t) + saxpy(memory.x=t, grid=8) | histogram`: + is then, | is side by side";
+        let help =
+            "a program reads `saxpy(memory.y=t) + saxpy(memory.x=t, grid=8) | histogram`: + is then, | is side by side";
         SassError::new(text, 0, message, help)
     };
     let (launch, changes) = match step.split_once('(') {

@@ -84,19 +84,15 @@ impl Residents {
         let warps = left(limits.warps, sum(|demand, ctas| demand.warps * ctas)) / own.warps.max(1);
         let registers = sum(|demand, ctas| (demand.warps * ctas).div_ceil(4) * demand.registers_per_warp);
         let per_subcore = left(limits.registers_per_subcore, registers) / own.registers_per_warp.max(1);
-        let shared = left(limits.shared_bytes, sum(|demand, ctas| demand.shared_bytes * ctas)) / own.shared_bytes.max(1);
+        let shared =
+            left(limits.shared_bytes, sum(|demand, ctas| demand.shared_bytes * ctas)) / own.shared_bytes.max(1);
         // Without shared memory of its own it does not mind how little was set aside.
         let set_aside = self.carved_for.filter(|_| own.takes_shared).map_or(u32::MAX, |carved_for| {
             let taken = sum(|demand, ctas| if demand.takes_shared { demand.shared_bytes * ctas } else { 0 });
             left(demands[carved_for as usize].carveout_bytes, taken) / own.shared_bytes.max(1)
         });
-        let most = [
-            left(limits.ctas, sum(|_, ctas| ctas)),
-            warps,
-            per_subcore * 4 / own.warps.max(1),
-            shared,
-            set_aside,
-        ];
+        let most =
+            [left(limits.ctas, sum(|_, ctas| ctas)), warps, per_subcore * 4 / own.warps.max(1), shared, set_aside];
         left(most.into_iter().min().unwrap_or(0), here)
     }
 
@@ -119,6 +115,93 @@ impl Residents {
             self.launches[at].1 -= 1;
             if self.launches[at].1 == 0 {
                 self.launches.swap_remove(at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sm::OccupancyLimit;
+    use proptest::prelude::*;
+
+    /// Of GH100.
+    const LIMITS: Room = Room { ctas: 32, warps: 64, registers_per_subcore: 16384, shared_bytes: 228 * 1024 };
+
+    /// A kernel of so many warps, registers and kibibytes of shared memory beside the system's, and how many fit alone.
+    fn demand(warps: u32, registers_per_warp: u32, shared_kib: u32) -> Demand {
+        let shared_bytes = (shared_kib + 1) * 1024;
+        let by_registers = LIMITS.registers_per_subcore / registers_per_warp * 4 / warps;
+        let ctas = 32.min(64 / warps).min(by_registers).min(LIMITS.shared_bytes / shared_bytes);
+        let takes_shared = shared_kib > 0;
+        let wanted = if takes_shared { ctas * shared_bytes / 1024 } else { 0 };
+        let sizes = [0, 8, 16, 32, 64, 100, 132, 164, 196, 228];
+        let carveout_bytes = 1024 * sizes.into_iter().find(|&size| size >= wanted).unwrap();
+        let alone = Occupancy { ctas, limit: OccupancyLimit::Warps };
+        Demand { warps, registers_per_warp, shared_bytes, takes_shared, carveout_bytes, alone }
+    }
+
+    #[test]
+    fn a_kernel_alone_has_its_occupancy() {
+        let demands = [demand(8, 32 * 40, 0)];
+        let mut residents = Residents::default();
+        for left in (0..demands[0].alone.ctas).rev() {
+            assert_eq!(residents.room(0, &demands, &LIMITS), left + 1);
+            assert_eq!(residents.enter(0), left + 1 == demands[0].alone.ctas, "divided for the first only");
+        }
+        assert_eq!(residents.room(0, &demands, &LIMITS), 0);
+    }
+
+    #[test]
+    fn the_scarcest_of_what_is_left_decides() {
+        // 6 CTAs of 8 warps leave 16 warps: 4 of 4 warps.
+        let demands = [demand(8, 32 * 32, 0), demand(4, 32 * 16, 0), demand(4, 32 * 16, 40), demand(1, 32 * 250, 0)];
+        let mut residents = Residents::default();
+        (0..6).for_each(|_| drop(residents.enter(0)));
+        assert_eq!(residents.room(1, &demands, &LIMITS), 4);
+        // 48 warps of 1024 registers are 12 a sub-core: 4096 are left of each, too few for 8000 of one warp.
+        assert_eq!(residents.room(3, &demands, &LIMITS), 0);
+        // Nothing was set aside for shared memory.
+        assert_eq!(residents.room(2, &demands, &LIMITS), 0);
+        (0..6).for_each(|_| residents.leave(0));
+        assert_eq!(residents.room(2, &demands, &LIMITS), demands[2].alone.ctas);
+    }
+
+    proptest! {
+        /// Whatever comes and goes: what resides is within the limits, counted here anew.
+        #[test]
+        fn limits_hold(
+            kernels in prop::collection::vec((1u32..33, 16u32..65, 0u32..60), 4),
+            steps in prop::collection::vec((0u32..4, any::<bool>()), 1..200),
+        ) {
+            let demands: Vec<Demand> =
+                kernels.iter().map(|&(warps, registers, shared)| demand(warps, 32 * registers, shared)).collect();
+            prop_assume!(demands.iter().all(|demand| demand.alone.ctas > 0));
+            let (mut residents, mut here, mut set_aside) = (Residents::default(), [0u32; 4], 0);
+            for (launch, comes) in steps {
+                let at = launch as usize;
+                if comes && residents.room(launch, &demands, &LIMITS) > 0 {
+                    let empty = here == [0; 4];
+                    if residents.enter(launch) {
+                        prop_assert!(empty);
+                        set_aside = demands[at].carveout_bytes;
+                    }
+                    here[at] += 1;
+                } else if !comes && here[at] > 0 {
+                    residents.leave(launch);
+                    here[at] -= 1;
+                }
+                let sum = |of: &dyn Fn(&Demand, u32) -> u32| -> u32 {
+                    demands.iter().zip(here).map(|(demand, ctas)| of(demand, ctas)).sum()
+                };
+                prop_assert!(sum(&|_, ctas| ctas) <= LIMITS.ctas);
+                prop_assert!(sum(&|demand, ctas| ctas * demand.warps) <= LIMITS.warps);
+                let of_fullest = sum(&|demand, ctas| (ctas * demand.warps).div_ceil(4) * demand.registers_per_warp);
+                prop_assert!(of_fullest <= LIMITS.registers_per_subcore);
+                prop_assert!(sum(&|demand, ctas| ctas * demand.shared_bytes) <= LIMITS.shared_bytes);
+                let shared = sum(&|demand, ctas| if demand.takes_shared { ctas * demand.shared_bytes } else { 0 });
+                prop_assert!(shared <= set_aside);
             }
         }
     }

@@ -81,7 +81,8 @@ pub(super) mod residents {
                     let resources = CtaResources { threads: 0, registers_per_thread: 0, shared_bytes: 0 };
                     let (handle, kernel) = (CtaHandle::default(), from.lent()?);
                     let source = OpSource::Recorded(CtaStream::default());
-                    let mut resident = Resident::new(Cta { handle, slot: 0, kernel, source, resources }, Vec::new(), 0, 0);
+                    let mut resident =
+                        Resident::new(Cta { handle, slot: 0, kernel, source, resources }, Vec::new(), 0, 0);
                     resident.load(from)?;
                     Some(resident)
                 }

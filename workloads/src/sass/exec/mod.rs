@@ -368,7 +368,8 @@ impl Grid {
         }
         let stack = 32 * u64::from(banks::stack_bytes(&self.kernel));
         for (number, warp) in (0u64..).zip(&mut state.warps) {
-            warp.local_base = local_window(self.slot) + (u64::from(index) * u64::from(threads.div_ceil(32)) + number) * stack;
+            warp.local_base =
+                local_window(self.slot) + (u64::from(index) * u64::from(threads.div_ceil(32)) + number) * stack;
         }
     }
 
