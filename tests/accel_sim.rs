@@ -76,9 +76,9 @@ fn the_streams_of_a_trace_run_side_by_side() {
     write(folder.path(), "kernel-3.traceg", &in_stream("0"));
     write(folder.path(), "kernel-4.traceg", &in_stream("94207"));
     write(folder.path(), "kernel-5.traceg", &in_stream("-1"));
-    write(folder.path(), "one.g", "kernel-3.traceg\nkernel-3.traceg\n");
-    write(folder.path(), "two.g", "kernel-3.traceg\nkernel-4.traceg\n");
-    write(folder.path(), "bad.g", "kernel-3.traceg\nkernel-5.traceg\n");
+    write(folder.path(), "kernelslist-one.g", "kernel-3.traceg\nkernel-3.traceg\n");
+    write(folder.path(), "kernelslist-two.g", "kernel-3.traceg\nkernel-4.traceg\n");
+    write(folder.path(), "kernelslist-bad.g", "kernel-3.traceg\nkernel-5.traceg\n");
     let run = |list: &str, shards: &str| {
         orrery(folder.path(), &["run", "rtx-3070", list, "-o", "none", "--json", "--shards", shards])
     };
@@ -86,16 +86,16 @@ fn the_streams_of_a_trace_run_side_by_side() {
         let of = |key: &str| document["stats"]["cp"]["launch"][launch][key]["value"].as_u64().unwrap();
         (of("begin"), of("end"))
     };
-    let one = run("one.g", "1").json();
+    let one = run("kernelslist-one.g", "1").json();
     assert_eq!(times(&one, "2").0, times(&one, "1").1, "begins when the one before is over");
-    let two = run("two.g", "1").json();
+    let two = run("kernelslist-two.g", "1").json();
     assert_eq!((times(&two, "1").0, times(&two, "2").0), (0, 0));
     // They are for the same addresses, and do not wait for each other.
     assert!(times(&two, "2").1 < times(&one, "1").1 + 100, "{two}");
     assert!(two["workload_description"].to_string().contains("2 launches in 2 streams"), "{two}");
-    let many = run("two.g", "3").json();
+    let many = run("kernelslist-two.g", "3").json();
     assert_eq!(many["stats"], two["stats"], "shards");
-    let bad = run("bad.g", "1");
+    let bad = run("kernelslist-bad.g", "1");
     assert!(bad.code == 2 && bad.err.contains("kernel-5.traceg:3") && bad.err.contains("is no stream"), "{}", bad.err);
 }
 

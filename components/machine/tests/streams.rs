@@ -95,15 +95,16 @@ fn grids_wait_for_a_slot() {
 /// aside does not join: it waits until the SM is empty.
 #[test]
 fn a_carve_out_is_changed_on_an_empty_sm_only() {
-    let one = ["part.sm.count=1"];
-    let run = |text: &str| run("h100-pcie-ideal", &one, text);
-    // saxpy has no shared memory, and one CTA of it leaves room for everything else of a CTA of the histogram.
-    let without_first = run("saxpy(grid=1) | histogram(grid=1)");
-    assert!(times(&without_first, 2).1 > times(&without_first, 1).1 + 500, "{:?}", times(&without_first, 2));
-    let with_first = run("histogram(grid=1) | saxpy(grid=1)");
-    let alone = run("histogram(grid=1)").cycles;
-    assert_eq!(times(&with_first, 1), (0, alone));
-    assert!(times(&with_first, 2).1 < alone, "joins: {:?} of {alone}", times(&with_first, 2));
+    let run = |text: &str| run("h100-pcie-ideal", &["part.sm.count=1"], text);
+    // A CTA of the first takes 2 KiB, of which the system has 1, and eight reside: 16 KiB are set aside. One of the second takes 20.
+    let (small, large) = ("saxpy(grid=1,arg.n=20000)", "sgemm-async(grid=1)");
+    let (small_alone, large_alone) = (run(small).cycles, run(large).cycles);
+    let in_turn = run(&format!("{small} | {large}"));
+    assert_eq!(times(&in_turn, 1), (0, small_alone));
+    assert!(in_turn.stats.value("cp.last_dispatch").unwrap() >= small_alone, "{:?}", times(&in_turn, 2));
+    let together = run(&format!("{large} | {small}"));
+    assert!(together.cycles < small_alone + large_alone - 10_000, "{}", together.cycles);
+    assert!(times(&together, 2).1 < times(&together, 1).1);
 }
 
 /// Kernels that differ in registers, warps, shared memory and what they do to memory; with their own buffers. The SM refuses a
