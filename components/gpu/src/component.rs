@@ -6,17 +6,18 @@
 //!             └────┘
 //! ```
 
+use crate::command_processor::MAX_GRIDS;
 use crate::launch_store::LaunchStore;
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact, is_fetch};
+use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
 use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Fact, In, LoadError, Out, Reader, Saved, Site, StatsNode, Writer,
 };
 use std::sync::Arc;
 
-/// CTAs on their way to one SM; no SM has room for more.
-const LAUNCH_CAPACITY: u16 = 64;
+/// CTAs on their way to one SM, which has room for no more than 64, and a drain of each grid slot.
+const LAUNCH_CAPACITY: u16 = 64 + MAX_GRIDS;
 /// Answers that wait; an SM takes all of them every cycle, so this covers a round trip of the link.
 const RESPONSE_CAPACITY: u16 = 256;
 
@@ -31,10 +32,9 @@ pub struct SmComponent {
     response: In<MemResponse>,
     /// Requests that memory has not answered.
     unanswered: u64,
-    /// Of those, lines of code and constants: what was fetched ahead is nobody's business when the grid ends.
-    fetches: u64,
-    /// Asked to say when all is answered.
-    draining: bool,
+    /// Grid slots of which it was asked to say when all stores are answered. What was fetched ahead is nobody's business
+    /// when a grid ends, nor is local memory that was written back.
+    draining: Vec<u8>,
     /// Has said that execution failed.
     failed: bool,
 }
@@ -42,25 +42,14 @@ pub struct SmComponent {
 /// The SM, lent the tables of the kernel that its warps execute.
 impl Saved for SmComponent {
     fn save(&self, out: &mut Writer) {
-        let Self {
-            sm,
-            index: _,
-            store: _,
-            launch: _,
-            done: _,
-            request: _,
-            response: _,
-            unanswered,
-            fetches,
-            draining,
-            failed,
-        } = self;
-        out.put(&(unanswered, fetches, draining, failed));
+        let Self { sm, index: _, store: _, launch: _, done: _, request: _, response: _, unanswered, draining, failed } =
+            self;
+        out.put(&(unanswered, draining, failed));
         sm.save(out);
     }
 
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        (self.unanswered, self.fetches, self.draining, self.failed) = from.get()?;
+        (self.unanswered, self.draining, self.failed) = from.get()?;
         self.store.lend(from);
         self.sm.load(from)
     }
@@ -75,7 +64,6 @@ struct Ports<'t, 'c> {
     done: Out<SmReply>,
     request: Out<MemRequest>,
     unanswered: &'t mut u64,
-    fetches: &'t mut u64,
     failed: &'t mut bool,
 }
 
@@ -86,7 +74,6 @@ impl SmEnv for Ports<'_, '_> {
 
     fn send(&mut self, request: MemRequest) {
         *self.unanswered += 1;
-        *self.fetches += u64::from(is_fetch(request.id));
         let issued = self.cx.time();
         self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
     }
@@ -135,8 +122,7 @@ impl Component for SmComponent {
             request: site.output("mem_req"),
             response: site.input("mem_resp", RESPONSE_CAPACITY),
             unanswered: 0,
-            fetches: 0,
-            draining: false,
+            draining: Vec::new(),
             failed: false,
         })
     }
@@ -145,23 +131,31 @@ impl Component for SmComponent {
         let now = cx.now().0;
         while let Some(command) = cx.take(self.launch) {
             match command {
-                SmCommand::Launch { cta } => self.sm.launch(now, now, self.store.take(cta)),
-                SmCommand::Drain => self.draining = true,
+                SmCommand::Launch { cta, slot, carves } => {
+                    let cta = self.store.take(cta, slot);
+                    if carves {
+                        self.sm.carve_for(&cta.resources);
+                    }
+                    self.sm.launch(now, now, cta);
+                }
+                SmCommand::Drain { slot } => self.draining.push(slot),
             }
         }
-        let Self { sm, index, done, request, unanswered, fetches, failed, .. } = self;
+        let Self { sm, index, done, request, unanswered, failed, .. } = self;
         let (index, done, request) = (*index, *done, *request);
-        let mut ports = Ports { cx, index, done, request, unanswered, fetches, failed };
+        let mut ports = Ports { cx, index, done, request, unanswered, failed };
         while let Some(response) = ports.cx.take(self.response) {
             *ports.unanswered -= 1;
-            *ports.fetches -= u64::from(is_fetch(response.id));
             sm.respond(now, &response, &mut ports);
         }
         let next = sm.step(now, &mut ports);
-        if self.draining && self.unanswered == self.fetches && self.sm.is_idle() {
-            self.draining = false;
-            cx.send(self.done, SmReply::Drained);
-        }
+        self.draining.retain(|&slot| {
+            let drained = self.sm.has_drained(slot);
+            if drained {
+                cx.send(self.done, SmReply::Drained { slot });
+            }
+            !drained
+        });
         let activity =
             if next.cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(next.cycle)) };
         if next.wants_to_send { activity.or_credit() } else { activity }
