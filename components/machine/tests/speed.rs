@@ -34,8 +34,13 @@ fn two_shards_share_a_gpu() {
     let change = |launch: Launch, (key, value): &(&str, &str)| launch.with(key, value).unwrap();
     // 1536 columns and 2432 rows in tiles of 64 are 24 x 38 = 912 blocks; 64 products deep.
     let full = [
-        ("grid", "24x38"), ("arg.m", "2432"), ("arg.n", "1536"), ("arg.k", "128"),
-        ("arg.a", "311296"), ("arg.b", "196608"), ("arg.c", "3735552"),
+        ("grid", "24x38"),
+        ("arg.m", "2432"),
+        ("arg.n", "1536"),
+        ("arg.k", "128"),
+        ("arg.a", "311296"),
+        ("arg.b", "196608"),
+        ("arg.c", "3735552"),
     ];
     let full = full.iter().fold(shipped.clone(), change);
     println!("case,shards,cycles,wall_s,cpu_s,critical_cpu_s,bound,bound_to_one_shard,windows,cpu_s_of_each_shard");
