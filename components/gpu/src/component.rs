@@ -1,16 +1,19 @@
 //! The SM as a component: ports around [`Sm`].
 //!
 //! ```text
-//!   launch ─▶ ┌────┐ ─▶ mem_req
-//!   done   ◀─ │ Sm │ ◀─ mem_resp
+//!   launch ─▶ ┌────┐ ─▶ [translation] ─▶ mem_req      tlb_req  ◀─ [translation]
+//!   done   ◀─ │ Sm │ ◀─────────────────── mem_resp     tlb_resp ─▶
 //!             └────┘
 //! ```
+//!
+//! Translation and its ports are there where the machine file has `[part.sm.translation]`.
 
 use crate::command_processor::MAX_GRIDS;
 use crate::launch_store::LaunchStore;
+use crate::micro_tlb::{MOST_MISSES, MicroTlb};
 use crate::sm::spec::SmSpec;
 use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
-use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
+use protocol::{MemRequest, MemResponse, SmCommand, SmReply, TranslationRequest, TranslationResponse};
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Fact, In, LoadError, Out, Reader, Saved, Site, StatsNode, Writer,
 };
@@ -30,6 +33,7 @@ pub struct SmComponent {
     done: Out<SmReply>,
     request: Out<MemRequest>,
     response: In<MemResponse>,
+    translation: Option<Translation>,
     /// Requests that memory has not answered.
     unanswered: u64,
     /// Grid slots of which it was asked to say when all stores are answered. What was fetched ahead is nobody's business
@@ -39,17 +43,41 @@ pub struct SmComponent {
     failed: bool,
 }
 
+/// Translation with its ports.
+struct Translation {
+    tlb: MicroTlb,
+    request: Out<TranslationRequest>,
+    response: In<TranslationResponse>,
+}
+
 /// The SM, lent the tables of the kernel that its warps execute.
 impl Saved for SmComponent {
     fn save(&self, out: &mut Writer) {
-        let Self { sm, index: _, store: _, launch: _, done: _, request: _, response: _, unanswered, draining, failed } =
-            self;
+        let Self {
+            sm,
+            index: _,
+            store: _,
+            launch: _,
+            done: _,
+            request: _,
+            response: _,
+            translation,
+            unanswered,
+            draining,
+            failed,
+        } = self;
         out.put(&(unanswered, draining, failed));
+        if let Some(Translation { tlb, request: _, response: _ }) = translation {
+            tlb.save(out);
+        }
         sm.save(out);
     }
 
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
         (self.unanswered, self.draining, self.failed) = from.get()?;
+        if let Some(translation) = &mut self.translation {
+            translation.tlb.load(from)?;
+        }
         self.store.lend(from);
         self.sm.load(from)
     }
@@ -63,19 +91,58 @@ struct Ports<'t, 'c> {
     index: u32,
     done: Out<SmReply>,
     request: Out<MemRequest>,
+    translation: Option<&'t mut Translation>,
+    /// A request whose page has come went out in this cycle.
+    has_sent: bool,
     unanswered: &'t mut u64,
     failed: &'t mut bool,
+}
+
+impl Ports<'_, '_> {
+    fn send_translated(&mut self, request: MemRequest) {
+        let issued = self.cx.time();
+        self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
+    }
+
+    /// Takes in what pages have come, and sends one request that waited for its page.
+    fn translate(&mut self, now: u64) {
+        let Some(translation) = &mut self.translation else { return };
+        while let Some(TranslationResponse { page }) = self.cx.take(translation.response) {
+            translation.tlb.known(page, now);
+        }
+        let ready = if self.cx.room(self.request) > 0 { translation.tlb.take_ready() } else { None };
+        if let Some(request) = ready {
+            self.send_translated(request);
+            self.has_sent = true;
+        }
+    }
+
+    /// Asks for the pages that requests wait for.
+    fn ask_for_pages(&mut self) {
+        let Some(Translation { tlb, request, .. }) = self.translation.as_deref_mut() else { return };
+        while self.cx.room(*request) > 0 {
+            let Some(page) = tlb.ask() else { return };
+            self.cx.send(*request, TranslationRequest { page });
+        }
+    }
 }
 
 impl SmEnv for Ports<'_, '_> {
     fn can_send(&mut self) -> bool {
         self.cx.room(self.request) > 0
+            && !self.has_sent
+            && self.translation.as_ref().is_none_or(|translation| translation.tlb.has_room())
     }
 
     fn send(&mut self, request: MemRequest) {
         *self.unanswered += 1;
-        let issued = self.cx.time();
-        self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
+        let known = match &mut self.translation {
+            Some(translation) => translation.tlb.look_up(request, self.cx.now().0),
+            None => Some(request),
+        };
+        if let Some(request) = known {
+            self.send_translated(request);
+        }
     }
 
     fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
@@ -113,6 +180,10 @@ impl Component for SmComponent {
             return Err(BuildError::part(first));
         }
         let missing = || BuildError::part("an SM needs a kernel launch as its workload");
+        let translation = spec.translation.as_ref().and_then(|of| {
+            let (request, response) = (site.output("tlb_req"), site.input("tlb_resp", MOST_MISSES));
+            Some(Translation { tlb: MicroTlb::new(of)?, request, response })
+        });
         Ok(Self {
             sm: Sm::new(&spec, 0),
             index: site.index() as u32,
@@ -121,6 +192,7 @@ impl Component for SmComponent {
             done: site.output("done"),
             request: site.output("mem_req"),
             response: site.input("mem_resp", RESPONSE_CAPACITY),
+            translation,
             unanswered: 0,
             draining: Vec::new(),
             failed: false,
@@ -141,14 +213,18 @@ impl Component for SmComponent {
                 SmCommand::Drain { slot } => self.draining.push(slot),
             }
         }
-        let Self { sm, index, done, request, unanswered, failed, .. } = self;
+        let Self { sm, index, done, request, translation, unanswered, failed, .. } = self;
         let (index, done, request) = (*index, *done, *request);
-        let mut ports = Ports { cx, index, done, request, unanswered, failed };
+        let translation = translation.as_mut();
+        let mut ports = Ports { cx, index, done, request, translation, has_sent: false, unanswered, failed };
         while let Some(response) = ports.cx.take(self.response) {
             *ports.unanswered -= 1;
             sm.respond(now, &response, &mut ports);
         }
+        ports.translate(now);
         let next = sm.step(now, &mut ports);
+        ports.ask_for_pages();
+        let has_sent = ports.has_sent;
         self.draining.retain(|&slot| {
             let drained = self.sm.has_drained(slot);
             if drained {
@@ -158,11 +234,21 @@ impl Component for SmComponent {
         });
         let activity =
             if next.cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(next.cycle)) };
-        if next.wants_to_send { activity.or_credit() } else { activity }
+        let activity = if next.wants_to_send { activity.or_credit() } else { activity };
+        match &self.translation {
+            Some(Translation { tlb, .. }) if tlb.has_ready() || has_sent && next.wants_to_send => {
+                activity.or_until(Cycle(now + 1)).or_credit()
+            }
+            Some(Translation { tlb, .. }) if tlb.wants_to_ask() => activity.or_credit(),
+            _ => activity,
+        }
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {
         self.sm.report(at.0, out);
+        if let Some(translation) = &self.translation {
+            translation.tlb.report(out.child("translation"));
+        }
     }
 
     fn waiting(&self) -> Option<String> {
