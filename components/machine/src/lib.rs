@@ -20,6 +20,7 @@ pub fn kinds() -> Registry {
         .add::<::gpu::SmComponent>()
         .add::<cache::fixed::FixedMemory>()
         .add::<cache::l2::Slice>()
+        .add::<cache::tlb::SharedTlb>()
         .add::<noc::crossbar::Crossbar>()
         .add::<hbm::component::Channel>()
         .add::<npu::tiled::TiledNpu>()
