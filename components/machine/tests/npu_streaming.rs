@@ -14,8 +14,11 @@ fn file(sets: &[&str]) -> MachineFile {
     MachineFile::load(&path, &mut Document::from_disk, &sets).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-/// A chain of operators: each reads the result of the one before; the second shape is that of weights.
-fn chain(element: Element, operators: Vec<(OperatorKind, Vec<u64>, Option<Vec<u64>>, Vec<u64>)>) -> Graph {
+/// An operator with the shapes of its input, weights and result.
+type Link = (OperatorKind, Vec<u64>, Option<Vec<u64>>, Vec<u64>);
+
+/// A chain of operators: each reads the result of the one before.
+fn chain(element: Element, operators: Vec<Link>) -> Graph {
     let mut graph = Graph { name: "chain".into(), tensors: vec![], operators: vec![] };
     let last = operators.len() - 1;
     let mut before = None;
@@ -39,7 +42,7 @@ fn chain(element: Element, operators: Vec<(OperatorKind, Vec<u64>, Option<Vec<u6
     graph
 }
 
-fn product(m: u64, n: u64, k: u64) -> (OperatorKind, Vec<u64>, Option<Vec<u64>>, Vec<u64>) {
+fn product(m: u64, n: u64, k: u64) -> Link {
     (OperatorKind::MatMul(MatMul { batch: 1, m, n, k }), vec![m, k], Some(vec![k, n]), vec![m, n])
 }
 

@@ -136,6 +136,14 @@ fn cost(spec: &NvdlaSpec, graph: &Graph, operator: &Operator) -> Result<Noted, S
                 (passed(spec, graph, operator, spec.elements_per_cycle), Some(note))
             }
         },
+        // Of a table that is looked up in, only what is found moves: half of it in, half of it out.
+        OperatorKind::Vector(v) => {
+            let each = v.elements_moved.div_ceil(2);
+            (
+                moved(spec, [each, each], each, spec.elements_per_cycle),
+                Some("no unit for it: costed as movement".to_owned()),
+            )
+        }
         _ => {
             let note = "no unit for it: costed as movement".to_owned();
             (passed(spec, graph, operator, spec.elements_per_cycle), Some(note))
@@ -184,16 +192,13 @@ fn passed(spec: &NvdlaSpec, graph: &Graph, operator: &Operator, rate: u64) -> Co
     let written: u64 = operator.outputs.iter().map(padded).sum();
     // Two operands come beside each other.
     let elements = inputs.iter().copied().max().unwrap_or(0).max(written);
+    moved(spec, [inputs.iter().sum(), written], elements, rate)
+}
+
+/// Bytes in and out, and the elements of the longest of the streams.
+fn moved(spec: &NvdlaSpec, [read_bytes, written_bytes]: [u64; 2], elements: u64, rate: u64) -> Cost {
     let busy = elements.div_ceil(rate);
-    let read_bytes = inputs.iter().sum();
-    Cost {
-        cycles: spec.fill_cycles + busy,
-        read_bytes,
-        written_bytes: written,
-        core_busy: 0,
-        post_busy: busy,
-        strips: 1,
-    }
+    Cost { cycles: spec.fill_cycles + busy, read_bytes, written_bytes, core_busy: 0, post_busy: busy, strips: 1 }
 }
 
 /// Elements with the channels of each pixel padded to whole atoms; channels are the second of four dimensions, else the last.
@@ -203,5 +208,5 @@ fn padded_elements(tensor: &Tensor, atom: u64) -> u64 {
         [.., last] => last,
         [] => 1,
     };
-    if channels == 0 { 0 } else { tensor.elements() / channels * channels.next_multiple_of(atom) }
+    tensor.elements().checked_div(channels).map_or(0, |pixels| pixels * channels.next_multiple_of(atom))
 }

@@ -196,6 +196,10 @@ impl Lower<'_> {
             OperatorKind::Unknown { operator } => {
                 vec![(activate(read.max(written)), Some(format!("`{operator}` is not known: costed as movement")))]
             }
+            // Of a table that is looked up in, only what is found moves: half of it in, half of it out.
+            OperatorKind::Vector(v) => {
+                vec![(activate(v.elements_moved.div_ceil(2) * self.bits(&operator.outputs, 0).div_ceil(8)), None)]
+            }
             _ => vec![(activate(read.max(written)), None)],
         }
     }
