@@ -110,6 +110,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
             machine: Some(request.machine.clone()),
             workload: Some(request.workload.clone()),
             sets: request.sets.clone(),
+            coupled: request.values == Values::AtIssue,
         };
         request.pieces.save(&asked, &inputs, run.cycles, state)?;
     }

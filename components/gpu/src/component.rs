@@ -50,7 +50,7 @@ impl Saved for SmComponent {
 
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
         (self.unanswered, self.draining, self.failed) = from.get()?;
-        from.lend(self.store.only_kernel().clone());
+        self.store.lend(from);
         self.sm.load(from)
     }
 }

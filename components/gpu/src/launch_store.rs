@@ -14,7 +14,7 @@ use crate::sm::timing::KernelTiming;
 use crate::sm::{Cta, CtaHandle, CtaResources, LiveOps, OpSource};
 use protocol::{HostWrite, HostWrites};
 use rustc_hash::FxHashMap;
-use sim_core::Femtos;
+use sim_core::{Femtos, Reader};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use workloads::accel_sim::{Replay, TracedKernel};
@@ -220,9 +220,13 @@ impl LaunchStore {
         }
     }
 
-    /// What all SMs know of the kernel of a run of one launch: only those are saved.
-    pub fn only_kernel(&self) -> &Arc<KernelTiming> {
-        &self.grids[0].kernel
+    /// Lends what the states of the only launch's CTAs refer to: programs of several are not saved.
+    pub(crate) fn lend(&self, to: &mut Reader<'_>) {
+        let grid = &self.grids[0];
+        to.lend(grid.kernel.clone());
+        if let Some(functional) = grid.at_issue() {
+            to.lend(Arc::new(functional.clone()));
+        }
     }
 
     /// Executes CTA number `cta` of a launch that runs in a grid slot, or starts it if it executes at issue, or reads its
@@ -320,7 +324,7 @@ impl LaunchStore {
 pub(crate) mod shared {
     use super::*;
     use crate::sm::source::saved;
-    use sim_core::{LoadError, Reader, Saved, Writer};
+    use sim_core::{LoadError, Saved, Writer};
 
     pub fn save(store: &LaunchStore, out: &mut Writer) {
         let LaunchStore { grids, first_cta: _, holder: _, host: _ } = store;
@@ -342,6 +346,7 @@ pub(crate) mod shared {
         if let Origin::Grid { functional, .. } = &grid.origin {
             functional.grid().load(from)?;
         }
+        store.lend(from);
         let ctas: Vec<u32> = from.get()?;
         let mut on_the_way = lock(&grid.on_the_way);
         on_the_way.clear();

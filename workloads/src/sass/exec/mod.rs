@@ -117,17 +117,19 @@ pub struct Grid {
 }
 
 /// What one CTA has of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct CtaState {
     shared: SharedMemory,
     warps: Vec<Warp>,
 }
 
-// Between two CTAs: their own state is scratch that `begin_cta` clears. CTAs that execute at issue are not saved.
+// What all CTAs share. Ahead of time it is saved between two of them, when their own state is scratch that `begin_cta`
+// clears; at issue each [`live::LiveCta`] is saved where it runs.
 sim_core::saved!(Grid {
+    state: changes, live;
     sized: tallies;
     parts: global;
-    rebuilt: kernel, grid, block, program, banks, scratch, changes, watchdog, slot, values, live, recorder, predicates_written, stepped;
+    rebuilt: kernel, grid, block, program, banks, scratch, watchdog, slot, values, recorder, predicates_written, stepped;
 });
 
 impl Grid {
@@ -164,9 +166,8 @@ impl Grid {
     ) -> Result<Self, SassError> {
         launch.fit(kernel)?;
         let program = lower::lower(kernel)?;
-        match values {
-            Values::Ahead => clock::refuse_dependence(kernel)?,
-            Values::AtIssue => live::refuse_asynchronous(kernel, &program)?,
+        if values == Values::Ahead {
+            clock::refuse_dependence(kernel)?;
         }
         let mut shared = |argument: &Argument, bytes: Vec<u8>| {
             let (name, size) = (argument.memory_name(), bytes.len());
@@ -221,6 +222,10 @@ impl Grid {
             mbarriers: std::collections::BTreeMap::new(),
         };
         let tallies = vec![Tally::default(); program.code.len()];
+        let mut recorder = Recorder::default();
+        if values == Values::AtIssue {
+            recorder.begin(program.code.len(), Vec::new(), Vec::new());
+        }
         Ok(Self {
             kernel: kernel.clone(),
             grid: launch.grid,
@@ -235,7 +240,7 @@ impl Grid {
             slot: 0,
             values,
             live: Circling::default(),
-            recorder: Recorder::default(),
+            recorder,
             predicates_written: match values {
                 Values::Ahead => Vec::new(),
                 Values::AtIssue => kernel.instructions.iter().map(live::predicates_written).collect(),

@@ -213,8 +213,7 @@ impl Shared {
     fn bulk(&mut self, now: u64, queued: &Queued, to: Destination) {
         let (access, _) = self.access(queued);
         let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
-        let Some(stream) = cta.source.recorded() else { return };
-        let copy = stream.bulk[access.first_line as usize];
+        let copy = cta.source.asynchronous().bulk[access.first_line as usize];
         self.start_bulk(now, copy, queued.cta, (to.subcore, to.warp), to.copy_group);
     }
 
