@@ -95,7 +95,7 @@ fn the_streams_of_a_trace_run_side_by_side() {
     let many = run("kernelslist-two.g", "3").json();
     assert_eq!(many["stats"], two["stats"], "shards");
     let bad = run("kernelslist-bad.g", "1");
-    assert!(bad.code == 2 && bad.err.contains("kernel-5.traceg:3") && bad.err.contains("is no stream"), "{}", bad.err);
+    assert!(bad.code == 2 && bad.err.contains("kernel-5.traceg:5") && bad.err.contains("is no stream"), "{}", bad.err);
 }
 
 /// Machines that no kernel is shipped for.

@@ -4,7 +4,7 @@
 // Launch:     one block of 32 to 1024 threads.
 // Arguments:  0  cycles  int[8], as below, from the first warp that begins to the last that ends
 //             1  f       float[3][8][threads], input and output: add, mul, fma in single precision
-//             2  i       int[2][8][threads], input and output: add, mul.lo
+//             2  i       int[2][8][threads], input and output: add, in turn with a second sum that is 1 before; mul.lo: squares
 //             3  h       unsigned[8][threads], input and output: add of packed halves, all 1 before
 //             4  d       double[8][threads], input and output: add
 //             5  r       float[8][threads], input and output: reciprocal square root
@@ -32,13 +32,12 @@ extern "C" __global__ void __launch_bounds__(1024) instruction_rate(int *cycles,
     int threads = blockDim.x, lane = threadIdx.x;
     int took[8];
     float one = 1.0f, small = 0.0009765625f;
-    int odd = 3;
     unsigned hone = 0x00010001;
     double dsmall = 0.0009765625;
     // So that the compiler does not know the constants.
-    asm volatile("" : "+f"(one), "+f"(small), "+r"(odd), "+r"(hone), "+d"(dsmall));
+    asm volatile("" : "+f"(one), "+f"(small), "+r"(hone), "+d"(dsmall));
     float fv[8];
-    int iv[8];
+    int iv[8], sum[8] = {1, 1, 1, 1, 1, 1, 1, 1};
     unsigned hv[8];
     double dv[8];
 #pragma unroll 1
@@ -53,10 +52,12 @@ extern "C" __global__ void __launch_bounds__(1024) instruction_rate(int *cycles,
         RATE(2, asm volatile("fma.rn.f32 %0, %0, %1, %2;" : "+f"(fv[k]) : "f"(one), "f"(small));)
         EACH(f[(16 + k) * threads + lane] = fv[k];)
         EACH(iv[k] = i[k * threads + lane];)
-        RATE(3, asm volatile("add.s32 %0, %0, %1;" : "+r"(iv[k]) : "r"(odd));)
+        // In turn, so that the compiler does not add all at once.
+        RATE(3, if (step / 8 % 2 == 0) asm volatile("add.s32 %0, %0, %1;" : "+r"(iv[k]) : "r"(sum[k]));
+                else asm volatile("add.s32 %0, %0, %1;" : "+r"(sum[k]) : "r"(iv[k]));)
         EACH(i[k * threads + lane] = iv[k];)
         EACH(iv[k] = i[(8 + k) * threads + lane];)
-        RATE(4, asm volatile("mul.lo.s32 %0, %0, %1;" : "+r"(iv[k]) : "r"(odd));)
+        RATE(4, asm volatile("mul.lo.s32 %0, %0, %0;" : "+r"(iv[k]));)
         EACH(i[(8 + k) * threads + lane] = iv[k];)
         EACH(hv[k] = h[k * threads + lane];)
         RATE(5, asm volatile("add.rn.f16x2 %0, %0, %1;" : "+r"(hv[k]) : "r"(hone));)

@@ -94,10 +94,15 @@ impl Arguments<'_> {
         doubles[..each].iter_mut().for_each(|value| *value += f64::from(STEPS) * SMALL);
         self.output("d", doubles);
         let mut words = self.buffer("i", 2 * each)?;
-        let power = (0..STEPS).fold(1i32, |power, _| power.wrapping_mul(3));
         for (at, word) in words[..2 * each].iter_mut().enumerate() {
-            let own = *word as i32;
-            *word = if at < each { own.wrapping_add(3 * STEPS) } else { own.wrapping_mul(power) }.into();
+            let own = *word as i32 as u32;
+            let sum = |(own, other): (u32, u32), _| {
+                let own = own.wrapping_add(other);
+                (own, other.wrapping_add(own))
+            };
+            // Squared so often an odd number is 1.
+            let result = if at < each { (0..STEPS / 2).fold((own, 1), sum).0 } else { own % 2 };
+            *word = (result as i32).into();
         }
         self.output("i", words);
         // 1 and the smallest half: 1.
