@@ -158,7 +158,9 @@ mod tests {
         // 6 CTAs of 8 warps leave 16 warps: 4 of 4 warps.
         let demands = [demand(8, 32 * 32, 0), demand(4, 32 * 16, 0), demand(4, 32 * 16, 40), demand(1, 32 * 250, 0)];
         let mut residents = Residents::default();
-        (0..6).for_each(|_| drop(residents.enter(0)));
+        for _ in 0..6 {
+            residents.enter(0);
+        }
         assert_eq!(residents.room(1, &demands, &LIMITS), 4);
         // 48 warps of 1024 registers are 12 a sub-core: 4096 are left of each, too few for 8000 of one warp.
         assert_eq!(residents.room(3, &demands, &LIMITS), 0);
