@@ -127,7 +127,7 @@ pub fn simulate(asked: &Asked, pieces: &Pieces, keep_commands: bool) -> Result<M
         run.save(&mut out);
         pieces.save(asked, &inputs, partial.cycle, out.into_bytes())?;
     }
-    let report = run.report(preset, Some(&currents(preset.generation)?));
+    let report = run.report(preset, currents(preset.generation)?.as_ref());
     let seconds = start.elapsed().as_secs_f64();
     if report.deadlock {
         return Err(Failure::Run(Complaint::new(format!("{machine} is stuck with requests left: a fault of orrery"))));
@@ -189,7 +189,7 @@ fn run_source(memory: &MemoryFile, source: &Source) -> Result<ChannelReport, Fai
     let MemoryFile { preset, policy, .. } = memory;
     let currents = currents(preset.generation)?;
     let run =
-        |requests: &mut dyn Iterator<Item = _>, driver: &_| run(preset, policy, requests, driver, Some(&currents));
+        |requests: &mut dyn Iterator<Item = _>, driver: &_| run(preset, policy, requests, driver, currents.as_ref());
     with_requests(memory, source, run).map_err(config_failure)
 }
 
@@ -212,14 +212,18 @@ fn with_requests<T>(
     }
 }
 
-/// The public currents nearest to a generation; the report names them.
-fn currents(generation: Generation) -> Result<Currents, Failure> {
-    let name = if generation == Generation::Hbm1 { "hbm1-dramsim3.toml" } else { "hbm2-dramsim3.toml" };
+/// The public currents nearest to a generation; the report names them. None are near those of GDDR6.
+fn currents(generation: Generation) -> Result<Option<Currents>, Failure> {
+    let name = match generation {
+        Generation::Hbm1 => "hbm1-dramsim3.toml",
+        Generation::Gddr6 => return Ok(None),
+        _ => "hbm2-dramsim3.toml",
+    };
     let read = |path: &str| {
         let text = catalog::config_text(&format!("memory/energy/{path}"));
         text.map(str::to_string).ok_or_else(|| std::io::Error::other("not shipped"))
     };
-    Currents::load(name, &read).map_err(config_failure)
+    Currents::load(name, &read).map(Some).map_err(config_failure)
 }
 
 /// A trace if the word is the path of a file, else a stream.

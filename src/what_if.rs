@@ -90,7 +90,12 @@ const PARTS: &[Ideal] = &[
     Ideal {
         name: "dram",
         means: "one cycle, any number of bytes",
-        sets: &["part.memory.kind=memory.fixed", "part.memory.latency_cycles=1", "part.memory.bandwidth_gb_per_s=1e6"],
+        sets: &[
+            "part.memory.kind=memory.fixed",
+            "part.memory.count=1",
+            "part.memory.latency_cycles=1",
+            "part.memory.bandwidth_gb_per_s=1e6",
+        ],
     },
 ];
 

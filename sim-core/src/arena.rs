@@ -247,10 +247,12 @@ impl<C: Component> Kind for KindOf<C> {
     fn build_part(&self, spec: &PartSpec, part: usize, yard: &mut Yard) -> Result<(), Vec<ConfigError>> {
         let key = format!("part.{}", spec.name);
         let (count, shards) = (spec.components(), yard.shards.len());
-        let bounds: Vec<usize> = if count < shards {
-            (0..=shards).map(|s| if s == 0 { 0 } else { count }).collect()
-        } else {
-            (0..=shards).map(|s| s * count / shards).collect()
+        // What cannot be divided is dealt out, so that not all of it lies on one shard.
+        let alone_before = yard.topology.parts[..part].iter().filter(|p| p.components == 1).count();
+        let bounds: Vec<usize> = match count {
+            1 => (0..=shards).map(|s| usize::from(s > alone_before % shards)).collect(),
+            few if few < shards => (0..=shards).map(|s| if s == 0 { 0 } else { few }).collect(),
+            _ => (0..=shards).map(|s| s * count / shards).collect(),
         };
         for shard in 0..shards {
             let (from, to) = (bounds[shard], bounds[shard + 1]);

@@ -1,22 +1,26 @@
 //! The SM as a component: ports around [`Sm`].
 //!
 //! ```text
-//!   launch ─▶ ┌────┐ ─▶ mem_req
-//!   done   ◀─ │ Sm │ ◀─ mem_resp
+//!   launch ─▶ ┌────┐ ─▶ [translation] ─▶ mem_req      tlb_req  ◀─ [translation]
+//!   done   ◀─ │ Sm │ ◀─────────────────── mem_resp     tlb_resp ─▶
 //!             └────┘
 //! ```
+//!
+//! Translation and its ports are there where the machine file has `[part.sm.translation]`.
 
+use crate::command_processor::MAX_GRIDS;
 use crate::launch_store::LaunchStore;
+use crate::micro_tlb::{MOST_MISSES, MicroTlb};
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact, is_fetch};
-use protocol::{MemRequest, MemResponse, SmCommand, SmReply};
+use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
+use protocol::{MemRequest, MemResponse, SmCommand, SmReply, TranslationRequest, TranslationResponse};
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Fact, In, LoadError, Out, Reader, Saved, Site, StatsNode, Writer,
 };
 use std::sync::Arc;
 
-/// CTAs on their way to one SM; no SM has room for more.
-const LAUNCH_CAPACITY: u16 = 64;
+/// CTAs on their way to one SM, which has room for no more than 64, and a drain of each grid slot.
+const LAUNCH_CAPACITY: u16 = 64 + MAX_GRIDS;
 /// Answers that wait; an SM takes all of them every cycle, so this covers a round trip of the link.
 const RESPONSE_CAPACITY: u16 = 256;
 
@@ -29,14 +33,21 @@ pub struct SmComponent {
     done: Out<SmReply>,
     request: Out<MemRequest>,
     response: In<MemResponse>,
+    translation: Option<Translation>,
     /// Requests that memory has not answered.
     unanswered: u64,
-    /// Of those, lines of code and constants: what was fetched ahead is nobody's business when the grid ends.
-    fetches: u64,
-    /// Asked to say when all is answered.
-    draining: bool,
+    /// Grid slots of which it was asked to say when all stores are answered. What was fetched ahead is nobody's business
+    /// when a grid ends, nor is local memory that was written back.
+    draining: Vec<u8>,
     /// Has said that execution failed.
     failed: bool,
+}
+
+/// Translation with its ports.
+struct Translation {
+    tlb: MicroTlb,
+    request: Out<TranslationRequest>,
+    response: In<TranslationResponse>,
 }
 
 /// The SM, lent the tables of the kernel that its warps execute.
@@ -50,18 +61,24 @@ impl Saved for SmComponent {
             done: _,
             request: _,
             response: _,
+            translation,
             unanswered,
-            fetches,
             draining,
             failed,
         } = self;
-        out.put(&(unanswered, fetches, draining, failed));
+        out.put(&(unanswered, draining, failed));
+        if let Some(Translation { tlb, request: _, response: _ }) = translation {
+            tlb.save(out);
+        }
         sm.save(out);
     }
 
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        (self.unanswered, self.fetches, self.draining, self.failed) = from.get()?;
-        from.lend(self.store.kernel().clone());
+        (self.unanswered, self.draining, self.failed) = from.get()?;
+        if let Some(translation) = &mut self.translation {
+            translation.tlb.load(from)?;
+        }
+        self.store.lend(from);
         self.sm.load(from)
     }
 }
@@ -74,21 +91,58 @@ struct Ports<'t, 'c> {
     index: u32,
     done: Out<SmReply>,
     request: Out<MemRequest>,
+    translation: Option<&'t mut Translation>,
+    /// A request whose page has come went out in this cycle.
+    has_sent: bool,
     unanswered: &'t mut u64,
-    fetches: &'t mut u64,
     failed: &'t mut bool,
+}
+
+impl Ports<'_, '_> {
+    fn send_translated(&mut self, request: MemRequest) {
+        let issued = self.cx.time();
+        self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
+    }
+
+    /// Takes in what pages have come, and sends one request that waited for its page.
+    fn translate(&mut self, now: u64) {
+        let Some(translation) = &mut self.translation else { return };
+        while let Some(TranslationResponse { page }) = self.cx.take(translation.response) {
+            translation.tlb.known(page, now);
+        }
+        let ready = if self.cx.room(self.request) > 0 { translation.tlb.take_ready() } else { None };
+        if let Some(request) = ready {
+            self.send_translated(request);
+            self.has_sent = true;
+        }
+    }
+
+    /// Asks for the pages that requests wait for.
+    fn ask_for_pages(&mut self) {
+        let Some(Translation { tlb, request, .. }) = self.translation.as_deref_mut() else { return };
+        while self.cx.room(*request) > 0 {
+            let Some(page) = tlb.ask() else { return };
+            self.cx.send(*request, TranslationRequest { page });
+        }
+    }
 }
 
 impl SmEnv for Ports<'_, '_> {
     fn can_send(&mut self) -> bool {
         self.cx.room(self.request) > 0
+            && !self.has_sent
+            && self.translation.as_ref().is_none_or(|translation| translation.tlb.has_room())
     }
 
     fn send(&mut self, request: MemRequest) {
         *self.unanswered += 1;
-        *self.fetches += u64::from(is_fetch(request.id));
-        let issued = self.cx.time();
-        self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
+        let known = match &mut self.translation {
+            Some(translation) => translation.tlb.look_up(request, self.cx.now().0),
+            None => Some(request),
+        };
+        if let Some(request) = known {
+            self.send_translated(request);
+        }
     }
 
     fn cta_done(&mut self, CtaHandle(cta): CtaHandle) {
@@ -126,6 +180,10 @@ impl Component for SmComponent {
             return Err(BuildError::part(first));
         }
         let missing = || BuildError::part("an SM needs a kernel launch as its workload");
+        let translation = spec.translation.as_ref().and_then(|of| {
+            let (request, response) = (site.output("tlb_req"), site.input("tlb_resp", MOST_MISSES));
+            Some(Translation { tlb: MicroTlb::new(of)?, request, response })
+        });
         Ok(Self {
             sm: Sm::new(&spec, 0),
             index: site.index() as u32,
@@ -134,9 +192,9 @@ impl Component for SmComponent {
             done: site.output("done"),
             request: site.output("mem_req"),
             response: site.input("mem_resp", RESPONSE_CAPACITY),
+            translation,
             unanswered: 0,
-            fetches: 0,
-            draining: false,
+            draining: Vec::new(),
             failed: false,
         })
     }
@@ -145,30 +203,52 @@ impl Component for SmComponent {
         let now = cx.now().0;
         while let Some(command) = cx.take(self.launch) {
             match command {
-                SmCommand::Launch { cta } => self.sm.launch(now, now, self.store.take(cta)),
-                SmCommand::Drain => self.draining = true,
+                SmCommand::Launch { cta, slot, carves } => {
+                    let cta = self.store.take(cta, slot);
+                    if carves {
+                        self.sm.carve_for(&cta.resources);
+                    }
+                    self.sm.launch(now, now, cta);
+                }
+                SmCommand::Drain { slot } => self.draining.push(slot),
             }
         }
-        let Self { sm, index, done, request, unanswered, fetches, failed, .. } = self;
+        let Self { sm, index, done, request, translation, unanswered, failed, .. } = self;
         let (index, done, request) = (*index, *done, *request);
-        let mut ports = Ports { cx, index, done, request, unanswered, fetches, failed };
+        let translation = translation.as_mut();
+        let mut ports = Ports { cx, index, done, request, translation, has_sent: false, unanswered, failed };
         while let Some(response) = ports.cx.take(self.response) {
             *ports.unanswered -= 1;
-            *ports.fetches -= u64::from(is_fetch(response.id));
             sm.respond(now, &response, &mut ports);
         }
+        ports.translate(now);
         let next = sm.step(now, &mut ports);
-        if self.draining && self.unanswered == self.fetches && self.sm.is_idle() {
-            self.draining = false;
-            cx.send(self.done, SmReply::Drained);
-        }
+        ports.ask_for_pages();
+        let has_sent = ports.has_sent;
+        self.draining.retain(|&slot| {
+            let drained = self.sm.has_drained(slot);
+            if drained {
+                cx.send(self.done, SmReply::Drained { slot });
+            }
+            !drained
+        });
         let activity =
             if next.cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(next.cycle)) };
-        if next.wants_to_send { activity.or_credit() } else { activity }
+        let activity = if next.wants_to_send { activity.or_credit() } else { activity };
+        match &self.translation {
+            Some(Translation { tlb, .. }) if tlb.has_ready() || has_sent && next.wants_to_send => {
+                activity.or_until(Cycle(now + 1)).or_credit()
+            }
+            Some(Translation { tlb, .. }) if tlb.wants_to_ask() => activity.or_credit(),
+            _ => activity,
+        }
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {
         self.sm.report(at.0, out);
+        if let Some(translation) = &self.translation {
+            translation.tlb.report(out.child("translation"));
+        }
     }
 
     fn waiting(&self) -> Option<String> {

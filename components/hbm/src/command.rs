@@ -8,7 +8,7 @@
 //! Models: one row and one column command a tick for the whole channel; multi-cycle commands (ACT).
 //! Leaves out: bit-level encoding and parity.
 //! Numbers: JESD235 (HBM1/2): ACT takes two clocks; JESD238 (HBM3) and HBM4: ACT takes 1.5 clocks, other row
-//! commands half a clock, column commands one clock.
+//! commands half a clock, column commands one clock; JESD250 (GDDR6): one clock each, on one bus, which is rules of its table.
 //! Canonical tests: `constraint` prints the table that follows from these lengths.
 
 use std::fmt;
@@ -208,6 +208,8 @@ pub enum Generation {
     Hbm3,
     /// JESD270-4.
     Hbm4,
+    /// JESD250: one command bus for rows and columns, every command one clock.
+    Gddr6,
     /// The idealised interface of DRAMsim3: every command takes one clock of one of two command buses.
     OneCycle,
 }
@@ -217,7 +219,7 @@ impl Generation {
     #[inline]
     pub fn ticks_per_ck(self) -> u32 {
         match self {
-            Generation::Hbm1 | Generation::Hbm2 | Generation::OneCycle => 1,
+            Generation::Hbm1 | Generation::Hbm2 | Generation::Gddr6 | Generation::OneCycle => 1,
             Generation::Hbm3 | Generation::Hbm4 => 2,
         }
     }
@@ -226,7 +228,7 @@ impl Generation {
     #[inline]
     pub fn command_ticks(self, c: Command) -> u32 {
         match (self, c) {
-            (Generation::OneCycle, _) => 1,
+            (Generation::Gddr6 | Generation::OneCycle, _) => 1,
             (Generation::Hbm1 | Generation::Hbm2, Command::Act) => 2,
             (Generation::Hbm1 | Generation::Hbm2, _) => 1,
             (Generation::Hbm3 | Generation::Hbm4, Command::Act) => 3,

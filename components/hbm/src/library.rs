@@ -17,6 +17,8 @@ macro_rules! shipped {
 
 shipped![
     "ddr4-onnxim",
+    "gddr6-14000",
+    "gddr6-16000",
     "hbm1",
     "hbm2-1600",
     "hbm2-2000",
@@ -37,6 +39,10 @@ shipped![
     "stacks/h100-sxm",
     "stacks/h200",
     "stacks/mi300x",
+    "stacks/rtx-2080-ti",
+    "stacks/rtx-3070",
+    "stacks/rtx-4090",
+    "stacks/rtx-a6000",
     "stacks/u280",
     "stacks/v100",
 ];

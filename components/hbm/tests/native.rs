@@ -56,7 +56,7 @@ fn count(run: &Run, command: Command) -> u64 {
 /// A request at tick 0 starts at tick 1. Closed bank: ACT, nRCD, RD, read latency. Then a hit and a conflict, far apart.
 #[test]
 fn unloaded_latencies_are_the_sums_on_paper() {
-    for name in ["hbm2-2000", "hbm3", "hbm4", "hbm1"] {
+    for name in ["hbm2-2000", "hbm3", "hbm4", "hbm1", "gddr6-14000", "stacks/rtx-a6000"] {
         let preset = preset(name);
         let (t, g, org) = (preset.timing, preset.generation, preset.organisation);
         let policy = Policy { refresh: RefreshPolicy::None, map: FieldMap::RoBaRaCoCh, ..Policy::default() };
@@ -87,18 +87,19 @@ fn unloaded_latencies_are_the_sums_on_paper() {
 /// Measured pure streams on V100, H100 PCIe and GH200 reach 95 to 99 % of peak with refresh on; so must we.
 #[test]
 fn streams_reach_95_percent_of_peak_with_per_bank_refresh() {
-    for name in ["hbm2-2000", "hbm2-2400", "hbm2e", "hbm3", "hbm3e", "hbm4", "stacks/h100-sxm", "stacks/mi300x"] {
+    let hbm = ["hbm2-2000", "hbm2-2400", "hbm2e", "hbm3", "hbm3e", "hbm4", "stacks/h100-sxm", "stacks/mi300x"];
+    for name in hbm.into_iter().chain(["gddr6-14000", "gddr6-16000", "stacks/rtx-4090"]) {
         let preset = preset(name);
         for stream in ["seq_read requests=60000", "seq_write requests=60000"] {
             let run = run(&preset, &Policy::default(), stream);
             let share = share_of_peak(&preset, &run);
             assert!((0.95..=1.0).contains(&share), "{name} {stream}: {share}");
             assert_eq!(run.violations, []);
-            let due = run.outcome.cycles * 16 * u64::from(preset.organisation.stack_ids)
+            let due = run.outcome.cycles * u64::from(preset.organisation.banks())
                 / u64::from(preset.timing.n_refi * preset.generation.ticks_per_ck());
             let owed: u32 = run.controller.refresh_debt().iter().sum();
             let got = count(&run, Command::RefPb) + u64::from(owed);
-            assert!(got.abs_diff(2 * due) <= 2, "{name}: {got} refreshes and debts, {} due", 2 * due);
+            assert!(got.abs_diff(due) <= 3, "{name}: {got} refreshes and debts, {due} due");
         }
     }
 }

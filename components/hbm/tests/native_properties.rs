@@ -89,7 +89,9 @@ fn cases() -> impl Strategy<Value = Case> {
         Just("hbm3"),
         Just("hbm4"),
         Just("hbm1"),
-        Just("stacks/mi300x")
+        Just("stacks/mi300x"),
+        Just("gddr6-14000"),
+        Just("stacks/rtx-a6000")
     ];
     let stream = (0u32..30, 0u32..20, 0u64..=100, 0u64..600, 1u64..100, any::<u64>());
     (preset, policies(), stream, prop_oneof![Just(None), (1u64..40).prop_map(Some)]).prop_map(
@@ -101,9 +103,9 @@ fn cases() -> impl Strategy<Value = Case> {
             if policy.refresh == RefreshPolicy::AllBank {
                 policy.refresh_interval_scale = policy.refresh_interval_scale.max(1.0);
             }
-            // Nor can 32 or 48 banks be refreshed one by one in it; the policy says so.
-            let many_banks = matches!(preset, "hbm3" | "hbm4" | "stacks/mi300x" | "stacks/a100-40");
-            if policy.refresh == RefreshPolicy::PerBank && many_banks {
+            // Nor can many banks be refreshed one by one in it, nor those of GDDR6 with half the interval; the policy says so.
+            let is_short = !matches!(preset, "hbm1" | "hbm2-2000");
+            if policy.refresh == RefreshPolicy::PerBank && is_short {
                 policy.refresh_interval_scale = policy.refresh_interval_scale.max(1.0);
             }
             Case { preset, policy, mask: (1 << bits) - 1, shift, writes_percent, gap_ticks, burst, seed, outstanding }

@@ -61,6 +61,12 @@ fn peaks_are_those_of_the_data_sheets() {
         ("hbm3", 819.2, 16),
         ("hbm3e-9600", 1228.8, 16),
         ("hbm4", 2048.0, 32),
+        ("gddr6-14000", 56.0, 2),
+        ("gddr6-16000", 64.0, 2),
+        ("stacks/rtx-2080-ti", 616.0, 22),
+        ("stacks/rtx-3070", 448.0, 16),
+        ("stacks/rtx-4090", 1008.0, 24),
+        ("stacks/rtx-a6000", 768.0, 24),
     ] {
         let preset = preset(name);
         assert_eq!(preset.total_channels(), channels, "{name}");

@@ -20,11 +20,14 @@ pub fn kinds() -> Registry {
         .add::<::gpu::SmComponent>()
         .add::<cache::fixed::FixedMemory>()
         .add::<cache::l2::Slice>()
+        .add::<cache::tlb::SharedTlb>()
         .add::<noc::crossbar::Crossbar>()
         .add::<hbm::component::Channel>()
         .add::<npu::tiled::TiledNpu>()
         .add::<npu::fusemax::program::FusedAttention>()
+        .add::<npu::nvdla::Nvdla>()
         .add::<npu::systolic::core::Core>()
+        .add::<npu::systolic::streaming::StreamingCore>()
         .add::<npu::systolic::dispatcher::Dispatcher>()
         .add::<npu::systolic::folded::FoldedArray>();
     kinds

@@ -4,6 +4,7 @@
 //! dependent instruction. Fields that state a rule of the paper (arXiv 2503.20481) take another value only in ablation
 //! studies; the shipped files hold the paper's.
 
+use crate::micro_tlb::{MOST_MISSES, MicroTlbSpec};
 use serde::Deserialize;
 use sim_core::config::{ConfigError, Document, Value, read_node};
 
@@ -40,6 +41,9 @@ pub struct SmSpec {
     /// Absent where the chip has no bulk copies.
     #[serde(default)]
     pub bulk_copy: Option<BulkCopy>,
+    /// Absent where the machine has no translation.
+    #[serde(default)]
+    pub translation: Option<MicroTlbSpec>,
 }
 
 /// Multiplies of a warpgroup (wgmma): each sub-core's tensor core computes 16 of the 64 rows.
@@ -544,6 +548,13 @@ impl SmSpec {
             format!("limits.warps = {warps} should be a multiple of {SUBCORES} up to {most}"),
         );
         require(self.limits.ctas > 0, "limits.ctas should be at least 1".to_owned());
+        if let Some(of) = &self.translation {
+            let (page_kib, misses) = (of.page_kib, of.misses);
+            require(page_kib.is_power_of_two(), format!("translation.page_kib = {page_kib} should be a power of two"));
+            let fine = (1..=MOST_MISSES).contains(&misses);
+            require(fine, format!("translation.misses = {misses} should be from 1 to {MOST_MISSES}"));
+            require(of.queue_entries > 0, "translation.queue_entries should be at least 1".to_owned());
+        }
         require(self.limits.register_granularity > 0, "limits.register_granularity should be at least 1".to_owned());
         require(
             self.limits.shared_granularity_bytes > 0,

@@ -9,12 +9,13 @@
 //! the last cycle of a command to the last cycle of the next; [`ConstraintTable::build`] turns them into ticks between
 //! first cycles: `nominal + (length(before) - 1) - (length(after) - 1)`.
 //!
-//! Models: every rule of the tables in `hbm12` and `hbm34`, in two editions: as Ramulator 2 checks them, and with the
+//! Models: every rule of the tables in `hbm12`, `hbm34` and `gddr6`, in two editions: as Ramulator 2 checks them, and with the
 //! edges it leaves out.
 //! Leaves out: rules on clock edges (`Generation::may_start`, `native::edge`).
 //! Numbers: the presets; the rules cite JESD235/JESD238 through the public simulators named in each table.
 //! Canonical tests: `tests/effective_table.rs` compares the expanded tables with those of Ramulator 2.
 
+mod gddr6;
 mod hbm12;
 mod hbm34;
 mod power;
@@ -114,6 +115,7 @@ impl ConstraintTable {
         let mut rules = match generation {
             Generation::Hbm1 | Generation::Hbm2 | Generation::OneCycle => hbm12::rules(generation, timing),
             Generation::Hbm3 | Generation::Hbm4 => hbm34::rules(generation, timing),
+            Generation::Gddr6 => gddr6::rules(generation, timing),
         };
         rules.extend(power::rules(generation, timing));
         rules.extend(update::rules(&rules, timing));

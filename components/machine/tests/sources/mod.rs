@@ -1,6 +1,6 @@
 //! A machine file as shipped, with request sources in the place of its SMs: the memory system alone.
 
-use protocol::{MemOp, MemRequest, MemResponse, SmCommand, SmReply};
+use protocol::{MemOp, MemRequest, MemResponse, SmCommand, SmReply, TranslationRequest, TranslationResponse};
 use serde::Deserialize;
 use sim_core::config::Document;
 use sim_core::{
@@ -30,13 +30,21 @@ pub struct Source {
 }
 
 #[derive(Deserialize)]
-pub struct Anything {}
+pub struct Anything {
+    /// The SM has ports for it then, which nobody uses here.
+    #[serde(default)]
+    translation: Option<serde::de::IgnoredAny>,
+}
 
 impl Component for Source {
     const KIND: &'static str = "gpu.sm";
     type Spec = Anything;
 
-    fn build(_: Anything, site: &mut Site<'_>) -> Result<Self, BuildError> {
+    fn build(spec: Anything, site: &mut Site<'_>) -> Result<Self, BuildError> {
+        if spec.translation.is_some() {
+            let (_, _) =
+                (site.output::<TranslationRequest>("tlb_req"), site.input::<TranslationResponse>("tlb_resp", 1));
+        }
         let traffic: Arc<Traffic> = site.resource().unwrap();
         let (_, _) = (site.input::<SmCommand>("launch", 1), site.output::<SmReply>("done"));
         let requests = traffic.of_sm.get(site.index()).map_or(0, Vec::len);
