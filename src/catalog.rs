@@ -4,7 +4,7 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use machine::gpu::{GpuShape, GpuSimulation};
-use machine::npu_systolic::SystolicSimulation;
+use machine::npu_systolic::{SystolicSimulation, named_scalesim};
 use sim_core::config::{Document, did_you_mean};
 use sim_core::{MachineFile, Plan};
 use workloads::sass::{Kernel, Launch, SassError, catalog, program};
@@ -29,32 +29,48 @@ pub struct ShippedMachine {
 
 /// The shipped machines, by folder and name: files with parts. A file in a folder `base` is no machine of its own.
 pub fn machines() -> Vec<ShippedMachine> {
-    let mut machines = Vec::new();
-    for family in CONFIGS.dirs() {
-        for file in family.files().filter(|file| file.path().extension().is_some_and(|e| e == "toml")) {
-            let path = file.path().to_string_lossy().replace('\\', "/");
-            let is_machine = |document: Document| document.root().get("part").is_some();
-            // A file with an error is listed: the error is shown where it is used.
-            if !Document::load(&path, &mut embedded, &[]).map_or(true, is_machine) {
-                continue;
-            }
-            let name = file.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            machines.push(ShippedMachine { name, path });
-        }
-    }
+    let mut machines: Vec<ShippedMachine> = files().filter(ShippedMachine::has_parts).collect();
     machines.sort_by(|a, b| a.path.cmp(&b.path));
     machines
 }
 
+/// All files that may be machines.
+fn files() -> impl Iterator<Item = ShippedMachine> {
+    let files = CONFIGS.dirs().flat_map(|family| family.files());
+    files.filter(|file| file.path().extension().is_some_and(|e| e == "toml")).map(|file| {
+        let path = file.path().to_string_lossy().replace('\\', "/");
+        let name = file.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        ShippedMachine { name, path }
+    })
+}
+
+impl ShippedMachine {
+    /// A file with an error is one, too: the error is shown where it is used.
+    fn has_parts(&self) -> bool {
+        let is_machine = |document: Document| document.root().get("part").is_some();
+        Document::load(&self.path, &mut embedded, &[]).map_or(true, is_machine)
+    }
+}
+
 /// Reads a shipped machine by name or a machine file by path, with overrides.
 pub fn machine(word: &str, sets: &[String]) -> Result<MachineFile, Failure> {
-    let shipped = machines();
-    if let Some(machine) = shipped.iter().find(|machine| machine.name == word) {
+    // Reading all of them takes longer than many a run: only those of that name are looked into.
+    if let Some(machine) = files().find(|file| file.name == word && file.has_parts()) {
         return Ok(MachineFile::load(&machine.path, &mut embedded, sets)?);
     }
     if Path::new(word).is_file() {
         return Ok(MachineFile::load(word, &mut from_disk, sets)?);
     }
+    // SCALE-Sim's arrays are there in every size.
+    if let Some(text) = named_scalesim(word) {
+        let path = format!("npu/{word}.toml");
+        let mut named = |asked: &str, from: Option<&str>| match from {
+            None => Ok((format!("{SHOWN}{path}"), text.clone())),
+            from => embedded(asked, from),
+        };
+        return Ok(MachineFile::load(&path, &mut named, sets)?);
+    }
+    let shipped = machines();
     let memories = hbm::library::SHIPPED.iter().map(|(name, _)| *name);
     let help = did_you_mean(word, shipped.iter().map(|machine| machine.name.as_str()).chain(memories));
     let complaint = Complaint::new(format!("there is no machine `{word}`: it is neither shipped nor a file"));
@@ -122,7 +138,7 @@ fn from_disk(asked: &str, from: Option<&str>) -> Result<(String, String), String
     if from.is_some_and(|from| from.starts_with(SHOWN)) {
         return embedded(asked, from);
     }
-    let shipped = || machines().into_iter().find(|machine| machine.name == asked);
+    let shipped = || files().find(|machine| machine.name == asked && machine.has_parts());
     match (Document::from_disk(asked, from), from) {
         (Err(_), Some(_)) if shipped().is_some() => embedded(&shipped().expect("just seen").path, None),
         (found, _) => found,

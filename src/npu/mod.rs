@@ -70,7 +70,11 @@ pub fn simulate(
     timeline: Option<std::ops::Range<u64>>,
 ) -> Result<Outcome, Failure> {
     match SystolicSimulation::fits(file) {
-        true => systolic::simulate(file, workload, plan, timeline),
+        true => {
+            // Links of one cycle make windows of one cycle: by itself, sharding costs more than it saves.
+            let shards = plan.shards.max(1);
+            systolic::simulate(file, workload, Plan { shards, ..plan }, timeline)
+        }
         false => tiled::simulate(file, workload, plan, timeline),
     }
 }

@@ -35,7 +35,7 @@ pub enum Content {
     Tasks(TaskList),
 }
 
-const FORMS: &str = "an ONNX model (.onnx), a SCALE-Sim topology (.csv), a task list (.jsonl), or a transformer such as \
+const FORMS: &str = "an ONNX model (.onnx), a SCALE-Sim topology (.csv), a task list (.jsonl, .toml), or a transformer such as \
                      llama-3-8b:prefill,tokens=1024";
 
 impl Workload {
@@ -54,8 +54,9 @@ impl Workload {
                 let count = graph.operators.len();
                 Self::network(stem(), format!("{count} layers in SCALE-Sim's form, each on its own"), graph, Vec::new())
             }
-            Some("jsonl") => {
-                let list = TaskList::parse(word, &text(path)?)?;
+            Some(form @ ("jsonl" | "toml")) => {
+                let read = if form == "toml" { TaskList::parse_toml } else { TaskList::parse };
+                let list = read(word, &text(path)?)?;
                 let description = format!("a list of {} tasks", thousands(list.tasks().len() as u64));
                 Self { name: stem(), description, content: Content::Tasks(list), warnings: Vec::new() }
             }

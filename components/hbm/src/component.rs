@@ -166,7 +166,11 @@ impl Component for Channel {
         self.enter();
         self.accept(cx);
         let blocked = self.answer(cx);
-        let next = self.controller.next_event();
+        // What waits for room may enter with the next command; else only completions matter.
+        let next = match self.entering.is_empty() {
+            true => self.controller.next_visible(),
+            false => self.controller.next_event(),
+        };
         let mut activity = Activity::input();
         if next != NEVER {
             activity = activity.or_until(Cycle(next));
@@ -178,7 +182,10 @@ impl Component for Channel {
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {
-        let counters = self.controller.counters();
+        // What the controller did by itself since the last tick belongs to the report.
+        let mut controller = self.controller.clone();
+        controller.run(at.0, Until::Limit, &mut Vec::new());
+        let counters = controller.counters();
         for (name, value) in [
             ("row_hits", counters.row_hits),
             ("row_misses", counters.row_misses),
@@ -190,13 +197,13 @@ impl Component for Channel {
         }
         let commands = out.child("commands");
         for command in ALL {
-            commands.counter(command.name(), self.controller.banks().counts[command.index()], "commands");
+            commands.counter(command.name(), controller.banks().counts[command.index()], "commands");
         }
         out.counter("refused_pim_commands", self.refused_pim_commands, "commands");
         out.counter("ticks", at.0, "ticks");
         out.histogram("read_latency", &self.read_latency);
         out.histogram("write_latency", &self.write_latency);
-        let b = self.controller.breakdown();
+        let b = controller.breakdown();
         let parts = [
             ("queue", b.queue_ticks),
             ("bank", b.bank_ticks),

@@ -178,6 +178,15 @@ pub struct Vector {
     pub elements_moved: u64,
 }
 
+impl Vector {
+    /// Whether whole runs change their place, which a DMA engine does by itself; a transposition or a resize takes
+    /// elements one by one.
+    pub fn is_transfer(&self) -> bool {
+        let transfers = ["copy", "load", "concat", "slice", "split", "gather", "expand", "tile", "pad", "store_cache"];
+        transfers.contains(&self.function.as_str())
+    }
+}
+
 /// Softmax(QKᵀ)·V of `batch · heads` independent heads, kept whole for machines that fuse it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attention {

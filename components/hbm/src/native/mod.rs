@@ -205,6 +205,16 @@ impl<O: CommandObserver> Native<O> {
         next.max(self.clk + 1)
     }
 
+    /// A time before which nothing completes. Who has no request to put in need not call [`Controller::run`] before: what
+    /// the controller does until then is the same whenever it is asked for.
+    pub fn next_visible(&self) -> Tick {
+        let action = self.next_action();
+        // A write is complete when it is issued, a read when its data have come.
+        let writes = !self.written.is_empty() || self.pseudo_channels.iter().any(|pc| !pc.writes.is_empty());
+        let own = if writes { action } else { action.saturating_add(self.read_latency) };
+        own.min(self.next_completion())
+    }
+
     fn retire(&mut self, done: &mut Vec<Completion>) {
         done.append(&mut self.written);
         loop {

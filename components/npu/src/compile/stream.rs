@@ -18,8 +18,6 @@ enum Worker {
     Nobody,
 }
 
-/// Moves that the DMA engine makes by itself.
-const MOVES: [&str; 7] = ["slice", "split", "gather", "expand", "tile", "pad", "store_cache"];
 /// Functions of two tensors that the MAC arrays' post-processing has.
 const ON_ARRAYS: [&str; 3] = ["add", "sub", "mul"];
 
@@ -28,7 +26,7 @@ impl Compiler<'_> {
         let (activations, _) = self.operands(operator);
         let elements = |id: &TensorId| self.graph.tensor(*id).elements();
         match &operator.kind {
-            OperatorKind::Vector(vector) if MOVES.contains(&vector.function.as_str()) => Worker::Nobody,
+            OperatorKind::Vector(vector) if vector.is_transfer() => Worker::Nobody,
             OperatorKind::Eltwise(eltwise)
                 if ON_ARRAYS.contains(&eltwise.function.as_str())
                     && activations.len() == 2

@@ -227,7 +227,9 @@ fn queue_of(list: &TaskList, task: &Task, spec: &TiledSpec) -> Result<String, In
             let channel = if *source == Place::Ddr { "ddr" } else { "cmx" };
             Ok(format!("dma{port}.{channel}"))
         }
-        Work::M2i if spec.m2i_engines == 0 => Err(list.error(task, "the machine has no image engine", "")),
+        Work::M2i if spec.m2i_engines == 0 => {
+            Err(list.error(task, "the machine has no image engine", "npu-4 has one; or the task on another engine"))
+        }
         Work::M2i => Ok("m2i".to_owned()),
         Work::Cpu => Ok("cpu".to_owned()),
     }

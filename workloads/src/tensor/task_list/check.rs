@@ -29,7 +29,7 @@ pub fn check(list: &TaskList) -> Result<(), InputError> {
             let mut sorted = barriers.clone();
             sorted.sort_unstable();
             if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(list.error(task, format!("names barrier {} twice", pair[0]), ""));
+                return Err(list.error(task, format!("names barrier {} twice", pair[0]), "once is enough"));
             }
         }
         for barrier in &task.update {
@@ -39,7 +39,8 @@ pub fn check(list: &TaskList) -> Result<(), InputError> {
     for task in list.tasks() {
         for barrier in &task.wait {
             if task.update.contains(barrier) {
-                return Err(list.error(task, format!("waits for barrier {barrier}, which it updates itself"), ""));
+                let message = format!("waits for barrier {barrier}, which it updates itself");
+                return Err(list.error(task, message, "another barrier for those that follow it"));
             }
             if !producers.contains_key(barrier) {
                 let message = format!("waits for barrier {barrier}, which no task updates");
@@ -108,28 +109,31 @@ fn circles(list: &TaskList, producers: &FxHashMap<u32, Vec<usize>>) -> Result<()
 type Problem = (String, String);
 
 fn work(work: &Work, cycles: Option<u64>) -> Result<(), Problem> {
-    let wrong = |message: String| Err((message, String::new()));
+    let wrong = |message: String, help: &str| Err((message, help.to_owned()));
     if cycles.is_some_and(|cycles| cycles > LARGEST_AMOUNT) {
-        return wrong(format!("`cycles` is more than {LARGEST_AMOUNT}"));
+        return wrong(format!("`cycles` is more than {LARGEST_AMOUNT}"), "fewer, or more tasks");
     }
     match work {
         Work::Dpu { variants, .. } if variants.is_empty() && cycles.is_none() => {
-            wrong("has no variants, which its cost is computed from".to_owned())
+            wrong("has no variants, which its cost is computed from".to_owned(), "`variants`, or `cycles`")
         }
         Work::Dpu { variants, .. } => variants.iter().try_for_each(variant),
-        Work::Dma { bytes, .. } if *bytes == 0 || *bytes > LARGEST_AMOUNT => match bytes {
-            0 => wrong("moves no bytes".to_owned()),
-            _ => wrong(format!("moves more than {LARGEST_AMOUNT} bytes")),
-        },
-        Work::Dma { source: Place::CmxBroadcast { .. }, .. } => {
-            wrong("a broadcast is a destination, no source".to_owned())
+        Work::Dma { bytes: 0, .. } => wrong("moves no bytes".to_owned(), "`bytes` of at least 1"),
+        Work::Dma { bytes, .. } if *bytes > LARGEST_AMOUNT => {
+            wrong(format!("moves more than {LARGEST_AMOUNT} bytes"), "fewer, or more tasks")
         }
-        Work::Dma { permute_element_bytes: Some(0), .. } => wrong("permutes elements of no bytes".to_owned()),
+        Work::Dma { source: Place::CmxBroadcast { .. }, .. } => {
+            wrong("a broadcast is a destination, no source".to_owned(), "one tile as `src`, such as `cmx0`")
+        }
+        Work::Dma { permute_element_bytes: Some(0), .. } => {
+            wrong("permutes elements of no bytes".to_owned(), "the bytes of an element")
+        }
         Work::Shave { elements, .. } if *elements == 0 || *elements > LARGEST_AMOUNT => {
-            wrong(format!("`elems` should be from 1 to {LARGEST_AMOUNT}"))
+            wrong(format!("`elems` is {elements}"), &format!("from 1 to {LARGEST_AMOUNT}"))
         }
         Work::M2i | Work::Cpu if cycles.is_none() => {
-            wrong(format!("a task of `{}` needs `cycles`: there is no cost function for that engine", work.engine()))
+            let message = format!("a task of `{}` needs `cycles`", work.engine());
+            wrong(message, "there is no cost function for that engine: state its cost")
         }
         _ => Ok(()),
     }
@@ -140,16 +144,19 @@ fn variant(variant: &Variant) -> Result<(), Problem> {
     let Variant { input, output, kernel, stride, padding, .. } = variant;
     let extents = input.iter().chain(output).chain(kernel).chain(stride);
     if extents.clone().any(|extent| *extent == 0 || *extent > LARGEST_EXTENT) {
-        return wrong(format!("an extent of a variant should be from 1 to {LARGEST_EXTENT}"), "");
+        return wrong(
+            "a variant has an extent of 0 or too large a one".to_owned(),
+            &format!("from 1 to {LARGEST_EXTENT}"),
+        );
     }
     // Three extents and a window stay below 2^60.
     let volume = |extent: &[u64; 3]| extent.iter().map(|e| *e as f64).product::<f64>();
     let window = (kernel[0] * kernel[1]) as f64 * input[2] as f64;
     if volume(output) * window > 1e18 || volume(input) > 1e15 {
-        return wrong("a variant has more than 10^18 operations".to_owned(), "");
+        return wrong("a variant has more than 10^18 operations".to_owned(), "smaller variants");
     }
     if padding.iter().any(|pad| *pad > LARGEST_EXTENT) {
-        return wrong(format!("padding should be at most {LARGEST_EXTENT}"), "");
+        return wrong("a variant has too much padding".to_owned(), &format!("at most {LARGEST_EXTENT}"));
     }
     for sparsity in [variant.weight_sparsity, variant.activation_sparsity] {
         if !(0.0..1.0).contains(&sparsity) {

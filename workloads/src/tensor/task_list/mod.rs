@@ -1,4 +1,4 @@
-//! Task lists: one JSON object a line, in program order.
+//! Task lists: one JSON object a line, in program order; or a `[[task]]` table each in TOML.
 //!
 //! ```text
 //! {"id":17,"engine":"dpu","tile":1,"wait":[4],"update":[6],"variants":[{"op":"conv","dtype":"u8","in":[56,15,64],
@@ -14,9 +14,20 @@
 mod check;
 mod line;
 
+use serde::Deserialize;
+use toml::Spanned;
+
 use super::Task;
 use crate::InputError;
 use line::Line;
+
+/// A list in TOML.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tables {
+    #[serde(default)]
+    task: Vec<Spanned<Line>>,
+}
 
 /// The tasks of one inference, in program order, with the name that messages show.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +62,31 @@ impl TaskList {
             let wrong = |(message, help): (String, String)| InputError::new(file, number, message, help);
             let line = Line::read(content).map_err(wrong)?;
             let mut task = line.into_task().map_err(wrong)?;
+            task.line = number;
+            tasks.push(task);
+        }
+        Self::new(file, tasks)
+    }
+
+    /// Reads `[[task]]` tables of TOML, with the keys of a line of JSON.
+    ///
+    /// # Errors
+    /// As for [`TaskList::parse`], at the line of the table.
+    pub fn parse_toml(file: &str, text: &str) -> Result<Self, InputError> {
+        let line_of = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() as u32 + 1;
+        let tables: Tables = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(0, |span| line_of(span.start));
+            InputError::new(file, line, error.message(), "tasks as [[task]] tables, with the keys of a line of JSON")
+        })?;
+        // Tables stand in the order of the file: one pass counts the lines of all.
+        let (mut tasks, mut at, mut number) = (Vec::with_capacity(tables.task.len()), 0, 1);
+        for table in tables.task {
+            let start = table.span().start;
+            number +=
+                text.as_bytes().get(at..start).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() as u32;
+            at = start;
+            let wrong = |(message, help): (String, String)| InputError::new(file, number, message, help);
+            let mut task = table.into_inner().into_task().map_err(wrong)?;
             task.line = number;
             tasks.push(task);
         }
@@ -108,6 +144,38 @@ mod tests {
         for (a, b) in list.tasks().iter().zip(again.tasks()) {
             assert_eq!(a, &Task { line: a.line, ..b.clone() });
         }
+    }
+
+    #[test]
+    fn tables_are_the_same_as_lines() {
+        let text = r#"# two tasks
+[[task]]
+id = 18
+engine = "dma"
+port = 0
+src = "ddr"
+dst = "cmx1"
+bytes = 36864
+update = [4]
+
+[[task]]
+id = 20
+engine = "cpu"
+cycles = 900
+wait = [4]
+"#;
+        let list = TaskList::parse_toml("list.toml", text).unwrap();
+        let again = TaskList::parse("again", &list.to_json_lines()).unwrap();
+        assert_eq!(list.tasks().iter().map(|task| task.line).collect::<Vec<_>>(), [2, 11]);
+        for (a, b) in list.tasks().iter().zip(again.tasks()) {
+            assert_eq!(a, &Task { line: a.line, ..b.clone() });
+        }
+        let message =
+            |from: &str, to: &str| TaskList::parse_toml("list.toml", &text.replace(from, to)).unwrap_err().to_string();
+        assert!(message("bytes = 36864", "byte = 1").starts_with("list.toml:8: unknown field `byte`"));
+        assert!(message("wait = [4]", "wait = [5]").starts_with("list.toml:11: task 20: waits for barrier 5"));
+        assert!(message("cycles = 900", "cycles =").starts_with("list.toml:14: "));
+        assert!(message("[[task]]", "[task]").contains("list.toml:"));
     }
 
     #[test]

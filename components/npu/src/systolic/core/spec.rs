@@ -42,11 +42,15 @@ pub struct CoreSpec {
     pub array_entries: u32,
     /// Vectors of so many bits go through the vector unit at once.
     pub vector_bits: u64,
+    /// Rows of a reduction that go through the unit beside each other, each in an equal part of its width.
+    pub vector_rows: u32,
     /// From its operands to its first result.
     pub vector_latency_cycles: u32,
     pub elementwise_cycles: u32,
     pub tree_cycles: u32,
     pub exponential_cycles: u32,
+    /// Kernels that a normalisation over rows is compiled to. What is between them stays on the chip; each is launched.
+    pub normalisation_kernels: u32,
     /// Pieces of a vector operator for each core: the next loads while one computes.
     pub vector_pieces: u32,
     /// Of the DMA engine to the network.
@@ -77,6 +81,8 @@ impl CoreSpec {
             ("element_bytes", self.element_bytes.unwrap_or(1), 16),
             ("array_entries", u64::from(self.array_entries), 1 << 20),
             ("vector_bits", self.vector_bits / 8, 1 << 32),
+            ("vector_rows", u64::from(self.vector_rows), 1 << 10),
+            ("normalisation_kernels", u64::from(self.normalisation_kernels), 1 << 10),
             ("vector_pieces", u64::from(self.vector_pieces), 1 << 20),
         ] {
             if !(1..=most).contains(&value) {

@@ -9,14 +9,18 @@ use crate::systolic::program::VectorOp;
 /// Cycles of an operation over `bytes` (of one row, for what goes by rows).
 pub fn cycles(spec: &CoreSpec, op: VectorOp, bytes: u64) -> u64 {
     let width = (spec.vector_bits / 8).max(1);
-    let passes = bytes.div_ceil(width);
-    let tree = tree_passes(bytes, width) * u64::from(spec.tree_cycles);
     let (one, exponential) = (u64::from(spec.elementwise_cycles), u64::from(spec.exponential_cycles));
+    // Rows go through beside each other, each in its part of the width.
+    let by_rows = |rows: u32, cycles: &dyn Fn(u64, u64) -> u64| {
+        let part = (width / u64::from(spec.vector_rows)).max(1);
+        let tree = tree_passes(bytes, part) * u64::from(spec.tree_cycles);
+        u64::from(rows.div_ceil(spec.vector_rows)) * cycles(tree, bytes.div_ceil(part))
+    };
     match op {
-        VectorOp::Elementwise(operations) => passes * one * u64::from(operations),
-        VectorOp::LayerNorm { rows } => u64::from(rows) * (2 * tree + 5 * passes * one),
-        VectorOp::Softmax { rows } => u64::from(rows) * (2 * tree + passes * (2 * one + exponential)),
-        VectorOp::Reduce { rows } => u64::from(rows) * tree,
+        VectorOp::Elementwise(operations) => bytes.div_ceil(width) * one * u64::from(operations),
+        VectorOp::LayerNorm { rows } => by_rows(rows, &|tree, passes| 2 * tree + 5 * passes * one),
+        VectorOp::Softmax { rows } => by_rows(rows, &|tree, passes| 2 * tree + passes * (2 * one + exponential)),
+        VectorOp::Reduce { rows } => by_rows(rows, &|tree, _| tree),
     }
 }
 

@@ -251,7 +251,11 @@ fn plans(
                 OperatorKind::Unknown { operator } => Some(format!("`{operator}` is not known: costed as movement")),
                 _ => None,
             };
-            Ok(vec![(Plan::Vector(vector::VectorPlan::new(core, graph, operator, addresses, cores)), note)])
+            let last = vector::VectorPlan::new(core, graph, operator, addresses, cores);
+            let mut kernels: Vec<Noted> =
+                last.kernels_before(core).into_iter().map(|kernel| (Plan::Vector(kernel), None)).collect();
+            kernels.push((Plan::Vector(last), note));
+            Ok(kernels)
         }
     }
 }

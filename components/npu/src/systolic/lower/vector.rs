@@ -29,6 +29,11 @@ enum Kind {
     LayerNorm,
     Softmax,
     Reduce,
+    /// The DMA engine moves it; the vector unit has nothing to do.
+    Transfer,
+    /// A kernel whose operands and results stay on the chip and whose work is counted elsewhere: what is left of it is the
+    /// time from its launch to its end.
+    OnChip,
 }
 
 /// Element-wise operations that a function is made of, on a unit with addition, multiplication, exponential, division.
@@ -74,6 +79,7 @@ impl VectorPlan {
                 (Kind::Elementwise, 1, (c.kernel_height * c.kernel_width).min(1 << 16) as u32)
             }
             OperatorKind::Eltwise(e) => (Kind::Elementwise, 1, operations_of(&e.function)),
+            OperatorKind::Vector(v) if v.is_transfer() => (Kind::Transfer, 1, 0),
             _ => (Kind::Elementwise, 1, 1),
         };
         let fused: u32 = operator.fused.iter().map(|function| operations_of(function)).sum();
@@ -87,6 +93,24 @@ impl VectorPlan {
         Self::cut(core, vec![(at, bytes)], (at, bytes), (Kind::Softmax, rows, 1), cores)
     }
 
+    /// The kernels of an operator before the last, which does the work: as many as are on the chip only.
+    pub(super) fn kernels_before(&self, core: &CoreSpec) -> Vec<Self> {
+        let before = match self.kind {
+            Kind::LayerNorm => core.normalisation_kernels.saturating_sub(1),
+            _ => 0,
+        };
+        let place = self.output.0;
+        let kernel = Self {
+            inputs: Vec::new(),
+            output: (place, 0),
+            pieces: 1,
+            kind: Kind::OnChip,
+            merges: false,
+            ..self.clone()
+        };
+        vec![kernel; before as usize]
+    }
+
     fn cut(
         core: &CoreSpec,
         inputs: Vec<(u64, u64)>,
@@ -95,10 +119,12 @@ impl VectorPlan {
         cores: u32,
     ) -> Self {
         let all: u64 = inputs.iter().map(|(_, bytes)| bytes).sum::<u64>() + output.1;
-        // Operands and results of a piece lie in one half of the scratchpad, in half of it so that pieces overlap well.
-        let by_room = all.div_ceil((core.scratchpad_kib * 1024 / 4).max(1));
+        // Operands and results of a piece lie in one half of the scratchpad; in half of it where pieces are to overlap well.
+        let room = core.scratchpad_kib * 1024 / (2 * u64::from(core.vector_pieces.min(2)));
+        let by_room = all.div_ceil(room.max(1));
         let by_cores = (all / SMALLEST_PIECE_BYTES).clamp(1, u64::from(cores) * u64::from(core.vector_pieces));
-        let most = if kind == Kind::Elementwise { output.1.max(1) } else { rows.max(1) };
+        let by_rows = matches!(kind, Kind::LayerNorm | Kind::Softmax | Kind::Reduce);
+        let most = if by_rows { rows.max(1) } else { output.1.max(1) };
         let pieces = by_room.max(by_cores).min(most).max(1);
         Self { inputs, output, pieces, rows: rows.max(1), kind, operations, merges: false }
     }
@@ -133,6 +159,8 @@ impl VectorPlan {
             Kind::LayerNorm => (VectorOp::LayerNorm { rows: rows as u32 }, busiest / rows),
             Kind::Softmax => (VectorOp::Softmax { rows: rows as u32 }, busiest / rows),
             Kind::Reduce => (VectorOp::Reduce { rows: rows as u32 }, busiest / rows),
+            Kind::Transfer => (VectorOp::Elementwise(operations), if operations > 0 { busiest } else { 0 }),
+            Kind::OnChip => (VectorOp::Elementwise(0), 1),
         };
         // One step waits for each operand; the last one of them does the work.
         for entry in 1..=loaded.max(1) {
