@@ -161,12 +161,12 @@ pub fn launch(word: &str) -> Result<Launch, Failure> {
 
 /// The launches of a workload: those of a program ([`program`]), or the one that the word names.
 pub fn launches(word: &str) -> Result<Vec<Launch>, Failure> {
-    if !word.contains(['+', '(']) || Path::new(word).is_file() {
+    if !program::is_program(word) || Path::new(word).is_file() {
         return Ok(vec![launch(word)?]);
     }
     let mut launches = Vec::new();
     for step in program::parse(word)? {
-        let mut launch = launch(&step.launch)?;
+        let mut launch = launch(&step.launch)?.in_stream(step.stream);
         for (key, value) in &step.changes {
             launch = launch.with(key, value)?;
         }

@@ -97,8 +97,8 @@ pub enum Command {
 pub struct RunArgs {
     /// A shipped machine or memory, or the path of a machine or memory file [default: h100-pcie]
     pub machine: Option<String>,
-    /// A shipped workload, the path of a launch file, or an Accel-Sim trace (.traceg, .xz, .zst, kernelslist.g)
-    /// [default: sgemm]; on a memory a stream or a request trace; on an NPU a network: .onnx, .csv (SCALE-Sim), .jsonl (tasks),
+    /// A shipped workload, the path of a launch file, several as "a + b | c" (+: then, |: side by side), or an Accel-Sim trace
+    /// (.traceg, .xz, .zst, kernelslist.g) [default: sgemm]; on a memory a stream or a request trace; on an NPU a network: .onnx, .csv (SCALE-Sim), .jsonl (tasks),
     /// or a transformer such as llama-3-8b:prefill,tokens=1024
     pub workload: Option<String>,
     /// Override a key of the machine, for instance part.sm.count=66; may be repeated

@@ -27,6 +27,9 @@ pub struct Asked {
     pub machine: Option<String>,
     pub workload: Option<String>,
     pub sets: Vec<String>,
+    /// Values are computed at issue.
+    #[serde(default)]
+    pub coupled: bool,
 }
 
 /// Where a run begins and where it may stop before its end.
@@ -74,12 +77,22 @@ impl Pieces {
     /// # Errors
     /// The snapshot does not say.
     pub fn asked(&self, args: &RunArgs) -> Result<Asked, Failure> {
-        let given = Asked { machine: args.machine.clone(), workload: args.workload.clone(), sets: args.sets.clone() };
+        let given = Asked {
+            machine: args.machine.clone(),
+            workload: args.workload.clone(),
+            sets: args.sets.clone(),
+            coupled: args.coupled,
+        };
         let Some((path, snapshot)) = &self.resumed else { return Ok(given) };
         let saved: Asked = serde_json::from_str(&snapshot.header.request)
             .map_err(|error| Complaint::new(format!("{}: of what run is not said: {error}", path.display())))?;
         let sets = if given.machine.is_none() && given.sets.is_empty() { saved.sets } else { given.sets };
-        Ok(Asked { machine: given.machine.or(saved.machine), workload: given.workload.or(saved.workload), sets })
+        Ok(Asked {
+            machine: given.machine.or(saved.machine),
+            workload: given.workload.or(saved.workload),
+            sets,
+            coupled: given.coupled || saved.coupled,
+        })
     }
 
     /// The state to begin with and its cycle, if the run goes on with a snapshot. `inputs` are what the run is a function

@@ -1,5 +1,6 @@
 //! From the words of the command line to a result: resolve, build, run, sum up.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use machine::gpu::{GpuError, GpuResult, GpuShape, GpuSimulation};
@@ -85,7 +86,10 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let drawing =
         Drawing::start(&request.views, &title, &kernels[0].instructions, shape.clock_hz, simulation.machine_mut())?;
     let content = program.iter().flat_map(|(kernel, launch)| content(kernel, launch, request.values));
-    let content: Vec<String> = content.collect();
+    let mut content: Vec<String> = content.collect();
+    if streams(&launches) > 1 {
+        content.push(format!("streams {:?}", launches.iter().map(|launch| launch.stream).collect::<Vec<_>>()));
+    }
     let inputs = inputs(file.seed, &file.to_toml(), &content.concat());
     let mut from_cycle = 0;
     if let Some((state, cycle)) = request.pieces.state(&inputs)? {
@@ -106,6 +110,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
             machine: Some(request.machine.clone()),
             workload: Some(request.workload.clone()),
             sets: request.sets.clone(),
+            coupled: request.values == Values::AtIssue,
         };
         request.pieces.save(&asked, &inputs, run.cycles, state)?;
     }
@@ -148,6 +153,9 @@ fn summary(
         workload: request.workload.clone(),
         workload_description: match launches {
             [launch] => launch.description.clone(),
+            _ if streams(launches) > 1 => {
+                format!("program of {} launches in {} streams", launches.len(), streams(launches))
+            }
             _ => format!("program of {} launches", launches.len()),
         },
         config_hash: config_hash(file, content),
@@ -165,6 +173,11 @@ fn summary(
         stats: serde_json::to_value(&run.stats).unwrap_or(Value::Null),
         machine_toml: file.to_toml(),
     }
+}
+
+/// Streams of a program.
+fn streams(launches: &[Launch]) -> usize {
+    launches.iter().map(|launch| launch.stream).collect::<BTreeSet<_>>().len()
 }
 
 /// The sub-core-cycles of all SMs.

@@ -1,5 +1,6 @@
-//! Running what was traced on a GPU: one kernel, or the launches of a program one after the other.
+//! Running what was traced on a GPU: one kernel, or the launches of a program, those of a stream one after the other.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     for Traced { path, copies } in &traces {
         launches.push(TracedLaunch { kernel: Arc::new(TracedKernel::read(path)?), copies: copies.clone() });
     }
+    let streams: BTreeSet<u64> = launches.iter().map(|launch| launch.kernel.header.stream).collect();
     let Some(kernel) = launches.first().map(|launch| launch.kernel.clone()) else {
         return Err(Complaint::new("no kernel is named").into());
     };
@@ -94,7 +96,14 @@ pub fn simulate(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Fini
     let description = match traces.len() {
         1 => format!("Accel-Sim trace of {}", header.kernel),
         launches => {
-            format!("Accel-Sim traces of {launches} launches; {} bytes copied to the device", thousands(copied))
+            let streams = match streams.len() {
+                1 => String::new(),
+                streams => format!(" in {streams} streams"),
+            };
+            format!(
+                "Accel-Sim traces of {launches} launches{streams}; {} bytes copied to the device",
+                thousands(copied)
+            )
         }
     };
     let result = RunResult {

@@ -68,6 +68,36 @@ fn a_trace_runs_and_the_kernels_of_a_list_leave_their_caches_to_the_next() {
     assert_eq!(run("kernel-1.traceg", "4"), one, "shards");
 }
 
+/// Launches of one stream follow each other, those of two run side by side: the second is over its overhead sooner.
+#[test]
+fn the_streams_of_a_trace_run_side_by_side() {
+    let folder = traces();
+    let in_stream = |stream: &str| trace(86).replace("-shmem =", &format!("-cuda stream id = {stream}\n-shmem ="));
+    write(folder.path(), "kernel-3.traceg", &in_stream("0"));
+    write(folder.path(), "kernel-4.traceg", &in_stream("94207"));
+    write(folder.path(), "kernel-5.traceg", &in_stream("-1"));
+    write(folder.path(), "kernelslist-one.g", "kernel-3.traceg\nkernel-3.traceg\n");
+    write(folder.path(), "kernelslist-two.g", "kernel-3.traceg\nkernel-4.traceg\n");
+    write(folder.path(), "kernelslist-bad.g", "kernel-3.traceg\nkernel-5.traceg\n");
+    let run = |list: &str, shards: &str| {
+        orrery(folder.path(), &["run", "rtx-3070", list, "-o", "none", "--json", "--shards", shards])
+    };
+    let times = |document: &serde_json::Value, launch: &str| -> (u64, u64) {
+        let of = |key: &str| document["stats"]["cp"]["launch"][launch][key]["value"].as_u64().unwrap();
+        (of("begin"), of("end"))
+    };
+    let one = run("kernelslist-one.g", "1").json();
+    assert_eq!(times(&one, "2").0, times(&one, "1").1, "begins when the one before is over");
+    let two = run("kernelslist-two.g", "1").json();
+    assert_eq!((times(&two, "1").0, times(&two, "2").0), (0, 0));
+    // They are for the same addresses, and do not wait for each other.
+    assert!(times(&two, "2").1 < times(&one, "1").1 + 100, "{two}");
+    let many = run("kernelslist-two.g", "3").json();
+    assert_eq!(many["stats"], two["stats"], "shards");
+    let bad = run("kernelslist-bad.g", "1");
+    assert!(bad.code == 2 && bad.err.contains("kernel-5.traceg:5") && bad.err.contains("is no stream"), "{}", bad.err);
+}
+
 /// Machines that no kernel is shipped for.
 #[test]
 fn older_traces_run_on_their_machines() {

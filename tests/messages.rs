@@ -63,6 +63,10 @@ message!(focus_of_something_else, run(&["--pipeline", "--focus", "core=1"]));
 message!(focus_without_a_view, run(&["h100-pcie", "saxpy", "--focus", "sm=1"]));
 message!(focus_on_an_sm_that_is_not_there, run(&["h100-pcie", "saxpy", "--timeline", "--focus", "sm=0..115"]));
 
+message!(a_stream_without_a_launch, run(&["h100-pcie", "saxpy | "]));
+message!(streams_in_parentheses, run(&["h100-pcie", "saxpy + (histogram | softmax)"]));
+message!(streams_with_values_at_issue, run(&["h100-pcie", "saxpy | histogram", "--coupled"]));
+
 #[test]
 fn help_of_run() {
     let seen = run(&["--help"]);

@@ -50,6 +50,23 @@ fn a_run_in_pieces_gives_the_same_result() {
     }
 }
 
+/// The snapshot knows that values are computed at issue, so that going on need not say it; it is another run without.
+#[test]
+fn a_coupled_run_in_pieces_gives_the_same_result() {
+    let folder = TempDir::new().unwrap();
+    let gpu = ["rtx-3070", "grid-barrier"];
+    let whole = document(folder.path(), &[&gpu[..], &["--coupled"]].concat());
+    let until = (cycles(&whole) / 2).to_string();
+    let save = ["--coupled", "--until", &until, "--save", "half"];
+    assert_eq!(run(folder.path(), &[&gpu[..], &save].concat()).code, 0);
+    assert_eq!(document(folder.path(), &["--resume", "half"]), whole);
+
+    let save = ["--until", "1000", "--save", "ahead"];
+    assert_eq!(run(folder.path(), &[&["rtx-3070", "saxpy"][..], &save].concat()).code, 0);
+    let seen = run(folder.path(), &["--resume", "ahead", "--coupled"]);
+    assert_eq!(seen.code, 2, "{}", seen.err);
+}
+
 #[test]
 fn a_memory_in_three_pieces_gives_the_same_result() {
     let folder = TempDir::new().unwrap();

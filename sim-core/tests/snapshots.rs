@@ -6,28 +6,7 @@ use proptest::prelude::*;
 use sim_core::{Density, Detail, Femtos, LoadError, Machine, Plan, StopAt, StopReason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{Ring, result};
-
-fn ring() -> impl Strategy<Value = Ring> {
-    let counts = (1_usize..7, 1_usize..7, 1_usize..4);
-    let traffic = (1_u32..20, 1_u16..5, 1_u64..40, 5_u64..200);
-    let wires = (prop::collection::vec(prop_oneof![1_u32..4, 8_u32..40, Just(300)], 1..8), any::<u64>());
-    let clocks = prop_oneof![Just([1000.0, 1000.0]), Just([1755.0, 1000.0]), Just([400.0, 1612.5])];
-    (counts, traffic, wires, clocks).prop_map(
-        |((left, right, fan), (words, capacity, pause_cycles, refresh_cycles), (latencies, seed), mhz)| Ring {
-            left,
-            right,
-            fan,
-            words,
-            capacity,
-            pause_cycles,
-            refresh_cycles,
-            latencies,
-            mhz,
-            seed: seed >> 1,
-        },
-    )
-}
+use support::{Ring, result, ring};
 
 fn plan(shards: usize, density: Density) -> Plan {
     Plan { threads: 1, shards, density }

@@ -33,12 +33,8 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         let message = "--sensitivity, --strict and --dim are for networks on an NPU";
         return Err(Complaint::new(message).help("orrery run npu-4 resnet50.onnx --strict").into());
     }
-    if args.coupled && common.shards > 1 && !common.quiet {
+    if asked.coupled && common.shards > 1 && !common.quiet {
         eprintln!("note: --coupled runs on one shard whatever --shards says; results do not depend on it");
-    }
-    if args.coupled && (args.save.is_some() || args.resume.is_some()) {
-        let help = "what executes as it issues is not saved: run it in one piece";
-        return Err(Complaint::new("--coupled cannot be combined with --save or --resume").help(help).into());
     }
     if args.commands {
         return Err(Complaint::new("--commands is for memories").help("orrery run hbm3 rand_rw21 --commands").into());
@@ -57,7 +53,7 @@ pub fn run(args: &RunArgs, common: &Common) -> Result<(), Failure> {
         sets: asked.sets,
         threads: common.threads,
         shards: common.shards,
-        values: if args.coupled { Values::AtIssue } else { Values::Ahead },
+        values: if asked.coupled { Values::AtIssue } else { Values::Ahead },
         views: Wanted {
             timeline: args.timeline.clone(),
             pipeline: args.pipeline.clone(),

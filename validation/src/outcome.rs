@@ -31,7 +31,7 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
     pub cases: usize,
-    /// Cases without a value.
+    /// Cases without a value, those that are only shown among them.
     pub failed: usize,
     /// Cases equal to the reference ± its uncertainty.
     pub exact: usize,
@@ -49,6 +49,11 @@ impl Row {
     /// Reference and ours; none without a value or where they are text.
     pub fn pair(&self) -> Option<Pair> {
         Some(Pair { reference: self.case.value.number()?, ours: self.ours.as_ref().ok()?.number()? })
+    }
+
+    /// Whether it counts in the statistics.
+    pub fn is_scored(&self) -> bool {
+        self.case.split != Split::Shown
     }
 
     /// Signed, percent of the reference.
@@ -81,6 +86,11 @@ impl Outcome {
         }
         let summary = Summary::of(&rows);
         Self { suite, rows, summary }
+    }
+
+    /// The rows that count in the statistics.
+    pub fn scored(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.is_scored())
     }
 
     /// The value of the statistic that the suite's bound applies to.
@@ -172,6 +182,9 @@ fn to_json(value: &Value) -> Json {
 
 /// A row has a verdict of its own when the bound speaks of each row, or when the reference has an uncertainty.
 fn within(row: &Row, suite: &Suite) -> Option<bool> {
+    if !row.is_scored() {
+        return None;
+    }
     let Some(pair) = row.pair() else { return Some(row.is_exact()) };
     match suite.bound.statistic {
         Statistic::Exact | Statistic::ExactShare => Some(row.is_exact()),
@@ -183,12 +196,13 @@ fn within(row: &Row, suite: &Suite) -> Option<bool> {
 
 impl Summary {
     fn of(rows: &[Row]) -> Self {
-        let pairs: Vec<Pair> = rows.iter().filter_map(Row::pair).collect();
+        let scored: Vec<&Row> = rows.iter().filter(|row| row.is_scored()).collect();
+        let pairs: Vec<Pair> = scored.iter().filter_map(|row| row.pair()).collect();
         let errors = absolute_errors_percent(&pairs);
         Self {
-            cases: rows.len(),
+            cases: scored.len(),
             failed: rows.iter().filter(|row| row.ours.is_err()).count(),
-            exact: rows.iter().filter(|row| row.is_exact()).count(),
+            exact: scored.iter().filter(|row| row.is_exact()).count(),
             max_abs: pairs.iter().map(|pair| pair.difference().abs()).max_by(f64::total_cmp),
             mape_percent: mape_percent(&pairs),
             bias_percent: bias_percent(&pairs),
@@ -239,6 +253,15 @@ mod tests {
             [Some(true), Some(true), Some(false)]
         );
         assert_eq!(outcome.summary.exact, 2);
+    }
+
+    #[test]
+    fn what_is_only_shown_is_in_no_statistic() {
+        let mut cases = vec![case(2, "x", "a", 10.0), case(3, "x", "b", 20.0)];
+        cases[1].split = Split::Shown;
+        let outcome = Outcome::new(suite(Statistic::Mape, 10.0, cases), vec![Ok(11.0.into()), Ok(90.0.into())]);
+        assert_eq!((outcome.summary.cases, outcome.bounded_value(), outcome.rows[1].within), (1, Some(10.0), None));
+        assert!(outcome.passed());
     }
 
     #[test]

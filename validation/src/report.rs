@@ -24,7 +24,7 @@ pub fn table(outcome: &Outcome, all: bool) -> String {
     let suite = &outcome.suite;
     let mut text = format!("{} · {}\n", suite.name, suite.title);
     let _ = writeln!(text, "reference: {}\n", suite.source);
-    let short = !all && outcome.rows.len() > SHOWN_ROWS;
+    let short = !all && outcome.scored().count() > SHOWN_ROWS;
     let (shown, hidden): (Vec<&Row>, Vec<&Row>) =
         outcome.rows.iter().partition(|row| !short || row.within == Some(false) || row.ours.is_err());
     if !shown.is_empty() {
@@ -104,6 +104,7 @@ fn cells(row: &Row) -> Vec<String> {
     let within = match row.within {
         Some(true) => "yes",
         Some(false) => "NO",
+        None if !row.is_scored() => "not scored",
         None => "",
     };
     vec![case.case.clone(), case.metric.clone(), reference, ours, error, within.to_string()]
@@ -193,7 +194,7 @@ impl<'a> Scattered<'a> {
     /// None for fewer than two different points.
     fn of(outcome: &'a Outcome) -> Option<Self> {
         let mut by_unit: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-        for row in &outcome.rows {
+        for row in outcome.scored() {
             let Some(pair) = row.pair().filter(|pair| pair.reference > 0.0 && pair.ours > 0.0) else { continue };
             by_unit.entry(&row.case.unit).or_default().push((pair.reference, pair.ours));
         }
@@ -268,7 +269,7 @@ fn markdown(outcome: &Outcome, scatter: Option<&Scattered<'_>>) -> String {
 /// each as heavy as any other. Nothing for a single row.
 fn by_family(outcome: &Outcome) -> String {
     let mut families: BTreeMap<(&str, &str, &str), Vec<Pair>> = BTreeMap::new();
-    for row in &outcome.rows {
+    for row in outcome.scored() {
         let family = row.case.case.split('.').next().unwrap_or_default();
         let pairs = families.entry((family, &row.case.machine, row.case.split.name())).or_default();
         pairs.extend(row.pair());
@@ -295,7 +296,7 @@ fn by_family(outcome: &Outcome) -> String {
 /// A row a metric: how many cases, how many exact, the largest error.
 fn by_metric(outcome: &Outcome) -> String {
     let mut metrics: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
-    for row in &outcome.rows {
+    for row in outcome.scored() {
         metrics.entry(&row.case.metric).or_default().push(row);
     }
     let mut text = String::from("| metric | cases | within | worst |\n|---|--:|--:|--:|\n");

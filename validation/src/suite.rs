@@ -183,10 +183,12 @@ pub enum Split {
     Fit,
     /// Held out.
     Test,
+    /// Shown beside the others, and in no statistic.
+    Shown,
 }
 
 impl Split {
-    const ALL: [(&'static str, Self); 2] = [("fit", Self::Fit), ("test", Self::Test)];
+    const ALL: [(&'static str, Self); 3] = [("fit", Self::Fit), ("test", Self::Test), ("shown", Self::Shown)];
 
     /// As written in `cases.csv`.
     pub fn name(self) -> &'static str {

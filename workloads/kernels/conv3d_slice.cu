@@ -1,7 +1,6 @@
 // conv3d_slice: a slice of a convolution in three dimensions with eleven of the 27 neighbours, as PolyBench has it, a thread an
 // element. Slice 0, slice n - 1 and the border of each slice stay as they are.
 //
-// Architectures: sm_90
 // Launch:     two-dimensional, any block size; grid = (ceil(n / block.x), ceil(n / block.y)).
 // Arguments:  0  A  const float[n * n * n]
 //             1  B  float[n * n * n], output

@@ -1,6 +1,5 @@
 // matmul_steps: C = alpha A B + beta C, a thread an element. The sum is kept in global memory, as PolyBench's 2mm and 3mm have it.
 //
-// Architectures: sm_90
 // Launch:     two-dimensional, any block size; grid = (ceil(n / block.x), ceil(n / block.y)).
 // Arguments:  0  C      float[n * n], input and output
 //             1  A      const float[n * n]

@@ -1,6 +1,5 @@
 // modulate: a *= b / n, element by element.
 //
-// Architectures: sm_90
 // Launch:     one-dimensional, any grid and block size.
 // Arguments:  0  a  float[n], input and output
 //             1  b  const float[n]

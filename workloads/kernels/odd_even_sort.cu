@@ -1,7 +1,6 @@
 // odd_even_sort: sorts arrays of pairs of key and value by their keys with an odd-even merge network in shared memory, 1024 pairs
 // a block.
 //
-// Architectures: sm_90
 // Launch:     grid.x = pairs / 1024, block.x = 512.
 // Arguments:  0  out_keys    unsigned[pairs], output
 //             1  out_values  unsigned[pairs], output

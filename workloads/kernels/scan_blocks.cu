@@ -1,7 +1,6 @@
 // scan_blocks: exclusive sums of arrays that lie one behind the other, four elements a thread, in shared memory with a step for
 // each power of two (Hillis and Steele).
 //
-// Architectures: sm_90
 // Launch:     grid.x = elements / 1024, block.x = 256.
 // Arguments:  0  out     uint4[elements / 4], output
 //             1  in      const uint4[elements / 4]

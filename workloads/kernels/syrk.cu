@@ -1,6 +1,5 @@
 // syrk: C = alpha A A' + beta C, a thread an element. The sum is kept in global memory, as PolyBench has it.
 //
-// Architectures: sm_90
 // Launch:     two-dimensional, any block size; grid = (ceil(n / block.x), ceil(n / block.y)).
 // Arguments:  0  C      float[n * n], input and output
 //             1  A      const float[n * n]

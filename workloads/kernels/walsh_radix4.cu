@@ -1,6 +1,5 @@
 // walsh_radix4: two levels of a fast Walsh transform at once, on global memory, four elements a thread.
 //
-// Architectures: sm_90
 // Launch:     grid = (size / 1024, transforms), block.x = 256; size = 4 * stride elements of a (part of a) transform.
 // Arguments:  0  out     float[transforms * size], output; may be `in`
 //             1  in      const float[transforms * size]

@@ -1,7 +1,6 @@
 // walsh_shared: fast Walsh transforms in shared memory, one a block, in steps of two levels and one of one level if their number
 // is odd.
 //
-// Architectures: sm_90
 // Launch:     grid.x = transforms, block.x = 2^log2_size / 4; dynamic shared memory 4 * 2^log2_size bytes.
 // Arguments:  0  out        float[transforms << log2_size], output; may be `in`
 //             1  in         const float[transforms << log2_size]

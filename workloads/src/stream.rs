@@ -11,6 +11,12 @@ pub const SECTOR_BYTES: u64 = 32;
 /// [`DynamicOp::access`] of an instruction that touches no memory.
 pub const NO_ACCESS: u32 = u32::MAX;
 
+/// Where local memory lies for the coalescer: away from all buffers, and for each grid that runs at the same time elsewhere, by
+/// the number of its grid slot.
+pub fn local_window(slot: u8) -> u64 {
+    0x1_0000_0000 + (u64::from(slot) << 39)
+}
+
 /// One warp instruction as executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DynamicOp {

@@ -5,8 +5,8 @@ use cache::l2::Slice;
 use protocol::{HostWrite, HostWrites, MemOp, MemRequest, MemResponse};
 use serde::Deserialize;
 use sim_core::{
-    Activity, BuildError, Component, Cx, Cycle, Detail, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
-    StatsNode, StopAt,
+    Activity, BuildError, Component, Cx, Cycle, Detail, Femtos, In, Machine, MachineFile, Out, Plan, Registry,
+    Resources, Site, StatsNode, StopAt,
 };
 use std::sync::Arc;
 
@@ -144,8 +144,8 @@ fn hits_leave_at_the_rate_of_the_data_array() {
 #[test]
 fn what_the_host_wrote_is_there() {
     let write = |before_launch, start| HostWrite { before_launch, addresses: start..start + 96 };
-    let host = HostWrites::new(vec![write(0, 0x1020), write(1, 0x2020)]);
-    host.set_begun(1);
+    let host = HostWrites::new(vec![write(0, 0x1020), write(1, 0x2020)], 2);
+    host.begin(0, Femtos(0));
     let read = |at, address, sectors| (at, MemOp::Read, address, sectors);
     let (cycles, stats) = run_after(host, vec![read(0, 0x1000, 0b1110), read(500, 0x2000, 0b1110)], 64, "");
     assert_eq!(cycles, [LINKS + HIT, 500 + LINKS + MISS]);
@@ -155,8 +155,8 @@ fn what_the_host_wrote_is_there() {
 /// Two kibibytes for a slice of one: the second half stays, since a balanced hash gives each set as many lines.
 #[test]
 fn the_host_leaves_no_more_than_there_is_room_for() {
-    let host = HostWrites::new(vec![HostWrite { before_launch: 0, addresses: 0..2048 }]);
-    host.set_begun(1);
+    let host = HostWrites::new(vec![HostWrite { before_launch: 0, addresses: 0..2048 }], 1);
+    host.begin(0, Femtos(0));
     let reads = (0..16).map(|line| (1000 * line, MemOp::Read, 128 * (15 - line), 0b1111)).collect();
     let (cycles, stats) = run_after(host, reads, 1, "");
     assert_eq!((value(&stats, "l2.host_bytes"), value(&stats, "l2.read_sectors")), (2048, 64));

@@ -45,6 +45,7 @@ fn parameters() -> SmSpec {
 /// Runs CTAs until all are done; cycles simulated and the SM.
 fn run(spec: &SmSpec, ctas: &[Cta]) -> (u64, Sm) {
     let mut sm = Sm::new(spec, 0);
+    ctas.iter().take(1).for_each(|cta| sm.carve_for(&cta.resources));
     let mut outside = Outside { now: 0, answers: VecDeque::new(), done: 0 };
     let (mut now, mut next_cta) = (0, 0);
     while outside.done < ctas.len() as u32 {
@@ -83,7 +84,13 @@ fn sgemm(spec: &SmSpec) -> Vec<Cta> {
         .map(|cta| {
             let mut stream = CtaStream::default();
             grid.run_cta(cta, &mut stream).unwrap();
-            Cta { handle: CtaHandle(cta), kernel: timing.clone(), source: OpSource::Recorded(stream), resources }
+            Cta {
+                handle: CtaHandle(cta),
+                slot: 0,
+                kernel: timing.clone(),
+                source: OpSource::Recorded(stream),
+                resources,
+            }
         })
         .collect()
 }
@@ -95,7 +102,7 @@ fn synthetic(spec: &SmSpec, lines: &[String], warps: u16) -> Vec<Cta> {
     let slots: Vec<u16> = (0..warps).collect();
     let stream = synthetic_stream(&program.instructions, &order, &slots);
     let resources = CtaResources { threads: u32::from(warps) * 32, registers_per_thread: 64, shared_bytes: 4096 };
-    vec![Cta { handle: CtaHandle(0), kernel: timing, source: OpSource::Recorded(stream), resources }]
+    vec![Cta { handle: CtaHandle(0), slot: 0, kernel: timing, source: OpSource::Recorded(stream), resources }]
 }
 
 fn ffma_lds() -> Vec<String> {

@@ -8,18 +8,19 @@
 //!
 //! Translation and its ports are there where the machine file has `[part.sm.translation]`.
 
+use crate::command_processor::MAX_GRIDS;
 use crate::launch_store::LaunchStore;
 use crate::micro_tlb::{MOST_MISSES, MicroTlb};
 use crate::sm::spec::SmSpec;
-use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact, is_fetch};
+use crate::sm::{CtaHandle, NEVER, Sm, SmEnv, SmFact};
 use protocol::{MemRequest, MemResponse, SmCommand, SmReply, TranslationRequest, TranslationResponse};
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Fact, In, LoadError, Out, Reader, Saved, Site, StatsNode, Writer,
 };
 use std::sync::Arc;
 
-/// CTAs on their way to one SM; no SM has room for more.
-const LAUNCH_CAPACITY: u16 = 64;
+/// CTAs on their way to one SM, which has room for no more than 64, and a drain of each grid slot.
+const LAUNCH_CAPACITY: u16 = 64 + MAX_GRIDS;
 /// Answers that wait; an SM takes all of them every cycle, so this covers a round trip of the link.
 const RESPONSE_CAPACITY: u16 = 256;
 
@@ -35,10 +36,9 @@ pub struct SmComponent {
     translation: Option<Translation>,
     /// Requests that memory has not answered.
     unanswered: u64,
-    /// Of those, lines of code and constants: what was fetched ahead is nobody's business when the grid ends.
-    fetches: u64,
-    /// Asked to say when all is answered.
-    draining: bool,
+    /// Grid slots of which it was asked to say when all stores are answered. What was fetched ahead is nobody's business
+    /// when a grid ends, nor is local memory that was written back.
+    draining: Vec<u8>,
     /// Has said that execution failed.
     failed: bool,
 }
@@ -63,11 +63,10 @@ impl Saved for SmComponent {
             response: _,
             translation,
             unanswered,
-            fetches,
             draining,
             failed,
         } = self;
-        out.put(&(unanswered, fetches, draining, failed));
+        out.put(&(unanswered, draining, failed));
         if let Some(Translation { tlb, request: _, response: _ }) = translation {
             tlb.save(out);
         }
@@ -75,11 +74,11 @@ impl Saved for SmComponent {
     }
 
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        (self.unanswered, self.fetches, self.draining, self.failed) = from.get()?;
+        (self.unanswered, self.draining, self.failed) = from.get()?;
         if let Some(translation) = &mut self.translation {
             translation.tlb.load(from)?;
         }
-        from.lend(self.store.kernel().clone());
+        self.store.lend(from);
         self.sm.load(from)
     }
 }
@@ -96,7 +95,6 @@ struct Ports<'t, 'c> {
     /// A request whose page has come went out in this cycle.
     has_sent: bool,
     unanswered: &'t mut u64,
-    fetches: &'t mut u64,
     failed: &'t mut bool,
 }
 
@@ -138,7 +136,6 @@ impl SmEnv for Ports<'_, '_> {
 
     fn send(&mut self, request: MemRequest) {
         *self.unanswered += 1;
-        *self.fetches += u64::from(is_fetch(request.id));
         let known = match &mut self.translation {
             Some(translation) => translation.tlb.look_up(request, self.cx.now().0),
             None => Some(request),
@@ -197,8 +194,7 @@ impl Component for SmComponent {
             response: site.input("mem_resp", RESPONSE_CAPACITY),
             translation,
             unanswered: 0,
-            fetches: 0,
-            draining: false,
+            draining: Vec::new(),
             failed: false,
         })
     }
@@ -207,27 +203,35 @@ impl Component for SmComponent {
         let now = cx.now().0;
         while let Some(command) = cx.take(self.launch) {
             match command {
-                SmCommand::Launch { cta } => self.sm.launch(now, now, self.store.take(cta)),
-                SmCommand::Drain => self.draining = true,
+                SmCommand::Launch { cta, slot, carves } => {
+                    let cta = self.store.take(cta, slot);
+                    if carves {
+                        self.sm.carve_for(&cta.resources);
+                    }
+                    self.sm.launch(now, now, cta);
+                }
+                SmCommand::Drain { slot } => self.draining.push(slot),
             }
         }
-        let Self { sm, index, done, request, translation, unanswered, fetches, failed, .. } = self;
+        let Self { sm, index, done, request, translation, unanswered, failed, .. } = self;
         let (index, done, request) = (*index, *done, *request);
         let translation = translation.as_mut();
-        let mut ports = Ports { cx, index, done, request, translation, has_sent: false, unanswered, fetches, failed };
+        let mut ports = Ports { cx, index, done, request, translation, has_sent: false, unanswered, failed };
         while let Some(response) = ports.cx.take(self.response) {
             *ports.unanswered -= 1;
-            *ports.fetches -= u64::from(is_fetch(response.id));
             sm.respond(now, &response, &mut ports);
         }
         ports.translate(now);
         let next = sm.step(now, &mut ports);
         ports.ask_for_pages();
         let has_sent = ports.has_sent;
-        if self.draining && self.unanswered == self.fetches && self.sm.is_idle() {
-            self.draining = false;
-            cx.send(self.done, SmReply::Drained);
-        }
+        self.draining.retain(|&slot| {
+            let drained = self.sm.has_drained(slot);
+            if drained {
+                cx.send(self.done, SmReply::Drained { slot });
+            }
+            !drained
+        });
         let activity =
             if next.cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(next.cycle)) };
         let activity = if next.wants_to_send { activity.or_credit() } else { activity };

@@ -4,16 +4,18 @@
 //! CTA, in dispatch order (functional-ahead), so that atomics do not depend on timing, threads or shards; locks are then
 //! taken once a CTA, never in a tick of work. With values at issue the CTA takes the grid along and executes as it issues.
 //!
-//! The launches of a program run one after the other on the same machine, as in one stream: the next begins when the last
-//! store of the one before is answered, finds the memory and the caches that it left, and what the host has written meanwhile.
+//! The launches of one stream run one after the other: the next begins when the last store of the one before is answered, and finds
+//! the memory and the caches that it left, and what the host has written meanwhile. Launches of several streams run side by
+//! side on one memory: a CTA sees what those dispatched before it left, whichever launch they are of. That is one of the results
+//! that CUDA allows; programs whose streams race for a buffer have others too.
 
 use crate::functional::{Functional, lock};
 use crate::sm::timing::KernelTiming;
 use crate::sm::{Cta, CtaHandle, CtaResources, LiveOps, OpSource};
 use protocol::{HostWrite, HostWrites};
 use rustc_hash::FxHashMap;
+use sim_core::{Femtos, Reader};
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use workloads::accel_sim::{Replay, TracedKernel};
 use workloads::sass::SassError;
@@ -30,6 +32,7 @@ pub struct LaunchedGrid {
     kernel: Arc<KernelTiming>,
     resources: CtaResources,
     ctas: u32,
+    stream: u32,
     origin: Origin,
     on_the_way: Mutex<FxHashMap<u32, OpSource>>,
     /// What the host copies to the device before, in order.
@@ -72,7 +75,7 @@ impl LaunchedGrid {
 
     fn of(origin: Origin, ctas: u32, kernel: KernelTiming, resources: CtaResources) -> Self {
         let (kernel, on_the_way) = (Arc::new(kernel), Mutex::default());
-        Self { kernel, resources, ctas, origin, on_the_way, copies: Vec::new(), flushed: false }
+        Self { kernel, resources, ctas, stream: 0, origin, on_the_way, copies: Vec::new(), flushed: false }
     }
 
     /// The host copies these bytes to the device before the launch, in this order.
@@ -89,9 +92,21 @@ impl LaunchedGrid {
         self
     }
 
+    /// Launches of one stream run one after the other.
+    #[must_use]
+    pub fn in_stream(mut self, stream: u32) -> Self {
+        self.stream = stream;
+        self
+    }
+
     /// CTAs of the grid.
     pub fn ctas(&self) -> u32 {
         self.ctas
+    }
+
+    /// Its stream.
+    pub fn stream(&self) -> u32 {
+        self.stream
     }
 
     /// What one CTA takes of an SM.
@@ -115,16 +130,23 @@ impl LaunchedGrid {
     }
 }
 
-/// The launches of a program, in order, and which of them runs.
+/// The launches of a program, in order. CTAs are numbered through the program.
 pub struct LaunchStore {
     grids: Vec<LaunchedGrid>,
-    current: AtomicUsize,
+    /// Number of each launch's first CTA; behind the last one, how many there are.
+    first_cta: Vec<u32>,
+    /// The launch whose grid has the memory of the program.
+    holder: Mutex<usize>,
     host: Arc<HostWrites>,
 }
 
 impl LaunchStore {
-    /// Launches that run one after the other; at least one. Kernels of the same name have the same code.
-    pub fn new(mut grids: Vec<LaunchedGrid>) -> Self {
+    /// At least one launch. Kernels of the same name have the same code. `None`: more CTAs than can be numbered.
+    pub fn new(mut grids: Vec<LaunchedGrid>) -> Option<Self> {
+        let mut first_cta = vec![0u32];
+        for grid in &grids {
+            first_cta.push(first_cta.last()?.checked_add(grid.ctas)?);
+        }
         let mut places: FxHashMap<String, u64> = FxHashMap::default();
         let mut free = grids.first().map_or(0, |grid| grid.kernel.code_address);
         let mut writes = Vec::new();
@@ -154,9 +176,8 @@ impl LaunchStore {
                 write(bytes);
             }
         }
-        let host = Arc::new(HostWrites::new(writes));
-        host.set_begun(1);
-        Self { grids, current: AtomicUsize::new(0), host }
+        let host = Arc::new(HostWrites::new(writes, grids.len()));
+        Some(Self { grids, first_cta, holder: Mutex::new(0), host })
     }
 
     /// What the host writes between the launches.
@@ -169,52 +190,58 @@ impl LaunchStore {
         &self.grids
     }
 
-    /// Number of the launch that runs.
-    pub fn current(&self) -> usize {
-        self.current.load(Ordering::Acquire)
+    /// The launch of a CTA.
+    pub fn launch_of(&self, cta: u32) -> usize {
+        self.first_cta.partition_point(|&first| first <= cta) - 1
     }
 
-    fn grid(&self) -> &LaunchedGrid {
-        &self.grids[self.current()]
+    /// A launch begins; its CTAs start at `from` or later.
+    pub fn begin(&self, launch: usize, from: Femtos) {
+        self.host.begin(launch as u32, from);
+        self.lend_memory(launch);
     }
 
-    /// The launch behind the current one begins, with the memory that this leaves. `false` if there is none.
-    pub fn begin_next(&self) -> bool {
-        let next = self.current() + 1;
-        let (Some(grid), last) = (self.grids.get(next), self.grid()) else { return false };
-        match (&last.origin, &grid.origin) {
-            (Origin::Grid { functional: last, .. }, Origin::Grid { functional: next, .. }) => {
-                let memory = last.grid().take_memory();
-                next.grid().give_memory(memory);
-            }
-            (Origin::Trace { replay, .. }, _) => *lock(replay) = None,
-            _ => {}
+    /// A launch is over. What reads its trace is closed.
+    pub fn end(&self, launch: usize) {
+        if let Origin::Trace { replay, .. } = &self.grids[launch].origin {
+            *lock(replay) = None;
         }
-        self.current.store(next, Ordering::Release);
-        self.host.set_begun(next as u32 + 1);
-        true
     }
 
-    /// What all SMs know of the kernel.
-    pub fn kernel(&self) -> &Arc<KernelTiming> {
-        &self.grid().kernel
+    /// The memory of the program goes to the grid of a launch, from wherever it is.
+    fn lend_memory(&self, launch: usize) {
+        let mut holder = lock(&self.holder);
+        if let (true, Origin::Grid { functional: last, .. }, Origin::Grid { functional: next, .. }) =
+            (*holder != launch, &self.grids[*holder].origin, &self.grids[launch].origin)
+        {
+            let memory = last.grid().take_memory();
+            next.grid().give_memory(memory);
+            *holder = launch;
+        }
     }
 
-    /// CTAs of the grid.
-    pub fn ctas(&self) -> u32 {
-        self.grid().ctas
+    /// Lends what the states of the only launch's CTAs refer to: programs of several are not saved.
+    pub(crate) fn lend(&self, to: &mut Reader<'_>) {
+        let grid = &self.grids[0];
+        to.lend(grid.kernel.clone());
+        if let Some(functional) = grid.at_issue() {
+            to.lend(Arc::new(functional.clone()));
+        }
     }
 
-    /// Executes CTA number `cta`, or starts it if it executes at issue, or reads its trace, and keeps it for the SM.
-    /// `false` if that failed: see [`LaunchStore::failure`].
-    pub fn execute(&self, cta: u32) -> bool {
-        let grid = self.grid();
+    /// Executes CTA number `cta` of a launch that runs in a grid slot, or starts it if it executes at issue, or reads its
+    /// trace, and keeps it for the SM. Its number in the program; `None` if that failed: see [`LaunchStore::failure`].
+    pub fn execute(&self, launch: usize, cta: u32, slot: u8) -> Option<u32> {
+        let grid = &self.grids[launch];
+        self.lend_memory(launch);
         let source = match &grid.origin {
             Origin::Grid { functional, values: Values::Ahead } => {
                 let mut stream = CtaStream::default();
-                if let Err(failure) = functional.grid().run_cta(cta, &mut stream) {
+                let mut grid = functional.grid();
+                grid.set_slot(slot);
+                if let Err(failure) = grid.run_cta(cta, &mut stream) {
                     functional.fail(failure);
-                    return false;
+                    return None;
                 }
                 OpSource::Recorded(stream)
             }
@@ -228,40 +255,41 @@ impl LaunchStore {
                 let read = match &mut *replay {
                     Some(replay) => replay.run_block(cta, &mut stream),
                     None => Replay::new(kernel.clone())
-                        .and_then(|opened| replay.insert(Box::new(opened)).run_block(cta, &mut stream)),
+                        .and_then(|opened| replay.insert(Box::new(opened.in_slot(slot))).run_block(cta, &mut stream)),
                 };
                 if let Err(error) = read {
                     lock(failure).get_or_insert(error);
-                    return false;
+                    return None;
                 }
                 OpSource::Recorded(stream)
             }
         };
         lock(&grid.on_the_way).insert(cta, source);
-        true
+        Some(self.first_cta[launch] + cta)
     }
 
-    /// The CTA for the SM that was told its number.
+    /// The CTA for the SM that was told its number in the program, and its grid slot.
     ///
     /// # Panics
     /// If the CTA was not executed or was taken already.
-    pub fn take(&self, cta: u32) -> Cta {
-        let grid = self.grid();
-        let source = lock(&grid.on_the_way).remove(&cta);
+    pub fn take(&self, cta: u32, slot: u8) -> Cta {
+        let launch = self.launch_of(cta);
+        let grid = &self.grids[launch];
+        let source = lock(&grid.on_the_way).remove(&(cta - self.first_cta[launch]));
         let source = source.unwrap_or_else(|| panic!("CTA {cta} is launched without having been executed"));
-        Cta { handle: CtaHandle(cta), kernel: grid.kernel.clone(), source, resources: grid.resources }
+        Cta { handle: CtaHandle(cta), slot, kernel: grid.kernel.clone(), source, resources: grid.resources }
     }
 
-    /// A CTA has left its SM.
-    pub fn has_left(&self) {
-        if let Some(functional) = self.grid().at_issue() {
+    /// A CTA of a launch has left its SM.
+    pub fn has_left(&self, launch: usize) {
+        if let Some(functional) = self.grids[launch].at_issue() {
             functional.grid().left();
         }
     }
 
-    /// Whether the dispatcher can start no further CTA before one has left.
-    pub fn set_nothing_starts(&self, nothing_starts: bool) {
-        if let Some(functional) = self.grid().at_issue() {
+    /// Whether the dispatcher can start no further CTA of a launch before one has left.
+    pub fn set_nothing_starts(&self, launch: usize, nothing_starts: bool) {
+        if let Some(functional) = self.grids[launch].at_issue() {
             functional.grid().set_nothing_starts(nothing_starts);
         }
     }
@@ -271,9 +299,9 @@ impl LaunchStore {
         self.grids.iter().find_map(LaunchedGrid::failure)
     }
 
-    /// Looks at the functional state of the launch that runs: memory, counters. A trace has none.
+    /// Looks at the functional state of the launch that has the memory: the latest that executed anything. A trace has none.
     pub fn with_grid<T>(&self, look: impl FnOnce(&Grid) -> T) -> Option<T> {
-        match &self.grid().origin {
+        match &self.grids[*lock(&self.holder)].origin {
             Origin::Grid { functional, .. } => Some(look(&functional.grid())),
             Origin::Trace { .. } => None,
         }
@@ -296,11 +324,12 @@ impl LaunchStore {
 pub(crate) mod shared {
     use super::*;
     use crate::sm::source::saved;
-    use sim_core::{LoadError, Reader, Saved, Writer};
+    use sim_core::{LoadError, Saved, Writer};
 
     pub fn save(store: &LaunchStore, out: &mut Writer) {
-        let LaunchStore { grids: _, current: _, host: _ } = store;
-        let LaunchedGrid { kernel: _, resources: _, ctas: _, origin, on_the_way, copies: _, flushed: _ } = store.grid();
+        let LaunchStore { grids, first_cta: _, holder: _, host: _ } = store;
+        let LaunchedGrid { kernel: _, resources: _, ctas: _, stream: _, origin, on_the_way, copies: _, flushed: _ } =
+            &grids[0];
         // A trace is found again by the number of the block that is wanted.
         if let Origin::Grid { functional, .. } = origin {
             functional.grid().save(out);
@@ -313,10 +342,11 @@ pub(crate) mod shared {
     }
 
     pub fn load(store: &LaunchStore, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        let grid = store.grid();
+        let grid = &store.grids[0];
         if let Origin::Grid { functional, .. } = &grid.origin {
             functional.grid().load(from)?;
         }
+        store.lend(from);
         let ctas: Vec<u32> = from.get()?;
         let mut on_the_way = lock(&grid.on_the_way);
         on_the_way.clear();

@@ -2,22 +2,13 @@
 
 mod common;
 
+use common::{SETS, coin};
 use gpu::sm::bench::{Bench, Outcome, random_walk, synthetic_stream};
 use gpu::sm::{KernelTiming, SmSpec};
 use std::sync::Arc;
 use workloads::sass::exec::Grid;
 use workloads::sass::{Instruction, catalog};
 use workloads::stream::CtaStream;
-
-const SETS: [(&str, &str); 7] = [
-    ("sm_75", "tu102"),
-    ("sm_80", "ga100"),
-    ("sm_86", "ga102"),
-    ("sm_89", "ad102"),
-    ("sm_90", "gh100"),
-    ("sm_100", "gb100"),
-    ("sm_120", "gb203"),
-];
 
 fn kernels(mut with: impl FnMut(&str, &SmSpec, &workloads::sass::Kernel, &workloads::sass::Launch)) {
     for (arch, set) in SETS {
@@ -69,17 +60,6 @@ fn no_shipped_kernel_has_a_hazard_when_it_runs() {
     });
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert!(ran >= 140, "{ran}");
-}
-
-/// A small generator, so that the walks are the same everywhere.
-fn coin(seed: u64) -> impl FnMut() -> bool {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state >> 32 & 1 == 1
-    }
 }
 
 fn walk(spec: &SmSpec, instructions: &[Instruction], path: &[u32]) -> (Outcome, Arc<KernelTiming>) {

@@ -1,9 +1,10 @@
-//! A GPU that executes one kernel launch, or those of a program one after the other.
+//! A GPU that executes one kernel launch, or those of a program: one after the other, and several streams side by side.
 
+use gpu::command_processor::CommandProcessorSpec;
 use gpu::sm::dependences::derive;
 use gpu::sm::spec::SmSpec;
 use gpu::sm::{CtaResources, KernelTiming};
-use gpu::{LaunchFailure, LaunchStore, LaunchedGrid, SmComponent, SmParameters};
+use gpu::{CommandProcessor, LaunchFailure, LaunchStore, LaunchedGrid, SmComponent, SmParameters};
 use sim_core::config::{ConfigError, Problem};
 use sim_core::{
     ClockDomain, Component, Cycle, DomainId, Femtos, Machine, MachineFile, Plan, Progress, Resources, RunError,
@@ -84,6 +85,23 @@ fn untimed(file: &str, error: &dyn std::fmt::Display) -> SassError {
     SassError::new(file, 0, error.to_string(), "this instruction has no timing on this architecture")
 }
 
+/// Streams that run side by side meet in the L2, which takes over what the host has written before a launch when the overhead of the
+/// launch is past: no shard may run ahead of another by as much, which the longest link bounds (`protocol::HostWrites`).
+fn overhead_covers_links(file: &MachineFile) -> Result<(), GpuError> {
+    let Some(part) = file.parts.iter().find(|part| part.kind == CommandProcessor::KIND) else { return Ok(()) };
+    let overhead = part.read::<CommandProcessorSpec>()?.launch_overhead_cycles;
+    let slowest = file.clocks.iter().map(|clock| clock.hertz).min().unwrap_or(1).max(1) as f64;
+    let longest = file.links.iter().map(|link| link.latency_cycles.max(link.credit_latency_cycles)).max().unwrap_or(0);
+    let least = (f64::from(longest + 1) * file.clocks[part.clock].hertz as f64 / slowest).ceil();
+    if f64::from(overhead) < least {
+        let message =
+            format!("launch_overhead_cycles = {overhead} is too short for streams side by side on several shards");
+        let help = format!("at least {least}, as many as the longest link takes, or --shards 1");
+        return Err(SassError::new(&file.name, 0, message, help).into());
+    }
+    Ok(())
+}
+
 /// A launch on a machine, ready to run.
 pub struct GpuSimulation {
     machine: Machine,
@@ -142,11 +160,11 @@ impl GpuSimulation {
         Self::of_launches(file, &[(kernel, launch)], plan, values)
     }
 
-    /// The launches of a program, which run one after the other on the same machine; buffers of one name are one buffer.
-    /// The host copies the buffers to the device before the first launch that names them.
+    /// The launches of a program on the same machine: those of a stream run one after the other, several streams side by side;
+    /// buffers of one name are one buffer. The host copies the buffers to the device before the first launch that names them.
     ///
     /// # Errors
-    /// As [`GpuSimulation::new`]; there is no launch; a buffer changes its size.
+    /// As [`GpuSimulation::new`]; there is no launch; a buffer changes its size; several streams with values at issue.
     pub fn of_launches(
         file: &MachineFile,
         launches: &[(&Kernel, &Launch)],
@@ -155,6 +173,12 @@ impl GpuSimulation {
     ) -> Result<Self, GpuError> {
         let shape = GpuShape::of(file)?;
         let plan = if values == Values::AtIssue { Plan { shards: 1, ..plan } } else { plan };
+        let streams = launches.windows(2).any(|pair| pair[0].1.stream != pair[1].1.stream);
+        if let (Values::AtIssue, true, Some((_, launch))) = (values, streams, launches.first()) {
+            let message = "values are computed at issue for one stream only";
+            let help = "run the streams without --coupled, or one of them with it";
+            return Err(SassError::new(&launch.file, 0, message, help).into());
+        }
         let mut memory = GlobalMemory::default();
         let mut grids = Vec::new();
         for (number, (kernel, launch)) in launches.iter().enumerate() {
@@ -178,13 +202,13 @@ impl GpuSimulation {
                 registers_per_thread: kernel.metadata.registers,
                 shared_bytes: launch.shared_bytes(kernel),
             };
-            grids.push((grid, timing, resources, copies, flushed));
+            grids.push((grid, timing, resources, copies, flushed, launch.stream));
         }
         if let Some((first, ..)) = grids.first_mut() {
             first.give_memory(memory);
         }
-        let launched = grids.into_iter().map(|(grid, timing, resources, copies, flushed)| {
-            LaunchedGrid::new(grid, timing, resources).after_copies(copies).flushed(flushed)
+        let launched = grids.into_iter().map(|(grid, timing, resources, copies, flushed, stream)| {
+            LaunchedGrid::new(grid, timing, resources).after_copies(copies).flushed(flushed).in_stream(stream)
         });
         let workload = match launches {
             [(_, launch)] => Workload::Launch(Box::new((*launch).clone())),
@@ -201,13 +225,14 @@ impl GpuSimulation {
         Self::of_traces(file, vec![TracedLaunch { kernel: kernel.clone(), copies: Vec::new() }], plan)
     }
 
-    /// The traced kernels of a program, one after the other, with what was copied to the device between them.
+    /// The traced kernels of a program, with what was copied to the device between them: those of a stream one after the other,
+    /// several streams side by side.
     ///
     /// # Errors
     /// As [`GpuSimulation::of_trace`]; there is no kernel.
     pub fn of_traces(file: &MachineFile, launches: Vec<TracedLaunch>, plan: Plan) -> Result<Self, GpuError> {
         let shape = GpuShape::of(file)?;
-        let mut grids = Vec::new();
+        let (mut grids, mut streams) = (Vec::new(), Vec::new());
         for TracedLaunch { kernel, copies } in &launches {
             if !runs_code_of(&shape.sm.arch, &kernel.header.arch) {
                 let message =
@@ -224,7 +249,13 @@ impl GpuSimulation {
                 registers_per_thread: kernel.header.registers_per_thread,
                 shared_bytes: kernel.header.shared_bytes,
             };
-            grids.push(LaunchedGrid::of_trace(kernel.clone(), timing, resources).after_copies(copies.clone()));
+            let known = streams.iter().position(|&stream| stream == kernel.header.stream);
+            let stream = known.unwrap_or_else(|| {
+                streams.push(kernel.header.stream);
+                streams.len() - 1
+            });
+            let grid = LaunchedGrid::of_trace(kernel.clone(), timing, resources);
+            grids.push(grid.after_copies(copies.clone()).in_stream(stream as u32));
         }
         let kernels = launches.into_iter().map(|launch| launch.kernel).collect();
         Self::build(file, grids, Workload::Traces(kernels), shape, plan)
@@ -240,7 +271,14 @@ impl GpuSimulation {
         if grids.is_empty() {
             return Err(SassError::new("program", 0, "has no launch", "give at least one").into());
         }
-        let store = Arc::new(LaunchStore::new(grids));
+        if plan.shards != 1 && grids.iter().any(|grid| grid.stream() != grids[0].stream()) {
+            overhead_covers_links(file)?;
+        }
+        let store = LaunchStore::new(grids).ok_or_else(|| {
+            let help = format!("all launches together may have {} blocks", u32::MAX);
+            SassError::new("program", 0, "has more thread blocks than can be numbered", help)
+        })?;
+        let store = Arc::new(store);
         let bag = Resources::new().with(store.clone()).with(store.host_writes().clone());
         let bag = bag.with(Arc::new(SmParameters(shape.sm.clone())));
         let machine = Machine::build(file, &crate::kinds(), bag, plan)?;

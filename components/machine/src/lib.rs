@@ -25,7 +25,9 @@ pub fn kinds() -> Registry {
         .add::<hbm::component::Channel>()
         .add::<npu::tiled::TiledNpu>()
         .add::<npu::fusemax::program::FusedAttention>()
+        .add::<npu::nvdla::Nvdla>()
         .add::<npu::systolic::core::Core>()
+        .add::<npu::systolic::streaming::StreamingCore>()
         .add::<npu::systolic::dispatcher::Dispatcher>()
         .add::<npu::systolic::folded::FoldedArray>();
     kinds

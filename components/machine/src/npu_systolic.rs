@@ -6,6 +6,7 @@ use cache::fixed::{FixedMemory, FixedMemorySpec};
 use hbm::component::{Channel, ChannelSpec};
 use npu::fusemax::FuseMaxSpec;
 use npu::fusemax::program::FusedAttention;
+use npu::nvdla::Nvdla;
 use npu::systolic::core::Core;
 use npu::systolic::core::spec::CoreSpec;
 use npu::systolic::dispatcher::{Dispatcher, DispatcherSpec};
@@ -13,6 +14,7 @@ use npu::systolic::folded::{FoldedArray, Networks};
 use npu::systolic::lower;
 use npu::systolic::program::Program;
 use npu::systolic::report::{Bound, LayerResult};
+use npu::systolic::streaming::{ARRAY_STATES, StreamingCore};
 use npu::systolic::work::kind_name;
 use sim_core::config::{ConfigError, PartSpec, Place, Problem};
 use sim_core::{
@@ -48,6 +50,8 @@ pub struct SystolicSimulation {
 enum Form {
     Folded { part: String },
     Fused { part: String, multipliers: u64 },
+    Streaming { part: String },
+    Nvdla { part: String },
     Events(Box<Events>),
 }
 
@@ -61,10 +65,21 @@ pub struct SystolicResult {
     /// In the order of the networks and of their operators. With one network their cycles sum to `cycles`; networks that
     /// share the machine overlap, and `cycles` is the makespan of all.
     pub layers: Vec<LayerResult>,
+    /// What the array did, of a machine with streaming weights.
+    pub array: Option<ArrayCycles>,
     /// Parts summed over their components.
     pub stats: StatsNode,
     /// Hash of all that was simulated.
     pub digest: String,
+}
+
+/// Cycles of an array whose weights stream.
+#[derive(Clone, Debug)]
+pub struct ArrayCycles {
+    /// In each state of [`ARRAY_STATES`]; they sum to the makespan.
+    pub states: [u64; ARRAY_STATES.len()],
+    /// Of those active, what an array without unused multipliers would need.
+    pub useful: f64,
 }
 
 /// Cores with a dispatcher and memory.
@@ -79,7 +94,7 @@ struct Events {
 impl SystolicSimulation {
     /// Whether a machine file describes a systolic NPU.
     pub fn fits(file: &MachineFile) -> bool {
-        let kinds = [FoldedArray::KIND, FusedAttention::KIND, Core::KIND];
+        let kinds = [FoldedArray::KIND, FusedAttention::KIND, StreamingCore::KIND, Nvdla::KIND, Core::KIND];
         file.parts.iter().any(|part| kinds.contains(&part.kind.as_str()))
     }
 
@@ -98,6 +113,16 @@ impl SystolicSimulation {
             let multipliers = part.read::<FuseMaxSpec>()?.edge.pow(2);
             let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
             let form = Form::Fused { part: part.name.clone(), multipliers };
+            return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
+        }
+        if let Some(part) = file.parts.iter().find(|part| part.kind == StreamingCore::KIND) {
+            let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
+            let form = Form::Streaming { part: part.name.clone() };
+            return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
+        }
+        if let Some(part) = file.parts.iter().find(|part| part.kind == Nvdla::KIND) {
+            let machine = Machine::build(file, &crate::kinds(), Resources::new().with(networks), plan)?;
+            let form = Form::Nvdla { part: part.name.clone() };
             return Ok(Self { machine, form, clock_hz: file.clocks[part.clock].hertz });
         }
         if let Some(part) = file.parts.iter().find(|part| part.kind == Core::KIND) {
@@ -136,8 +161,21 @@ impl SystolicSimulation {
                 let fused = self.machine.component::<FusedAttention>(part, 0);
                 fused.map(|fused| fused.layers(*multipliers)).unwrap_or_default()
             }
+            Form::Nvdla { part } => {
+                self.machine.component::<Nvdla>(part, 0).map(|nvdla| nvdla.layers().to_vec()).unwrap_or_default()
+            }
+            Form::Streaming { part } => {
+                let core = self.machine.component::<StreamingCore>(part, 0);
+                core.map(|core| core.layers(cycles)).unwrap_or_default()
+            }
         };
+        let array = match &self.form {
+            Form::Streaming { part } => self.machine.component::<StreamingCore>(part, 0),
+            Form::Events(_) | Form::Folded { .. } | Form::Fused { .. } | Form::Nvdla { .. } => None,
+        };
+        let array = array.map(|core| ArrayCycles { states: core.array_cycles(cycles), useful: core.useful_cycles() });
         Ok(SystolicResult {
+            array,
             cycles,
             clock_hz: self.clock_hz,
             time: outcome.time,
@@ -245,17 +283,8 @@ impl Events {
         let share = |busy: u64, units: u64| busy as f64 / (result.cycles * units) as f64;
         let bytes = (result.dram_read_bytes + result.dram_write_bytes) as f64;
         let memory = bytes / (result.cycles as f64 * self.machine.memory_bytes_per_cycle);
-        let shares = [
-            (share(result.array_busy_cycles, arrays), Bound::Array),
-            (share(result.vector_busy_cycles, cores), Bound::Vector),
-            (memory, Bound::Memory),
-        ];
-        let most = shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three");
-        result.bound = match most {
-            (share, bound) if share >= 0.5 => bound,
-            _ if result.tiles == 0 => Bound::Nothing,
-            _ => Bound::Latency,
-        };
+        let busy = [share(result.array_busy_cycles, arrays), share(result.vector_busy_cycles, cores), memory];
+        result.bound = if result.tiles == 0 { Bound::Nothing } else { Bound::of(busy) };
     }
 }
 

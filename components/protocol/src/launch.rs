@@ -6,10 +6,16 @@ use sim_core::Payload;
 /// What an SM is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SmCommand {
-    /// Run a CTA, named by its linear index in the grid. What it executes waits in the launch store of the GPU.
-    Launch { cta: u32 },
-    /// Say when memory has answered everything: the grid is over.
-    Drain,
+    /// Run a CTA, named by its linear index in the program. What it executes waits in the launch store of the GPU.
+    Launch {
+        cta: u32,
+        /// Grid slot of its grid.
+        slot: u8,
+        /// Nothing resides: L1 data cache and shared memory are divided anew, for this grid.
+        carves: bool,
+    },
+    /// Say when memory has answered all stores of the grid in this slot: its last CTA is done.
+    Drain { slot: u8 },
 }
 
 impl Payload for SmCommand {
@@ -23,8 +29,8 @@ pub enum SmReply {
     Done { cta: u32 },
     /// An instruction cannot be executed: the grid ends here. What is wrong is in the launch store of the GPU.
     Failed,
-    /// Nothing of this SM is on its way any more.
-    Drained,
+    /// No store of the grid in this slot is on its way from this SM any more.
+    Drained { slot: u8 },
 }
 
 impl Payload for SmReply {

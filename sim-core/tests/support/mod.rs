@@ -1,6 +1,7 @@
 //! Components for the kernel's own tests: talkers that use every feature of the kernel at once.
 #![allow(dead_code)]
 
+use proptest::prelude::*;
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Detail, Fact, In, Machine, MachineFile, Out, Payload, Plan, Registry,
     Resources, Rng, Site, StatsNode, StopAt,
@@ -202,6 +203,28 @@ pub struct Ring {
     pub latencies: Vec<u32>,
     pub mhz: [f64; 2],
     pub seed: u64,
+}
+
+/// Rings of all sizes, loads and clocks that the properties are tried on.
+pub fn ring() -> impl Strategy<Value = Ring> {
+    let counts = (1_usize..7, 1_usize..7, 1_usize..4);
+    let traffic = (1_u32..20, 1_u16..5, 1_u64..40, 5_u64..200);
+    let wires = (prop::collection::vec(prop_oneof![1_u32..4, 8_u32..40, Just(300)], 1..8), any::<u64>());
+    let clocks = prop_oneof![Just([1000.0, 1000.0]), Just([1755.0, 1000.0]), Just([400.0, 1612.5])];
+    (counts, traffic, wires, clocks).prop_map(
+        |((left, right, fan), (words, capacity, pause_cycles, refresh_cycles), (latencies, seed), mhz)| Ring {
+            left,
+            right,
+            fan,
+            words,
+            capacity,
+            pause_cycles,
+            refresh_cycles,
+            latencies,
+            mhz,
+            seed: seed >> 1,
+        },
+    )
 }
 
 impl Ring {

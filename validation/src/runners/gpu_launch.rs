@@ -3,7 +3,7 @@
 //! | column | |
 //! |---|---|
 //! | `machine` | a machine of `configs/gpu/`, or a name of the suite's `[machine.NAME]`: a `base` of `configs/gpu/` and what differs |
-//! | `workload` | a program ([`program`]): launches `launches/NAME.toml` of the suite, or else shipped ones, which run one after the other and count together |
+//! | `workload` | a program ([`program`]): launches `launches/NAME.toml` of the suite, or else shipped ones, which run one after the other or, divided by `\|`, side by side, and count together |
 //! | `overrides` | `launch.KEY` as [`Launch::with`] takes it, for each launch that has such an argument; all others are the machine's |
 //! | `metric` | `cycles` of the SMs' clock |
 //!
@@ -59,7 +59,8 @@ pub fn measured_launches(machine: &str, program: &[Launch]) -> Option<Case> {
         let memory = |argument: &Argument| argument.value.memory().map(|_| argument.memory_name().to_owned());
         let passed = |argument: &Argument| (argument.element, argument.value.clone(), memory(argument));
         let arguments: Vec<_> = launch.arguments.iter().map(passed).collect();
-        (launch.kernel.clone(), launch.grid, launch.block, launch.dynamic_shared_bytes, launch.caches, arguments)
+        let shape = (launch.grid, launch.block, launch.dynamic_shared_bytes);
+        (launch.kernel.clone(), launch.stream, shape, launch.caches, arguments)
     };
     let asked: Vec<_> = program.iter().map(what).collect();
     let suites = Suite::shipped_names().into_iter().filter_map(|name| Suite::open(&name).ok());
@@ -108,7 +109,7 @@ fn launches(suite: &Suite, workload: &str, changes: &[(String, String)]) -> Resu
     let steps = program::parse(workload)?;
     let mut launches = Vec::new();
     for step in &steps {
-        launches.push(launch(suite, &step.launch)?);
+        launches.push(launch(suite, &step.launch)?.in_stream(step.stream));
     }
     for (key, value) in changes {
         let takes = |launch: &Launch| match key.strip_prefix("arg.") {

@@ -8,6 +8,7 @@
 //! | `[metric.NAME]` | |
 //! |---|---|
 //! | `clock`, `steps`, `times` | element of `cycles`, and the steps that it is over, times scalar arguments of the launch: cycles a step |
+//! | `clock`, `instructions` | element of `cycles`, and the instructions of each thread that it is over: instructions of all threads of the block a cycle |
 //! | `steps_apart = N` | of N steps' cycles: the mean of those above the middle of least and most, less that of the others |
 //! | `bytes`, `times`, `per` | bytes, times scalar arguments of the launch, times blocks, from the first beginning to the last end that `cycles` has in pairs: `"second"`: GB/s at the SMs' clock, or `"cycle_and_block"`: bytes |
 
@@ -35,6 +36,10 @@ enum Metric {
         steps: f64,
         #[serde(default)]
         times: Vec<String>,
+    },
+    Instructions {
+        clock: usize,
+        instructions: f64,
     },
     Apart {
         steps_apart: usize,
@@ -122,7 +127,7 @@ fn mean(values: &[f64]) -> f64 {
 impl Metric {
     fn of(&self, clocks: &[f64], launch: &Launch, clock_hz: f64) -> Result<f64, RunError> {
         let least = match self {
-            Self::Step { clock, .. } => clock + 1,
+            Self::Step { clock, .. } | Self::Instructions { clock, .. } => clock + 1,
             Self::Apart { steps_apart } => (*steps_apart).max(2),
             Self::Rate { .. } => 2,
         };
@@ -131,6 +136,9 @@ impl Metric {
         }
         Ok(match self {
             Self::Step { clock, steps, times } => clocks[*clock] / (steps * product(launch, times)?),
+            Self::Instructions { clock, instructions } => {
+                instructions * f64::from(launch.threads_per_block()) / clocks[*clock]
+            }
             Self::Apart { steps_apart } => {
                 let cycles = &clocks[..*steps_apart];
                 let edge = |of: fn(f64, f64) -> f64| cycles.iter().copied().reduce(of).unwrap_or(0.0);

@@ -6,6 +6,7 @@ mod hbm_golden;
 mod hbm_hardware;
 mod memory_preset;
 mod npu_dpu;
+mod npu_eyeriss;
 mod npu_fusemax;
 mod npu_machines;
 mod npu_operators;
@@ -18,6 +19,7 @@ pub use gpu_microbench::GpuMicrobench;
 pub use hbm_golden::HbmGolden;
 pub use hbm_hardware::HbmHardware;
 pub use npu_dpu::NpuDpu;
+pub use npu_eyeriss::NpuEyeriss;
 pub use npu_fusemax::NpuFuseMax;
 pub use npu_schedule::NpuSchedule;
 pub use npu_systolic::NpuSystolic;
@@ -33,6 +35,7 @@ pub fn all() -> Runners {
         .with(HbmGolden)
         .with(HbmHardware)
         .with(NpuDpu)
+        .with(NpuEyeriss)
         .with(NpuFuseMax)
         .with(NpuSchedule)
         .with(NpuSystolic)

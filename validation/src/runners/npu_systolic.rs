@@ -1,10 +1,13 @@
 //! Kind `npu-systolic`: one operator on a systolic NPU of `configs/npu/`.
 //!
 //! Workloads are those of [`super::npu_operators`]; several, joined by `+`, share the machine. Metrics: `cycles`, `us`, `ifmap_reads`, `filter_reads`, `ofmap_writes`
-//! (elements between array and buffers), `dram_read_bytes`, `dram_write_bytes`.
+//! (elements between array and buffers), `dram_read_bytes`, `dram_write_bytes`. Of arrays with streaming weights also the counters
+//! of the TPU's paper, in percent of the cycles: `array_active`, `useful_macs` and `unused_macs` (which sum to it), `weight_stall`,
+//! `weight_shift`, `non_matrix` (all else), of that `raw_stall` and `input_stall`; and `tops`.
 //! `[operands] element = "f16"` in `suite.toml` gives the type of all operands; without it they are bytes.
 
 use machine::npu_systolic::{SystolicResult, SystolicSimulation};
+use npu::systolic::streaming::ARRAY_STATES;
 use serde::Deserialize;
 use sim_core::Plan;
 use workloads::tensor::Element;
@@ -65,8 +68,32 @@ fn measured(result: &SystolicResult) -> Measured {
         ("dram_write_bytes", sum(|layer| layer.dram_write_bytes)),
     ]
     .into_iter()
+    .chain(counters(result))
     .map(|(name, value)| (name.to_owned(), Value::Number(value)))
     .collect()
+}
+
+/// What the array of a machine with streaming weights did; empty for others.
+fn counters(result: &SystolicResult) -> Vec<(&'static str, f64)> {
+    let Some(array) = &result.array else { return Vec::new() };
+    let share = |cycles: f64| 100.0 * cycles / result.cycles as f64;
+    let percent = |of: &[&str]| {
+        let states = ARRAY_STATES.iter().zip(array.states).filter(|(name, _)| of.contains(name));
+        share(states.map(|(_, cycles)| cycles).sum::<u64>() as f64)
+    };
+    let macs = result.layers.iter().map(|layer| layer.macs).sum::<u64>() as f64;
+    let (active, useful) = (percent(&["active"]), share(array.useful));
+    vec![
+        ("array_active", active),
+        ("useful_macs", useful),
+        ("unused_macs", active - useful),
+        ("weight_stall", percent(&["weight_stall"])),
+        ("weight_shift", percent(&["weight_shift"])),
+        ("non_matrix", percent(&["operands", "input", "output"])),
+        ("raw_stall", percent(&["operands"])),
+        ("input_stall", percent(&["input"])),
+        ("tops", 2.0 * macs * result.clock_hz as f64 / result.cycles as f64 / 1e12),
+    ]
 }
 
 #[cfg(test)]
@@ -90,6 +117,25 @@ mod tests {
         assert!(suite.cases.len() > 10);
         let outcome = Runners::default().with(NpuSystolic).validate(suite, &|_, _| {}).unwrap();
         assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+    }
+
+    /// The share of active cycles of four production networks; the other counters are shown only, but each has a value.
+    #[test]
+    fn the_first_tpu_is_within_the_bound() {
+        let suite = Suite::open("npu-tpu-v1").unwrap();
+        let outcome = Runners::default().with(NpuSystolic).validate(suite, &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+        assert_eq!(outcome.summary.cases, 4);
+    }
+
+    #[test]
+    fn rtl_is_within_the_bound_and_bytes_are_exact() {
+        let suite = Suite::open("npu-rtl").unwrap();
+        let outcome = Runners::default().with(NpuSystolic).validate(suite, &|_, _| {}).unwrap();
+        assert!(outcome.passed(), "{}", crate::report::table(&outcome, true));
+        let bytes: Vec<_> = outcome.rows.iter().filter(|row| row.case.unit == "bytes").collect();
+        assert_eq!(bytes.len(), 18);
+        assert!(bytes.iter().all(|row| row.error_percent() == Some(0.0)));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct Header {
     pub registers_per_thread: u32,
     /// `sm_80` for binary version 80.
     pub arch: String,
+    /// CUDA stream: launches of one run one after the other, those of several at the same time.
+    pub stream: u64,
     /// Of the format: 3, 4 or 5.
     pub version: u32,
     /// First address of the window through which generic accesses reach shared memory; 0 if not named.
@@ -83,6 +85,7 @@ impl HeaderReader {
             "shmem" => header.shared_bytes = number(key, value, 1 << 20)?,
             "nregs" => header.registers_per_thread = number(key, value, 255)?,
             "binary version" => header.arch = format!("sm_{}", number(key, value, 999)?),
+            "cuda stream id" => header.stream = stream(value)?,
             "accelsim tracer version" => {
                 header.version = number(key, value, u32::MAX)?;
                 if !(3..=5).contains(&header.version) {
@@ -93,7 +96,7 @@ impl HeaderReader {
             "shmem base_addr" => header.shared_window = hexadecimal(key, value)?,
             "local mem base_addr" => header.local_window = hexadecimal(key, value)?,
             "enable lineinfo" => header.has_line_numbers = number(key, value, 1)? == 1,
-            // Stream, versions of tools, and what later tracers add.
+            // Versions of tools, and what later tracers add.
             _ => return Ok(()),
         }
         self.seen.push(key.to_owned());
@@ -115,6 +118,13 @@ impl HeaderReader {
 fn number(key: &str, value: &str, most: u32) -> Result<u32, Problem> {
     let read = value.parse().ok().filter(|&read: &u32| read <= most);
     read.ok_or_else(|| problem(format!("{key} = {value} is not possible"), format!("a number up to {most}")))
+}
+
+fn stream(value: &str) -> Result<u64, Problem> {
+    value.parse().map_err(|_| {
+        let help = "a stream is a decimal number, 0 the default one: -cuda stream id = 0";
+        problem(format!("cuda stream id = {value} is no stream"), help)
+    })
 }
 
 fn hexadecimal(key: &str, value: &str) -> Result<u64, Problem> {

@@ -9,10 +9,8 @@ use super::line::TraceOp;
 use super::reader::{Block, TraceReader};
 use crate::sass::exec::coalesce::{Pattern, Recorder};
 use crate::sass::{OpClass, SassError, Uses};
-use crate::stream::{AccessKind, CtaStream, DynamicOp, NO_ACCESS, Space};
+use crate::stream::{AccessKind, CtaStream, DynamicOp, NO_ACCESS, Space, local_window};
 
-/// Where local memory lies for the coalescer: away from what traces show of global memory.
-const LOCAL_WINDOW: u64 = 0x1_0000_0000;
 /// Of virtual addresses, since Pascal (CUDA C++ Programming Guide, unified memory).
 const ADDRESS_BITS: u32 = 49;
 /// At the beginning of a block's shared memory, from sm_80 on (CUDA C++ Programming Guide, compute capabilities).
@@ -41,6 +39,8 @@ pub struct Replay {
     block: Block,
     recorder: Recorder<true>,
     next: u32,
+    /// Grid slot that the grid runs in.
+    slot: u8,
 }
 
 impl std::fmt::Debug for Replay {
@@ -64,7 +64,15 @@ impl Replay {
         let touches = touches.collect::<Result<Vec<_>, _>>()?;
         let path = PathBuf::from(&kernel.file);
         let reader = TraceReader::open(&path)?;
-        Ok(Self { kernel, path, touches, reader, block: Block::default(), recorder: Recorder::default(), next: 0 })
+        let (block, recorder) = (Block::default(), Recorder::default());
+        Ok(Self { kernel, path, touches, reader, block, recorder, next: 0, slot: 0 })
+    }
+
+    /// Grids that run at the same time do so in different grid slots, which keeps their local memories apart.
+    #[must_use]
+    pub fn in_slot(mut self, slot: u8) -> Self {
+        self.slot = slot;
+        self
     }
 
     pub fn kernel(&self) -> &Arc<TracedKernel> {
@@ -108,7 +116,7 @@ impl Replay {
         for (warp, ops) in block.warps.iter().enumerate() {
             let number = u64::from(index) * block.warps.len() as u64 + warp as u64;
             // A word of all 32 lanes takes a line.
-            let local_base = LOCAL_WINDOW + number * local_bytes * 32;
+            let local_base = local_window(self.slot) + number * local_bytes * 32;
             for op in ops {
                 let at = self.kernel.index(op).ok_or_else(|| self.has_changed(op.line))?;
                 let access = self.access(at, op, block.addresses_of(op), local_base)?;

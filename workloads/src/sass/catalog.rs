@@ -26,13 +26,14 @@ fn names(folder: &Dir<'_>) -> Vec<String> {
 }
 
 /// Shipped launches whose kernels need values at issue: they wait for another block, or read a clock.
-pub const AT_ISSUE: [&str; 12] = [
+pub const AT_ISSUE: [&str; 13] = [
     "bank-conflicts",
     "constant-chain",
     "dependent-chain",
     "grid-barrier",
     "index-chain",
     "instruction-chain",
+    "instruction-rate",
     "mufu-rate",
     "pointer-chain",
     "pointer-chase",

@@ -42,7 +42,7 @@ impl Comparison {
 }
 
 /// Names that a launch file may give as `reference`.
-pub const REFERENCES: [&str; 39] = [
+pub const REFERENCES: [&str; 40] = [
     "attention",
     "bank_conflicts",
     "bf16_rmsnorm",
@@ -57,6 +57,7 @@ pub const REFERENCES: [&str; 39] = [
     "histogram",
     "index_chain",
     "instruction_chain",
+    "instruction_rate",
     "matmul_steps",
     "modulate",
     "mufu_rate",
@@ -230,6 +231,7 @@ impl Arguments<'_> {
             "dependent_chain" => self.dependent_chain(),
             "index_chain" => self.index_chain(),
             "instruction_chain" => self.instruction_chain(),
+            "instruction_rate" => self.instruction_rate(),
             "pointer_chain" => self.pointer_chain(),
             "constant_chain" => self.constant_chain(),
             "pointer_chase" => self.pointer_chase(),

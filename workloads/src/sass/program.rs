@@ -2,16 +2,20 @@
 //!
 //! Launches run in this order and share the buffers of one name. In parentheses stands what is changed of a launch, as
 //! [`super::Launch::with`] takes it. A value `FIRST..END` stands for as many launches: `conv3d-slice(arg.i=1..31)` is thirty.
+//! `|` separates streams, which run side by side: in `saxpy + saxpy | histogram` the second saxpy waits for the first, and the
+//! histogram for neither.
 
 use super::error::SassError;
 
 /// Launches that one range may stand for.
 const MOST_LAUNCHES: u32 = 10_000;
 
-/// One launch of a program: its name, and what is changed of it.
+/// One launch of a program: its name, its stream, and what is changed of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub launch: String,
+    /// From 0; launches of one stream run one after the other.
+    pub stream: u32,
     pub changes: Vec<(String, String)>,
 }
 
@@ -21,14 +25,21 @@ pub struct Step {
 /// A name is missing, a parenthesis is not closed, or a change has no `=`.
 pub fn parse(text: &str) -> Result<Vec<Step>, SassError> {
     let mut steps = Vec::new();
-    for step in text.split('+') {
-        let step = parse_step(step.trim(), text)?;
-        match step.changes.iter().position(|(_, value)| value.contains("..")) {
-            None => steps.push(step),
-            Some(at) => steps.extend(repeated(&step, at, text)?),
+    for (stream, launches) in (0..).zip(text.split('|')) {
+        for step in launches.split('+') {
+            let step = parse_step(step.trim(), stream, text)?;
+            match step.changes.iter().position(|(_, value)| value.contains("..")) {
+                None => steps.push(step),
+                Some(at) => steps.extend(repeated(&step, at, text)?),
+            }
         }
     }
     Ok(steps)
+}
+
+/// Whether a workload's name can only be a program.
+pub fn is_program(word: &str) -> bool {
+    word.contains(['+', '|', '('])
 }
 
 /// A step for each value of the range in change number `at`.
@@ -48,27 +59,32 @@ fn repeated(step: &Step, at: usize, text: &str) -> Result<Vec<Step>, SassError> 
     Ok((first..end).map(with).collect())
 }
 
-fn parse_step(step: &str, text: &str) -> Result<Step, SassError> {
+fn parse_step(step: &str, stream: u32, text: &str) -> Result<Step, SassError> {
     let wrong = |message: String| {
-        let help = "a program reads `matvec-rows(memory.y=tmp) + matvec-columns(memory.x=tmp, grid=8)`";
+        let help =
+            "a program reads `saxpy(memory.y=t) + saxpy(memory.x=t, grid=8) | histogram`: + is then, | is side by side";
         SassError::new(text, 0, message, help)
     };
     let (launch, changes) = match step.split_once('(') {
         None => (step, ""),
         Some((launch, rest)) => {
-            let inside = rest.strip_suffix(')').ok_or_else(|| wrong(format!("`{step}` has no `)` at its end")))?;
+            let inside = rest.strip_suffix(')').filter(|inside| !inside.contains(['(', ')']));
+            let inside = inside.ok_or_else(|| wrong(format!("`{step}` has no `)` at its end")))?;
             (launch.trim(), inside)
         }
     };
     if launch.is_empty() {
         return Err(wrong("a launch has no name".to_owned()));
     }
+    if launch.contains(')') {
+        return Err(wrong(format!("`{step}` has no `(` before its `)`")));
+    }
     let changes = changes.split(',').map(str::trim).filter(|change| !change.is_empty());
     let changes = changes.map(|change| {
         let (key, value) = change.split_once('=').ok_or_else(|| wrong(format!("`{change}` is no change")))?;
         Ok((key.trim().to_owned(), value.trim().to_owned()))
     });
-    Ok(Step { launch: launch.to_owned(), changes: changes.collect::<Result<_, SassError>>()? })
+    Ok(Step { launch: launch.to_owned(), stream, changes: changes.collect::<Result<_, SassError>>()? })
 }
 
 #[cfg(test)]
@@ -96,8 +112,17 @@ mod tests {
 
     #[test]
     fn what_is_no_program_is_refused() {
-        for text in ["", "a +", "a(grid=4", "a(grid)", "(grid=4)", "a(arg.i=1..)", "a(arg.i=4..4)"] {
+        let wrong = ["", "a +", "a(grid=4", "a(grid)", "(grid=4)", "a(arg.i=1..)", "a(arg.i=4..4)"];
+        let streams = ["|", "a |", "| a", "a || b", "a + | b", "a + (b | c)", "(a + b) | c", "a() | b)"];
+        for text in wrong.into_iter().chain(streams) {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn streams_stand_side_by_side() {
+        let steps = parse("a + b(arg.i=0..2) | c|d").unwrap();
+        let streams: Vec<_> = steps.iter().map(|step| (step.launch.as_str(), step.stream)).collect();
+        assert_eq!(streams, [("a", 0), ("b", 0), ("b", 0), ("c", 1), ("d", 2)]);
     }
 }

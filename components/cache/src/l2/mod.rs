@@ -87,7 +87,7 @@ pub struct Slice {
     ports: Ports,
     host: Option<Arc<HostWrites>>,
     /// Launches whose preceding writes by the host are in the tags.
-    host_seen: u32,
+    host_seen: usize,
     /// Answers in the order of their due cycles: hits, atomics, and what came from memory or home with and without atomic.
     answers: [Answers; 4],
     to_memory: VecDeque<(u64, MemRequest)>,
@@ -475,31 +475,32 @@ impl Slice {
         (granule * self.slices_per_channel + place) << self.granule_bits | offset
     }
 
-    /// Takes over what the host has written since the launch before: whole sectors, which are newer than memory.
+    /// Takes over what the host has written before launches whose time has come: whole sectors, which are newer than memory.
     ///
-    /// What has to make room for them was written back while nothing ran.
-    fn catch_up_with_host(&mut self) {
-        let Some(host) = self.host.as_ref().filter(|host| host.begun() != self.host_seen).cloned() else { return };
-        let begun = host.begun();
-        for write in host.since(self.host_seen, begun) {
-            for run in self.interleave.of_channel(self.index, write.addresses.clone()) {
-                for line in run.start / LINE_BYTES..run.end.div_ceil(LINE_BYTES) {
-                    let from = run.start.max(line * LINE_BYTES) % LINE_BYTES / u64::from(SECTOR_BYTES);
-                    let to = (run.end.min((line + 1) * LINE_BYTES) - 1) % LINE_BYTES / u64::from(SECTOR_BYTES);
-                    let sectors = (from..=to).fold(0, |sectors, sector| sectors | 1 << sector);
-                    let (_, local) = self.interleave.split(line * LINE_BYTES);
-                    self.tags.put(line, local, sectors, true);
-                    self.counters.host_sectors += u64::from(sectors.count_ones());
+    /// What has to make room for them was written back while the host wrote, which takes no time.
+    fn catch_up_with_host(&mut self, now: Femtos) {
+        while let Some(launch) = self.host.as_ref().and_then(|host| host.next(self.host_seen, now)) {
+            let Some(host) = self.host.clone() else { return };
+            for write in host.before(launch) {
+                for run in self.interleave.of_channel(self.index, write.addresses.clone()) {
+                    for line in run.start / LINE_BYTES..run.end.div_ceil(LINE_BYTES) {
+                        let from = run.start.max(line * LINE_BYTES) % LINE_BYTES / u64::from(SECTOR_BYTES);
+                        let to = (run.end.min((line + 1) * LINE_BYTES) - 1) % LINE_BYTES / u64::from(SECTOR_BYTES);
+                        let sectors = (from..=to).fold(0, |sectors, sector| sectors | 1 << sector);
+                        let (_, local) = self.interleave.split(line * LINE_BYTES);
+                        self.tags.put(line, local, sectors, true);
+                        self.counters.host_sectors += u64::from(sectors.count_ones());
+                    }
                 }
             }
+            self.host_seen += 1;
         }
-        self.host_seen = begun;
     }
 
     /// Takes requests while the data array has time. When to look again if some have to wait for a rate.
     fn accept(&mut self, cx: &mut Cx<'_>) -> Option<u64> {
         let now = cx.now().0;
-        self.catch_up_with_host();
+        self.catch_up_with_host(cx.time());
         self.data.advance(now);
         self.atomics.advance(now);
         let mirror = self.ports.partition.as_ref().map(|p| p.mirror_request);

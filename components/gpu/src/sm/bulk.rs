@@ -138,8 +138,7 @@ impl Shared {
                 return;
             }
             let Some(cta) = &self.ctas[usize::from(command.cta)] else { return };
-            let Some(stream) = cta.source.recorded() else { return };
-            let line = stream.lines[(command.copy.first_line + command.walked) as usize];
+            let line = cta.source.asynchronous().lines[(command.copy.first_line + command.walked) as usize];
             let op = if command.copy.is_load { MemOp::Read } else { MemOp::Write };
             self.memory.l1.ask(Answer::Bulk(place), line.address, line.sectors, op, now);
             command.unanswered += 1;

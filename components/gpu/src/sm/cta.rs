@@ -19,6 +19,8 @@ const BARRIERS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Cta {
     pub handle: CtaHandle,
+    /// Grid slot of its grid: stores are counted by it, since the grid is over when the last is answered.
+    pub slot: u8,
     pub kernel: Arc<KernelTiming>,
     pub source: OpSource,
     pub resources: CtaResources,
@@ -36,6 +38,7 @@ struct BlockBarrier {
 /// A CTA on the SM.
 pub(crate) struct Resident {
     pub handle: CtaHandle,
+    pub slot: u8,
     pub kernel: Arc<KernelTiming>,
     pub source: OpSource,
     /// Warp slots of the SM.
@@ -51,7 +54,7 @@ pub(crate) struct Resident {
 }
 
 sim_core::saved!(Resident {
-    state: handle, slots, registers, shared_bytes, live, unfinished, barriers, mbarriers;
+    state: handle, slot, slots, registers, shared_bytes, live, unfinished, barriers, mbarriers;
     by source_state: source;
     rebuilt: kernel;
 });
@@ -78,7 +81,8 @@ pub(super) mod residents {
                     let resources = CtaResources { threads: 0, registers_per_thread: 0, shared_bytes: 0 };
                     let (handle, kernel) = (CtaHandle::default(), from.lent()?);
                     let source = OpSource::Recorded(CtaStream::default());
-                    let mut resident = Resident::new(Cta { handle, kernel, source, resources }, Vec::new(), 0, 0);
+                    let mut resident =
+                        Resident::new(Cta { handle, slot: 0, kernel, source, resources }, Vec::new(), 0, 0);
                     resident.load(from)?;
                     Some(resident)
                 }
@@ -93,6 +97,7 @@ impl Resident {
         let warps = slots.len() as u16;
         Self {
             handle: cta.handle,
+            slot: cta.slot,
             kernel: cta.kernel,
             source: cta.source,
             slots,

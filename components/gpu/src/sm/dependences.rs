@@ -28,7 +28,7 @@ use workloads::sass::{Instruction, OpClass, Operand, RegisterFile, Uses};
 /// Dependence counters of a warp.
 const COUNTERS: u8 = 6;
 const MAX_STALL: u8 = 15;
-/// Own stall of branches, exits and barriers of the block in ptxas' output.
+/// Own stall of branches, exits, barriers of the block, and of where paths come together, in ptxas' output.
 const BRANCH_STALL: u8 = 5;
 /// An instruction that a counter is raised for, and one that waits for it in the very next issue: the wait is seen from
 /// two cycles on.
@@ -66,9 +66,10 @@ pub fn derive(
 ) -> Result<Derived, TimingError> {
     let code = Code::new(instructions, successors, spec)?;
     let mut controls = vec![Control::default(); instructions.len()];
-    for (control, class) in controls.iter_mut().zip(&code.classes) {
+    for ((control, class), instruction) in controls.iter_mut().zip(&code.classes).zip(instructions) {
         control.stall = match class {
             OpClass::Branch | OpClass::Exit | OpClass::Barrier => BRANCH_STALL,
+            _ if reconverges(instruction) => BRANCH_STALL,
             OpClass::CounterBarrier => spec.issue.depbar_cycles,
             _ => 1,
         };
@@ -104,6 +105,11 @@ pub fn derive(
     Ok(Derived { instructions, shortfalls })
 }
 
+/// Where paths of a warp come together: the next instruction is fetched anew, as behind a branch.
+fn reconverges(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic.as_str(), "BSYNC" | "WARPSYNC")
+}
+
 /// The code with what is needed of each instruction.
 struct Code {
     uses: Vec<HazardUse>,
@@ -135,7 +141,10 @@ impl Code {
             let uses = Uses::of(instruction)?;
             let place = place_of(instruction, &uses, spec).map_err(problem)?;
             code.fixed.push(place.0 == Route::Fixed);
-            code.places.push(place);
+            // ptxas keeps CS2R, with which it clears pairs of registers, apart from what the pipe takes beside it on sm_90 and
+            // sm_100, and leaves that to the pipe elsewhere.
+            let is_spaced = instruction.mnemonic != "CS2R" || matches!(spec.arch.as_str(), "sm_90" | "sm_100");
+            code.places.push(if is_spaced { place } else { (place.0, NO_UNIT, place.2) });
             code.uses.push(HazardUse::new(instruction, &uses, spec).map_err(problem)?);
             code.classes.push(uses.class);
         }

@@ -1,5 +1,5 @@
 //! Kernels in a snapshot: a warp or a block refers to the tables of its kernel, which are built again and lent to the
-//! reader, never saved. There is one kernel in a launch.
+//! reader, never saved. Only runs of one launch are saved, so there is one.
 
 use super::timing::KernelTiming;
 use sim_core::{LoadError, Reader, Writer};
@@ -20,17 +20,4 @@ pub(crate) fn load(kernels: &mut [Option<Arc<KernelTiming>>], from: &mut Reader<
         *kernel = if has { Some(from.lent()?) } else { None };
     }
     Ok(())
-}
-
-/// The same for a single place.
-pub(crate) mod one {
-    use super::*;
-
-    pub(crate) fn save(kernel: &Option<Arc<KernelTiming>>, out: &mut Writer) {
-        super::save(std::slice::from_ref(kernel), out);
-    }
-
-    pub(crate) fn load(kernel: &mut Option<Arc<KernelTiming>>, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        super::load(std::slice::from_mut(kernel), from)
-    }
 }

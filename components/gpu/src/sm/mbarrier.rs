@@ -84,8 +84,7 @@ impl Shared {
         let mut waits = false;
         for at in 0..u32::from(count) {
             let Some(resident) = &mut self.ctas[usize::from(cta)] else { return false };
-            let Some(stream) = resident.source.recorded() else { return false };
-            let (address, what) = stream.mbarriers[(first + at) as usize];
+            let (address, what) = resident.source.asynchronous().mbarriers[(first + at) as usize];
             match what {
                 MbarrierUse::Init { arrivals } => resident.mbarriers.init(address, arrivals),
                 MbarrierUse::Arrive { arrivals, bytes } => self.update_mbarrier(now, cta, address, arrivals, bytes),

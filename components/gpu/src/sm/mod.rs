@@ -69,7 +69,6 @@ use memory::l1d::{Answer, WaitingLoad};
 use memory::{Destination, MemoryPipeline, Queued};
 use protocol::{MemOp, MemRequest, MemResponse};
 use spec::{Fetch, Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
-use std::sync::Arc;
 use subcore::SubCore;
 use wheel::EventWheel;
 
@@ -168,8 +167,6 @@ pub struct Sm {
     free_slots: u64,
     free_registers: u32,
     free_shared_bytes: u32,
-    /// The kernel for which the L1D was given its size.
-    carved_for: Option<Arc<KernelTiming>>,
     events: Vec<Event>,
     complete: Vec<WaitingLoad>,
     start: u64,
@@ -196,7 +193,6 @@ sim_core::saved!(Shared {
 sim_core::saved!(Sm {
     state: free_slots, free_registers, free_shared_bytes, start, ctas_done;
     parts: subcores, shared;
-    by kernel_handles::one: carved_for;
     rebuilt: spec, events, complete;
 });
 
@@ -222,7 +218,6 @@ impl Sm {
             free_slots: (u64::MAX) >> (64 - u32::from(spec.limits.warps)),
             free_registers: spec.limits.registers,
             free_shared_bytes: spec.shared_capacity_bytes(),
-            carved_for: None,
             events: Vec::new(),
             complete: Vec::new(),
             start,
@@ -265,6 +260,11 @@ impl Sm {
         cta.registers_per_warp(&self.spec.limits) * cta.warps()
     }
 
+    /// Divides L1 data cache and shared memory for a kernel, which empties the cache. Nothing may reside.
+    pub fn carve_for(&mut self, cta: &CtaResources) {
+        self.shared.memory.l1.carve(self.spec.carveout_bytes(cta));
+    }
+
     /// Starts a CTA in cycle `now`, before that cycle's [`Sm::step`]; its warps may issue from cycle `first` on, less than
     /// 64 cycles away. There must be room ([`Sm::has_room`]).
     ///
@@ -272,15 +272,6 @@ impl Sm {
     /// If there is no room.
     pub fn launch(&mut self, now: u64, first: u64, mut cta: Cta) {
         assert!(self.has_room(&cta.resources), "CTA {:?} was launched at cycle {now} without room", cta.handle);
-        // The split of L1D and shared memory changes between kernels, when nothing resides.
-        let same = self.carved_for.as_ref().is_some_and(|kernel| Arc::ptr_eq(kernel, &cta.kernel));
-        if !same && self.shared.ctas.iter().all(Option::is_none) {
-            let occupancy = self.spec.occupancy(&cta.resources).ctas;
-            let each = cta.resources.allocated_shared_bytes(&self.spec.limits);
-            let takes_any = cta.resources.shared_bytes > 0;
-            self.shared.memory.l1.carve(if takes_any { each * occupancy } else { 0 });
-            self.carved_for = Some(cta.kernel.clone());
-        }
         let place = self.shared.ctas.iter().position(Option::is_none).unwrap_or(0);
         let registers = self.registers(&cta.resources);
         let shared_bytes = cta.resources.allocated_shared_bytes(&self.spec.limits);
@@ -332,13 +323,14 @@ impl Sm {
             Answer::Bulk(place) => self.shared.bulk_answered(now, place),
             Answer::WriteBack => {}
             Answer::Instruction { line } => self.shared.l1i.filled(now, &mut self.shared.wheel, line),
-            Answer::Store { subcore, warp, generation } => {
+            Answer::Store { subcore, warp, generation, slot } => {
                 let core = &mut self.subcores[usize::from(subcore)];
                 let warp = usize::from(warp);
                 if core.warps.generation[warp] == generation && core.warps.stores[warp] > 0 {
                     core.warps.store_done(warp);
                     core.wake_at(now);
                 }
+                self.shared.memory.l1.store_answered(slot);
             }
         }
         for load in self.complete.drain(..) {
@@ -564,6 +556,11 @@ impl Sm {
         false
     }
 
+    /// Whether memory has acknowledged all stores of the CTAs of a grid slot that have been here.
+    pub fn has_drained(&self, slot: u8) -> bool {
+        self.shared.memory.l1.stores_unanswered(slot) == 0
+    }
+
     /// Nothing resides here and memory owes no answer.
     pub fn is_idle(&self) -> bool {
         self.shared.ctas.iter().all(Option::is_none) && self.shared.memory.l1.is_idle() && self.shared.bulk.is_idle()
@@ -600,11 +597,6 @@ impl Sm {
             }
         }
     }
-}
-
-/// Whether a request of this number is a line for the instruction/constant cache.
-pub fn is_fetch(id: u64) -> bool {
-    matches!(Answer::of_id(id), Answer::Instruction { .. })
 }
 
 fn sent(request: &MemRequest) -> SmFact {

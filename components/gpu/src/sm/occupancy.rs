@@ -50,6 +50,16 @@ impl SmSpec {
         self.l1_data.shared_carveouts_kib.last().map_or(0, |kib| kib * 1024)
     }
 
+    /// Shared memory that the SM sets aside for a kernel, out of what L1 data cache and shared memory have together: the smallest
+    /// of the sizes it offers that holds as many CTAs as reside at once.
+    pub fn carveout_bytes(&self, cta: &CtaResources) -> u32 {
+        let takes_any = cta.shared_bytes > 0;
+        let each = cta.allocated_shared_bytes(&self.limits);
+        let wanted = if takes_any { each * self.occupancy(cta).ctas } else { 0 };
+        let sizes = || self.l1_data.shared_carveouts_kib.iter().map(|kib| kib * 1024);
+        sizes().find(|&size| size >= wanted).or(sizes().next_back()).unwrap_or(0)
+    }
+
     /// CTAs of a kernel that reside at once. `ctas` is 0 if not even one fits; `limit` then says why.
     ///
     /// Registers are a property of the sub-core: each holds a quarter of them for a quarter of the warps.

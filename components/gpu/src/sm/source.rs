@@ -53,11 +53,11 @@ impl OpSource {
         }
     }
 
-    /// The whole stream. Asynchronous barriers and bulk copies need it: they do not execute at issue.
-    pub(crate) fn recorded(&self) -> Option<&CtaStream> {
+    /// What accesses of mbarriers and bulk copies refer to.
+    pub(crate) fn asynchronous(&self) -> &CtaStream {
         match self {
-            Self::Recorded(stream) => Some(stream),
-            Self::Live(_) => None,
+            Self::Recorded(stream) => stream,
+            Self::Live(live) => live.cta.asynchronous(),
         }
     }
 
@@ -81,22 +81,29 @@ impl OpSource {
     }
 }
 
-/// In a snapshot. What executes at issue is not saved: loading says so.
+/// In a snapshot. A CTA that executes at issue is read back with the grid's functional state, which is lent to the reader.
 pub(crate) mod saved {
-    use super::{CtaStream, OpSource};
+    use super::{CtaStream, Functional, LiveCta, LiveOps, OpSource};
     use sim_core::{LoadError, Reader, Writer};
 
     pub fn save(source: &OpSource, out: &mut Writer) {
-        out.put(&match source {
-            OpSource::Recorded(stream) => Some(stream),
-            OpSource::Live(_) => None,
-        });
+        match source {
+            OpSource::Recorded(stream) => out.put(&(false, stream)),
+            OpSource::Live(live) => {
+                let LiveOps { cta, functional: _, known } = &**live;
+                out.put(&(true, cta, known));
+            }
+        }
     }
 
     pub fn load(source: &mut OpSource, from: &mut Reader<'_>) -> Result<(), LoadError> {
-        let stream: Option<CtaStream> = from.get()?;
-        let unsaved = "a run whose values are computed at issue cannot be resumed";
-        *source = OpSource::Recorded(stream.ok_or_else(|| LoadError::invalid(unsaved))?);
+        *source = if from.get()? {
+            let (cta, known): (LiveCta, Vec<usize>) = from.get()?;
+            let functional = Functional::clone(&*from.lent()?);
+            OpSource::Live(Box::new(LiveOps { cta, functional, known }))
+        } else {
+            OpSource::Recorded(from.get::<CtaStream>()?)
+        };
         Ok(())
     }
 }

@@ -21,6 +21,28 @@ pub fn parameters(name: &str) -> SmSpec {
     spec
 }
 
+/// Architectures that kernels ship for, with the parameter set of a chip of each.
+pub const SETS: [(&str, &str); 7] = [
+    ("sm_75", "tu102"),
+    ("sm_80", "ga100"),
+    ("sm_86", "ga102"),
+    ("sm_89", "ad102"),
+    ("sm_90", "gh100"),
+    ("sm_100", "gb100"),
+    ("sm_120", "gb203"),
+];
+
+/// A small generator, so that random walks are the same everywhere.
+pub fn coin(seed: u64) -> impl FnMut() -> bool {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 32 & 1 == 1
+    }
+}
+
 pub fn suite(file: &str) -> String {
     std::fs::read_to_string(root().join("validation/suites/sm-examples").join(file)).unwrap()
 }

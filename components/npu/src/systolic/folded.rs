@@ -16,6 +16,7 @@ use workloads::tensor::{Graph, OperatorKind};
 
 use super::closed::{Buffers, Dataflow, Edges, Folds};
 use super::report::{Bound, LayerResult, SramCounts};
+use super::sequence::LayerSequence;
 use super::work::{kind_name, products};
 
 /// The networks that a machine runs, which its builder hands to the components.
@@ -41,12 +42,10 @@ pub struct FoldedArraySpec {
 
 /// The component.
 pub struct FoldedArray {
-    layers: Vec<LayerResult>,
-    /// Layers that are done.
-    done: usize,
+    layers: LayerSequence,
 }
 
-sim_core::saved!(FoldedArray { state: done; rebuilt: layers });
+sim_core::saved!(FoldedArray { parts: layers });
 
 impl Component for FoldedArray {
     const KIND: &'static str = "npu.folded_array";
@@ -60,26 +59,15 @@ impl Component for FoldedArray {
             .ok_or_else(|| BuildError::part("a systolic array needs a network as its workload"))?;
         let layers = spec.layers(&networks);
         site.foreground(1);
-        Ok(Self { layers, done: 0 })
+        Ok(Self { layers: LayerSequence::new(layers) })
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
-        while self.layers.get(self.done).is_some_and(|layer| layer.end_cycle <= cx.now().0) {
-            self.done += 1;
-        }
-        match self.layers.get(self.done) {
-            Some(layer) => Activity::until(Cycle(layer.end_cycle)),
-            None => {
-                if cx.work_held() > 0 {
-                    cx.end_work(1);
-                }
-                Activity::DONE
-            }
-        }
+        self.layers.tick(cx)
     }
 
     fn report(&self, _at: Cycle, out: &mut StatsNode) {
-        let done = &self.layers[..self.done];
+        let done = self.layers.done();
         let mut sram = SramCounts::default();
         done.iter().for_each(|layer| sram += layer.sram);
         out.counter("layers", done.len() as u64, "layers");
@@ -93,7 +81,7 @@ impl Component for FoldedArray {
 impl FoldedArray {
     /// All layers, in order.
     pub fn layers(&self) -> &[LayerResult] {
-        &self.layers
+        self.layers.all()
     }
 }
 

@@ -11,6 +11,8 @@
 //! * [`program`]: tiles and steps.
 //! * [`dispatcher`], [`core`]: the components of the machine of events.
 //! * [`closed`], [`folded`]: the closed forms, and the component that takes a layer as one event of that length.
+//! * [`sequence`]: layers that are one event each.
+//! * [`streaming`]: the core whose activations stay and whose weights stream past them (TPU v1).
 //! * [`report`]: what a run says of each layer.
 
 pub mod closed;
@@ -21,4 +23,6 @@ pub mod lower;
 pub mod mapper;
 pub mod program;
 pub mod report;
+pub mod sequence;
+pub mod streaming;
 pub mod work;

@@ -19,6 +19,16 @@ pub enum Bound {
 }
 
 impl Bound {
+    /// What is busy for the largest share of a layer's time, of array, vector unit and memory in this order; latency if none is
+    /// for half of it.
+    pub fn of(shares: [f64; 3]) -> Self {
+        let named = shares.into_iter().zip([Bound::Array, Bound::Vector, Bound::Memory]);
+        match named.max_by(|a, b| a.0.total_cmp(&b.0)) {
+            Some((share, bound)) if share >= 0.5 => bound,
+            _ => Bound::Latency,
+        }
+    }
+
     /// As shown in tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -80,6 +80,40 @@ impl Arguments<'_> {
         Ok(())
     }
 
+    /// 32 and 64 steps of each of eight chains, in two trips.
+    pub(super) fn instruction_rate(&mut self) -> Result<(), SassError> {
+        const STEPS: i32 = 2 * (32 + 64);
+        const SMALL: f64 = 1.0 / 1024.0;
+        let each = 8 * self.launch.threads_per_block() as usize;
+        let mut singles = self.buffer("f", 3 * each)?;
+        for at in (0..each).chain(2 * each..3 * each) {
+            singles[at] += f64::from(STEPS) * SMALL;
+        }
+        self.output("f", singles);
+        let mut doubles = self.buffer("d", each)?;
+        doubles[..each].iter_mut().for_each(|value| *value += f64::from(STEPS) * SMALL);
+        self.output("d", doubles);
+        let mut words = self.buffer("i", 2 * each)?;
+        for (at, word) in words[..2 * each].iter_mut().enumerate() {
+            let own = *word as i32 as u32;
+            let sum = |(own, other): (u32, u32), _| {
+                let own = own.wrapping_add(other);
+                (own, other.wrapping_add(own))
+            };
+            // Squared so often an odd number is 1.
+            let result = if at < each { (0..STEPS / 2).fold((own, 1), sum).0 } else { own % 2 };
+            *word = (result as i32).into();
+        }
+        self.output("i", words);
+        // 1 and the smallest half: 1.
+        let halves = self.buffer("h", each)?;
+        self.output("h", halves);
+        let mut roots = self.buffer("r", each)?;
+        roots[..each].iter_mut().for_each(|root| *root = (0..STEPS).fold(*root, |root, _| root.sqrt().recip()));
+        self.output("r", roots);
+        Ok(())
+    }
+
     pub(super) fn read_bandwidth(&mut self) -> Result<(), SassError> {
         let (blocks, threads) = (self.launch.grid[0] as usize, self.launch.threads_per_block() as usize);
         let (share, passes) = (self.size("share")?, self.size("warm")? + self.size("passes")?);

@@ -18,14 +18,14 @@
 use super::frame::lanes_of;
 
 /// Lanes at one program counter (index into the code).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Path {
     pub at: u32,
     pub lanes: u32,
 }
 
 /// Lanes that BSSY told to come together again.
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Copy, Debug, Hash, serde::Serialize, serde::Deserialize)]
 struct Region {
     barrier: u8,
     /// Where they go on.
@@ -37,7 +37,7 @@ struct Region {
 }
 
 /// Lanes that wait at a WARPSYNC for all that name the same mask, wherever these are (PTX ISA, `bar.warp.sync`).
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, Hash, serde::Serialize, serde::Deserialize)]
 struct Gathering {
     mask: u32,
     /// Of the mask, those that have not exited.
@@ -53,7 +53,7 @@ impl Gathering {
 }
 
 /// What a barrier of the block computes from a predicate of all threads that come to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum BarrierReduction {
     /// How many hold.
     Count,
@@ -62,7 +62,7 @@ pub enum BarrierReduction {
 }
 
 /// A path that waits at a barrier of its block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Parked {
     pub barrier: u8,
     /// Threads the barrier waits for; 0 = all of the block.
@@ -75,7 +75,7 @@ pub struct Parked {
 }
 
 /// Control state of one warp.
-#[derive(Clone, Debug, Default, Hash)]
+#[derive(Clone, Debug, Default, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Divergence {
     /// Next to run: the last.
     ready: Vec<Path>,

@@ -71,7 +71,7 @@ impl PredicateSource {
 }
 
 /// Registers and predicates of one warp.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Frame {
     pub words: Vec<Lanes>,
     pub predicates: [u32; 17],

@@ -18,21 +18,18 @@
 //!
 //! Everything here is plain data. Start reading at [`LiveCta::step`]; the canonical tests are `tests/live.rs`.
 
-use super::super::error::SassError;
 use super::super::instruction::Instruction;
-use super::super::kernel::Kernel;
 use super::super::uses::Uses;
 use super::control::{self, ControlOp, Flow};
 use super::divergence::{Divergence, Path};
 use super::fault::{Cause, ExecError, Fault};
 use super::frame::{PredicateSource, UNIFORM_PREDICATES};
-use super::lower::Program;
 use super::memory::Memories;
 use super::op::Op;
 use super::special::Clocks;
 use super::spin::Recurrence;
 use super::{CtaState, DEFAULT_LIVE_WATCHDOG, Grid, describe_deadlock, release_barriers};
-use crate::stream::{Access, DynamicOp, Line, NO_ACCESS};
+use crate::stream::{Access, AccessKind, BulkCopy, CtaStream, DynamicOp, Line, NO_ACCESS};
 
 /// Instructions of a warp between two looks at whether it goes round in circles.
 const LOOK_EVERY: u64 = 1024;
@@ -59,7 +56,7 @@ pub struct Stepped {
 }
 
 /// One CTA on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LiveCta {
     index: u32,
     state: CtaState,
@@ -72,6 +69,8 @@ pub struct LiveCta {
     unfinished: u32,
     accesses: Vec<(Access, Vec<Line>)>,
     free: Vec<u32>,
+    /// What accesses of mbarriers and bulk copies refer to. Nobody tells when a copy is over: it is kept as long as the CTA.
+    asynchronous: CtaStream,
 }
 
 impl Grid {
@@ -79,7 +78,6 @@ impl Grid {
     pub fn start_cta(&mut self, index: u32) -> LiveCta {
         let mut state = self.scratch.clone();
         self.begin_cta(index, &mut state);
-        self.recorder.begin(self.program.code.len(), Vec::new(), Vec::new());
         let warps = state.warps.len();
         self.live.running += warps as u64;
         self.live.idle_instructions = 0;
@@ -93,6 +91,7 @@ impl Grid {
             unfinished: warps as u32,
             accesses: Vec::new(),
             free: Vec::new(),
+            asynchronous: CtaStream::default(),
         }
     }
 
@@ -138,16 +137,6 @@ fn behind_barrier(paths: &mut Divergence) -> Option<Path> {
     }
     paths.unpark(barrier, None);
     paths.next()
-}
-
-/// Refuses a kernel with instructions that no warp carries out: when those take effect, timing has not told yet.
-pub(super) fn refuse_asynchronous(kernel: &Kernel, program: &Program) -> Result<(), SassError> {
-    let is_asynchronous = |op: &Op| matches!(op, Op::Mbarrier(_) | Op::Bulk(_) | Op::Warpgroup(_));
-    let Some(at) = program.code.iter().position(|micro| is_asynchronous(&micro.op)) else { return Ok(()) };
-    let instruction = &kernel.instructions[at];
-    let message = format!("`{}` is not supported with values at issue", instruction.text.trim());
-    let help = "barriers in shared memory, bulk copies and multiplies of warpgroups run without --coupled";
-    Err(SassError::new(&kernel.file, instruction.line, message, help))
 }
 
 fn depends_on_time(op: &Op) -> bool {
@@ -268,6 +257,8 @@ impl LiveCta {
         executed.clear();
         grid.recorder.accesses.clear();
         grid.recorder.lines.clear();
+        grid.recorder.mbarriers.clear();
+        grid.recorder.bulk.clear();
         let CtaState { shared, warps } = &mut self.state;
         let own = &mut warps[warp];
         let micro = own.divergence.peek().and_then(|path| grid.program.code.get(path.at as usize));
@@ -364,7 +355,22 @@ impl LiveCta {
 
     /// Sets the recorded access aside; returns its number.
     fn keep_access(&mut self, grid: &Grid) -> u32 {
-        let access = grid.recorder.accesses[0];
+        let recorder = &grid.recorder;
+        let mut access = recorder.accesses[0];
+        let kept = &mut self.asynchronous;
+        match access.kind {
+            AccessKind::Mbarrier => {
+                access.first_line = kept.mbarriers.len() as u32;
+                kept.mbarriers.extend_from_slice(&recorder.mbarriers);
+            }
+            AccessKind::Bulk => {
+                access.first_line = kept.bulk.len() as u32;
+                let first_line = kept.lines.len() as u32;
+                kept.bulk.extend(recorder.bulk.iter().map(|copy| BulkCopy { first_line, ..*copy }));
+                kept.lines.extend_from_slice(&recorder.lines);
+            }
+            _ => {}
+        }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.accesses.push((access, Vec::new()));
             self.accesses.len() as u32 - 1
@@ -372,7 +378,9 @@ impl LiveCta {
         let (kept, lines) = &mut self.accesses[slot as usize];
         *kept = access;
         lines.clear();
-        lines.extend_from_slice(&grid.recorder.lines);
+        if access.kind != AccessKind::Bulk {
+            lines.extend_from_slice(&recorder.lines);
+        }
         slot
     }
 
@@ -380,6 +388,11 @@ impl LiveCta {
     pub fn access(&self, number: u32) -> (&Access, &[Line]) {
         let (access, lines) = &self.accesses[number as usize];
         (access, lines)
+    }
+
+    /// What accesses of mbarriers and bulk copies refer to.
+    pub fn asynchronous(&self) -> &CtaStream {
+        &self.asynchronous
     }
 
     /// An access is no longer needed: its number may be given to another.

@@ -9,7 +9,8 @@
 //!
 //! A phase is over when no arrival and no byte is missing. TRYWAIT hardware gives up after a while and the program tries
 //! again; here it waits until the phase is over, so that each wait stands in the stream once. A warp all of whose paths
-//! wait lets the others run.
+//! wait lets the others run. At issue it answers that the phase is over and names the phase in the stream: it is for timing to hold
+//! the answer back until then, and what depends on it issues after the answer.
 //! The barrier's 64 bits are opaque in PTX: memory keeps what EXCH wrote, the counts lie beside it.
 //! Sources: PTX ISA, "Parallel synchronization and communication: mbarrier"; opcodes from ptxas 13.0.
 
@@ -24,7 +25,7 @@ use crate::stream::{MbarrierUse, NO_ACCESS};
 const WIDTH: Width = Width { bytes: 8, signed: false };
 
 /// The counts of one barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mbarrier {
     expected: u32,
     missing: u32,
@@ -146,8 +147,8 @@ pub enum Outcome {
     Wait,
 }
 
-/// Executes for the lanes of `mask`, in order.
-pub fn execute<const RECORD: bool>(
+/// Executes for the lanes of `mask`, in order; at issue, where timing waits, if `AT_ISSUE`.
+pub fn execute<const RECORD: bool, const AT_ISSUE: bool>(
     op: &MbarrierOp,
     frame: &mut Frame,
     mask: u32,
@@ -200,10 +201,11 @@ pub fn execute<const RECORD: bool>(
             let mut over = 0;
             for lane in lanes_of(mask) {
                 let phase = find(shared, addresses[lane])?.phase;
-                let is_over = phase & 1 != parities[lane] >> 31;
+                let was_over = phase & 1 != parities[lane] >> 31;
+                let is_over = was_over || (waits && AT_ISSUE);
                 over |= u32::from(is_over) << lane;
                 if is_over && !uses.iter().any(|(address, _)| *address == addresses[lane]) {
-                    uses.push((addresses[lane], MbarrierUse::Wait { phase }));
+                    uses.push((addresses[lane], MbarrierUse::Wait { phase: phase + u32::from(!was_over) }));
                 }
             }
             if waits && over != mask {

@@ -61,7 +61,7 @@ use super::error::SassError;
 use super::kernel::Kernel;
 use super::launch::{Argument, Init, Launch, Value};
 use super::tensor_map::TensorMap;
-use crate::stream::{CtaStream, DynamicOp};
+use crate::stream::{CtaStream, DynamicOp, local_window};
 use banks::ConstantBanks;
 use coalesce::Recorder;
 use divergence::{BarrierReduction, Divergence};
@@ -80,9 +80,6 @@ pub const DEFAULT_WATCHDOG: u64 = 20_000_000;
 /// The same for all CTAs that execute live: warp instructions in which memory does not change and no warp starts or ends.
 /// Minutes of simulation; a wait that changes no register either is found out much earlier.
 pub const DEFAULT_LIVE_WATCHDOG: u64 = 100_000_000;
-
-/// Where local memory lies for the coalescer: away from all buffers.
-const LOCAL_WINDOW: u64 = 0x1_0000_0000;
 
 /// When the instructions of a grid take effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -108,6 +105,8 @@ pub struct Grid {
     /// Counts what changed global or shared memory.
     changes: u64,
     watchdog: Option<u64>,
+    /// Grid slot that the grid runs in.
+    slot: u8,
     values: Values,
     live: Circling,
     recorder: Recorder<true>,
@@ -118,17 +117,19 @@ pub struct Grid {
 }
 
 /// What one CTA has of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct CtaState {
     shared: SharedMemory,
     warps: Vec<Warp>,
 }
 
-// Between two CTAs: their own state is scratch that `begin_cta` clears. CTAs that execute at issue are not saved.
+// What all CTAs share. Ahead of time it is saved between two of them, when their own state is scratch that `begin_cta`
+// clears; at issue each [`live::LiveCta`] is saved where it runs.
 sim_core::saved!(Grid {
+    state: changes, live;
     sized: tallies;
     parts: global;
-    rebuilt: kernel, grid, block, program, banks, scratch, changes, watchdog, values, live, recorder, predicates_written, stepped;
+    rebuilt: kernel, grid, block, program, banks, scratch, watchdog, slot, values, recorder, predicates_written, stepped;
 });
 
 impl Grid {
@@ -165,9 +166,8 @@ impl Grid {
     ) -> Result<Self, SassError> {
         launch.fit(kernel)?;
         let program = lower::lower(kernel)?;
-        match values {
-            Values::Ahead => clock::refuse_dependence(kernel)?,
-            Values::AtIssue => live::refuse_asynchronous(kernel, &program)?,
+        if values == Values::Ahead {
+            clock::refuse_dependence(kernel)?;
         }
         let mut shared = |argument: &Argument, bytes: Vec<u8>| {
             let (name, size) = (argument.memory_name(), bytes.len());
@@ -222,6 +222,10 @@ impl Grid {
             mbarriers: std::collections::BTreeMap::new(),
         };
         let tallies = vec![Tally::default(); program.code.len()];
+        let mut recorder = Recorder::default();
+        if values == Values::AtIssue {
+            recorder.begin(program.code.len(), Vec::new(), Vec::new());
+        }
         Ok(Self {
             kernel: kernel.clone(),
             grid: launch.grid,
@@ -233,9 +237,10 @@ impl Grid {
             tallies,
             changes: 0,
             watchdog: None,
+            slot: 0,
             values,
             live: Circling::default(),
-            recorder: Recorder::default(),
+            recorder,
             predicates_written: match values {
                 Values::Ahead => Vec::new(),
                 Values::AtIssue => kernel.instructions.iter().map(live::predicates_written).collect(),
@@ -272,6 +277,11 @@ impl Grid {
     /// The launch begins with this memory.
     pub fn give_memory(&mut self, memory: GlobalMemory) {
         self.global = memory;
+    }
+
+    /// Grids that run at the same time do so in different grid slots, which keeps their local memories apart.
+    pub fn set_slot(&mut self, slot: u8) {
+        self.slot = slot;
     }
 
     /// What was executed so far.
@@ -363,7 +373,8 @@ impl Grid {
         }
         let stack = 32 * u64::from(banks::stack_bytes(&self.kernel));
         for (number, warp) in (0u64..).zip(&mut state.warps) {
-            warp.local_base = LOCAL_WINDOW + (u64::from(index) * u64::from(threads.div_ceil(32)) + number) * stack;
+            warp.local_base =
+                local_window(self.slot) + (u64::from(index) * u64::from(threads.div_ceil(32)) + number) * stack;
         }
     }
 

@@ -44,7 +44,7 @@ impl SpecialOp {
 }
 
 /// What clocks show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Clocks {
     /// Of the SM.
     pub cycle: u64,
@@ -91,7 +91,7 @@ pub fn lower(cx: &mut Lowering<'_>, mnemonic: &str) -> Lowered<Option<Op>> {
 }
 
 /// Where a warp is in its grid.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// Linear index in the block of the warp's first thread.
     pub first_thread: u32,

@@ -8,7 +8,7 @@
 //! States are compared as Brent does it: with one remembered state, taken anew after 1, 2, 4 … looks.
 
 /// Whether one warp has come back to an earlier state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Recurrence {
     state: u64,
     /// Changes of memory when the state was remembered.
@@ -41,7 +41,7 @@ impl Recurrence {
 }
 
 /// The same for all warps that execute live, counted as they are looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Circling {
     /// Warps that have started, have not exited and wait at no barrier.
     pub running: u64,

@@ -107,7 +107,7 @@ impl GlobalMemory {
 }
 
 /// Shared memory of one CTA, and where in its window it begins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct SharedMemory {
     /// Addresses below are the system's.
     pub base: u32,
@@ -136,7 +136,7 @@ impl SharedMemory {
 }
 
 /// Local memory of one warp: word i of all lanes side by side, as the hardware interleaves it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct LocalMemory {
     pub words: Vec<Lanes>,
 }

@@ -26,7 +26,7 @@ pub struct Tally {
 }
 
 /// One warp of a CTA.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Warp {
     pub frame: Frame,
     pub divergence: Divergence,
@@ -182,7 +182,7 @@ impl Warp {
                 Op::Atomic(op) => access = atomic::execute(op, frame, mask, position, memories)?,
                 Op::Copy(op) => access = copy::execute(op, frame, mask, position, memories)?,
                 Op::Bulk(op) => access = bulk::execute(op, frame, lanes, memories)?,
-                Op::Mbarrier(op) => match mbarrier::execute(op, frame, lanes, memories)? {
+                Op::Mbarrier(op) => match mbarrier::execute::<RECORD, STEP>(op, frame, lanes, memories)? {
                     Outcome::Done(recorded) => access = recorded,
                     Outcome::Wait => {
                         // As if it had not been tried.

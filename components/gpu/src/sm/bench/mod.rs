@@ -176,7 +176,9 @@ impl Bench {
         if self.caches == Caches::ColdConstants {
             sm.warm_l1_constants(&kernel);
         }
-        sm.launch(0, first, Cta { handle: CtaHandle(0), kernel, source: OpSource::Recorded(stream), resources });
+        sm.carve_for(&resources);
+        let source = OpSource::Recorded(stream);
+        sm.launch(0, first, Cta { handle: CtaHandle(0), slot: 0, kernel, source, resources });
         if self.caches != Caches::Cold {
             sm.warm_data(program::DATA..program::DATA + 512);
         }

@@ -213,8 +213,7 @@ impl Shared {
     fn bulk(&mut self, now: u64, queued: &Queued, to: Destination) {
         let (access, _) = self.access(queued);
         let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
-        let Some(stream) = cta.source.recorded() else { return };
-        let copy = stream.bulk[access.first_line as usize];
+        let copy = cta.source.asynchronous().bulk[access.first_line as usize];
         self.start_bulk(now, copy, queued.cta, (to.subcore, to.warp), to.copy_group);
     }
 
@@ -257,11 +256,13 @@ impl Shared {
         let link_cycles = u64::from(u32::from(access.bytes).div_ceil(self.spec.return_bytes_per_cycle));
         let behind = tail_of_miss.saturating_sub(self.spec.miss_request_cycles).max(1);
         let waiting = WaitingLoad::new(to, behind, link_cycles);
-        let answer = Answer::Store { subcore: to.subcore, warp: to.warp, generation: core.warps.generation[warp] };
-        let lines = match &self.ctas[usize::from(queued.cta)] {
+        let resident = self.ctas[usize::from(queued.cta)].as_ref();
+        let lines = match resident {
             Some(cta) if access.line_count > 0 => cta.source.access(queued.access).1,
             _ => &[],
         };
+        let (generation, slot) = (core.warps.generation[warp], resident.map_or(0, |cta| cta.slot));
+        let answer = Answer::Store { subcore: to.subcore, warp: to.warp, generation, slot };
         let l1 = &mut self.memory.l1;
         if op.class == OpClass::StoreLocal && access.space == Space::Local {
             l1.store_local(lines, request_at);

@@ -22,8 +22,8 @@ pub(crate) enum Answer {
     Data(u32),
     /// Line of the instruction/constant cache.
     Instruction { line: u64 },
-    /// A store of a warp slot (sub-core, slot, generation of the slot).
-    Store { subcore: u8, warp: u8, generation: u16 },
+    /// A store of a warp slot (sub-core, slot, generation of the slot), and the grid slot of its grid.
+    Store { subcore: u8, warp: u8, generation: u16, slot: u8 },
     /// An atomic with result: index of the waiting load.
     Atomic(u32),
     /// The engine of bulk copies: place of the command, or its tensor map.
@@ -37,12 +37,13 @@ impl Answer {
         match self {
             Answer::Data(entry) => u64::from(entry),
             Answer::Instruction { line } => 1 << 56 | line,
-            Answer::Store { subcore, warp, generation } => {
+            Answer::Store { subcore, warp, generation, slot } => {
                 2 << 56
                     | u64::from(subcore) << 52
                     | u64::from(warp) << 48
                     | u64::from(generation) << 32
-                    | serial & 0xffff_ffff
+                    | u64::from(slot) << 24
+                    | serial & 0xff_ffff
             }
             Answer::Atomic(load) => 3 << 56 | u64::from(load) << 32 | serial & 0xffff_ffff,
             Answer::WriteBack => 5 << 56 | serial & 0xffff_ffff,
@@ -58,6 +59,7 @@ impl Answer {
                 subcore: (id >> 52 & 0xf) as u8,
                 warp: (id >> 48 & 0xf) as u8,
                 generation: (id >> 32) as u16,
+                slot: (id >> 24) as u8,
             },
             3 => Answer::Atomic((id >> 32 & 0xff_ffff) as u32),
             5 => Answer::WriteBack,
@@ -98,7 +100,6 @@ pub(crate) struct L1Data {
     tags: Tags,
     spec_sets: u32,
     unified_bytes: u64,
-    carveouts_bytes: Vec<u32>,
     by_line: LineMap,
     entries: Vec<Entry>,
     free_entries: Vec<u32>,
@@ -109,6 +110,8 @@ pub(crate) struct L1Data {
     most_requests: usize,
     merges: usize,
     serial: u64,
+    /// Stores that memory has not acknowledged, by the grid slot of their grid.
+    stores_unanswered: Vec<u32>,
     pub sector_hits: u64,
     pub sector_misses: u64,
     pub requests_sent: u64,
@@ -118,10 +121,10 @@ pub(crate) struct L1Data {
 
 // A kernel's carve-out gives the tags their size: they are saved with it.
 sim_core::saved!(L1Data {
-    state: tags, by_line, free_entries, loads, free_loads, requests, instruction_requests, serial, sector_hits,
+    state: tags, by_line, free_entries, loads, free_loads, requests, instruction_requests, serial, stores_unanswered, sector_hits,
         sector_misses, requests_sent, bytes_read, bytes_written;
     sized: entries;
-    rebuilt: perfect, spec_sets, unified_bytes, carveouts_bytes, most_requests, merges;
+    rebuilt: perfect, spec_sets, unified_bytes, most_requests, merges;
 });
 
 impl L1Data {
@@ -132,7 +135,6 @@ impl L1Data {
             tags: Tags::new(spec.sets, (lines / u64::from(spec.sets)) as u32),
             spec_sets: spec.sets,
             unified_bytes: u64::from(spec.unified_kib) * 1024,
-            carveouts_bytes: spec.shared_carveouts_kib.iter().map(|kib| kib * 1024).collect(),
             by_line: LineMap::with_capacity(usize::from(spec.miss_entries)),
             entries: vec![Entry::default(); usize::from(spec.miss_entries)],
             free_entries: (0..u32::from(spec.miss_entries)).rev().collect(),
@@ -143,6 +145,7 @@ impl L1Data {
             most_requests: usize::from(spec.request_queue_entries),
             merges: usize::from(spec.merges_per_line),
             serial: 0,
+            stores_unanswered: Vec::new(),
             sector_hits: 0,
             sector_misses: 0,
             requests_sent: 0,
@@ -151,11 +154,9 @@ impl L1Data {
         }
     }
 
-    /// Gives shared memory the smallest carve-out that holds `shared_bytes`; the rest caches data, empty.
+    /// Gives shared memory so much; the rest caches data, empty.
     pub fn carve(&mut self, shared_bytes: u32) {
-        let carved = self.carveouts_bytes.iter().find(|&&size| size >= shared_bytes);
-        let carved = carved.or(self.carveouts_bytes.last()).copied().unwrap_or(0);
-        let lines = self.unified_bytes.saturating_sub(u64::from(carved)) / LINE_BYTES;
+        let lines = self.unified_bytes.saturating_sub(shared_bytes.into()) / LINE_BYTES;
         self.tags = Tags::new(self.spec_sets, (lines / u64::from(self.spec_sets)).max(1) as u32);
     }
 
@@ -238,9 +239,26 @@ impl L1Data {
 
     /// Lines written through; one acknowledgement each.
     pub fn store(&mut self, lines: &[Line], at: u64, op: MemOp, answer: Answer) {
+        if let Answer::Store { slot, .. } = answer {
+            let slot = usize::from(slot);
+            if self.stores_unanswered.len() <= slot {
+                self.stores_unanswered.resize(slot + 1, 0);
+            }
+            self.stores_unanswered[slot] += lines.len() as u32;
+        }
         for line in lines {
             self.ask(answer, line.address, line.sectors, op, at);
         }
+    }
+
+    /// Memory has acknowledged a store of a grid in this grid slot.
+    pub fn store_answered(&mut self, slot: u8) {
+        self.stores_unanswered[usize::from(slot)] -= 1;
+    }
+
+    /// Stores of a grid slot that memory has not acknowledged.
+    pub fn stores_unanswered(&self, slot: u8) -> u32 {
+        self.stores_unanswered.get(usize::from(slot)).copied().unwrap_or(0)
     }
 
     /// Local memory that is written and stays here.

@@ -16,6 +16,7 @@ use super::warps::COUNTERS;
 use super::{Latched, Mask, SubCore};
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
+use workloads::stream::NO_ACCESS;
 
 /// The first of a set behind the slot of `last`, around the end.
 pub(super) fn next_behind(last: Mask, set: Mask) -> usize {
@@ -365,8 +366,11 @@ impl SubCore {
 
     /// Group of a bulk store; loads are counted by their mbarrier.
     fn add_bulk(&mut self, warp: usize, access: u32, shared: &Shared) -> Option<u32> {
-        let stream = shared.ctas[usize::from(self.warps.cta[warp])].as_ref()?.source.recorded()?;
-        let copy = stream.accesses.get(access as usize).map(|access| stream.bulk[access.first_line as usize])?;
+        if access == NO_ACCESS {
+            return None;
+        }
+        let source = &shared.ctas[usize::from(self.warps.cta[warp])].as_ref()?.source;
+        let copy = source.asynchronous().bulk[source.access(access).0.first_line as usize];
         (!copy.is_load).then(|| self.warps.bulk_stores[warp].add())
     }
 

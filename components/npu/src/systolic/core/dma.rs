@@ -6,7 +6,6 @@ use protocol::{Bandwidth, MemOp, MemRequest};
 use serde::{Deserialize, Serialize};
 use sim_core::{Cx, Out};
 
-use super::spec::CoreSpec;
 use crate::systolic::program::{Place, Region};
 
 /// A block on its way.
@@ -38,8 +37,47 @@ pub struct Pending {
     pub is_store: bool,
 }
 
+/// What a core's file says of its engine.
+#[derive(Clone, Copy, Debug)]
+pub struct DmaSpec {
+    pub bytes_per_cycle: f64,
+    /// Smallest access of memory, a power of two.
+    pub request_bytes: u32,
+    /// Longest request; what lies together in memory goes together up to its next multiple.
+    pub burst_bytes: u32,
+    /// Requests that may be under way.
+    pub outstanding_requests: u32,
+}
+
+impl DmaSpec {
+    /// The first thing that is wrong with it: the key, and what would be right.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        if !(1..=1 << 24).contains(&self.outstanding_requests) {
+            let problem = format!("{} is out of range: from 1 to {}", self.outstanding_requests, 1 << 24);
+            return Err(("outstanding_requests", problem));
+        }
+        if !self.request_bytes.is_power_of_two() || self.request_bytes > 256 {
+            return Err(("request_bytes", "should be a power of two of at most 256".into()));
+        }
+        if !self.burst_bytes.is_power_of_two() || self.burst_bytes < self.request_bytes || self.burst_bytes > 256 {
+            return Err((
+                "burst_bytes",
+                "should be a power of two from `request_bytes` to 256, the longest response".into(),
+            ));
+        }
+        if !(0.01..1e9).contains(&self.bytes_per_cycle) {
+            return Err(("dma_bytes_per_cycle", "should be a number above 0".into()));
+        }
+        Ok(())
+    }
+}
+
 /// The engine.
 pub struct Dma {
+    spec: DmaSpec,
     queue: VecDeque<Transfer>,
     rate: Bandwidth,
     pending: Vec<Option<Pending>>,
@@ -47,7 +85,7 @@ pub struct Dma {
     outstanding: u32,
 }
 
-sim_core::saved!(Dma { state: queue, pending, free, outstanding; parts: rate });
+sim_core::saved!(Dma { state: queue, pending, free, outstanding; parts: rate; rebuilt: spec });
 
 /// Why the engine stopped in this cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +101,11 @@ pub enum Stop {
 }
 
 impl Dma {
-    pub fn new(spec: &CoreSpec) -> Self {
+    pub fn new(spec: DmaSpec) -> Self {
         Self {
+            spec,
             queue: VecDeque::new(),
-            rate: Bandwidth::of_bytes_per_cycle(spec.dma_bytes_per_cycle),
+            rate: Bandwidth::of_bytes_per_cycle(spec.bytes_per_cycle),
             pending: Vec::new(),
             free: Vec::new(),
             outstanding: 0,
@@ -86,12 +125,12 @@ impl Dma {
     pub fn run(
         &mut self,
         cx: &mut Cx<'_>,
-        spec: &CoreSpec,
         source: u32,
         port: Out<MemRequest>,
         sent: &mut impl FnMut(u32, u64, bool),
     ) -> Stop {
         let now = cx.now().0;
+        let spec = self.spec;
         while let Some(transfer) = self.queue.front_mut() {
             if self.outstanding >= spec.outstanding_requests {
                 return Stop::Outstanding;
@@ -103,7 +142,7 @@ impl Dma {
             if !cx.can_send(port) {
                 return Stop::Credit;
             }
-            let (address, bytes) = next_request(transfer, spec);
+            let (address, bytes) = next_request(transfer, &spec);
             let (pending, layer) = (
                 Pending { place: transfer.place, tile: transfer.tile, bytes, is_store: transfer.is_store },
                 transfer.layer,
@@ -148,7 +187,7 @@ impl Dma {
 }
 
 /// The next request of a transfer: from where it is to the end of the run or the next multiple of a burst.
-fn next_request(transfer: &mut Transfer, spec: &CoreSpec) -> (u64, u32) {
+fn next_request(transfer: &mut Transfer, spec: &DmaSpec) -> (u64, u32) {
     let (request, burst) = (u64::from(spec.request_bytes), u64::from(spec.burst_bytes));
     let start = transfer.region.start(transfer.run);
     let end = (start + transfer.region.run_bytes).next_multiple_of(request);

@@ -160,7 +160,7 @@ impl Component for Core {
             execute: None,
             arrays: vec![Array::default(); spec.arrays as usize],
             vector: None,
-            dma: Dma::new(&spec),
+            dma: Dma::new(spec.dma()),
             replies: VecDeque::new(),
             counts: vec![LayerCounts::default(); program.layers.len()],
             is_working: false,
@@ -299,7 +299,7 @@ impl Core {
                 counts.read_bytes += bytes;
             }
         };
-        self.dma.run(cx, &self.spec, self.index, self.requests, &mut sent)
+        self.dma.run(cx, self.index, self.requests, &mut sent)
     }
 
     fn unit_is_free(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::dma::DmaSpec;
 use crate::systolic::mapper::Mapper;
 
 /// How operators become tiles.
@@ -77,27 +78,25 @@ impl CoreSpec {
             ("array_entries", u64::from(self.array_entries), 1 << 20),
             ("vector_bits", self.vector_bits / 8, 1 << 32),
             ("vector_pieces", u64::from(self.vector_pieces), 1 << 20),
-            ("outstanding_requests", u64::from(self.outstanding_requests), 1 << 24),
         ] {
             if !(1..=most).contains(&value) {
                 return Err((key, format!("{value} is out of range: from 1 to {most}")));
             }
         }
-        if !self.request_bytes.is_power_of_two() || self.request_bytes > 256 {
-            return Err(("request_bytes", "should be a power of two of at most 256".into()));
-        }
-        if !self.burst_bytes.is_power_of_two() || self.burst_bytes < self.request_bytes || self.burst_bytes > 256 {
-            return Err((
-                "burst_bytes",
-                "should be a power of two from `request_bytes` to 256, the longest response".into(),
-            ));
-        }
-        if !(0.01..1e9).contains(&self.dma_bytes_per_cycle) {
-            return Err(("dma_bytes_per_cycle", "should be a number above 0".into()));
-        }
+        self.dma().check()?;
         if self.mapper == Mapper::Gemmini && self.rows != self.columns {
             return Err(("mapper", "Gemmini's rule is for square arrays; `search` is for all".into()));
         }
         Ok(())
+    }
+
+    /// Of the DMA engine.
+    pub fn dma(&self) -> DmaSpec {
+        DmaSpec {
+            bytes_per_cycle: self.dma_bytes_per_cycle,
+            request_bytes: self.request_bytes,
+            burst_bytes: self.burst_bytes,
+            outstanding_requests: self.outstanding_requests,
+        }
     }
 }
