@@ -6,22 +6,27 @@
 //             1  f       float[3][8][threads], input and output: add, mul, fma in single precision
 //             2  i       int[2][8][threads], input and output: add, in turn with a second sum that is 1 before; mul.lo: squares
 //             3  h       unsigned[8][threads], input and output: add of packed halves, all 1 before
-//             4  d       double[8][threads], input and output: add
+//             4  d       double[4][threads], input and output: add, in four chains
 //             5  r       float[8][threads], input and output: reciprocal square root
 // Cycles are of: add.f32, mul.f32, fma.f32, add.s32, mul.lo.s32, add.f16x2, add.f64, rsqrt.approx.f32.
 
-#define STEPS 256
 #define EACH(CODE)                                                                                                     \
     _Pragma("unroll") for (int k = 0; k < 8; ++k) { CODE }
+// 128 instructions a round, few enough for the first instruction cache.
+#define ROUNDS(COUNT, CODE)                                                                                            \
+    _Pragma("unroll 1") for (int round = 0; round < COUNT; ++round)                                                    \
+    {                                                                                                                  \
+        _Pragma("unroll") for (int step = 0; step < 16; ++step) EACH(CODE)                                             \
+    }
 // The barriers make warps begin together and wait for the last; they stand in both halves.
 #define RATE(INDEX, CODE)                                                                                              \
     {                                                                                                                  \
         __syncthreads();                                                                                               \
         long long start = clock64();                                                                                   \
-        _Pragma("unroll") for (int step = 0; step < STEPS; step += 8) EACH(CODE)                                       \
+        ROUNDS(2, CODE)                                                                                                \
         __syncthreads();                                                                                               \
         long long middle = clock64();                                                                                  \
-        _Pragma("unroll") for (int step = 0; step < 2 * STEPS; step += 8) EACH(CODE)                                   \
+        ROUNDS(4, CODE)                                                                                                \
         __syncthreads();                                                                                               \
         long long end = clock64();                                                                                     \
         took[INDEX] = (end - middle) - (middle - start);                                                               \
@@ -39,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(1024) instruction_rate(int *cycles,
     float fv[8];
     int iv[8], sum[8] = {1, 1, 1, 1, 1, 1, 1, 1};
     unsigned hv[8];
-    double dv[8];
+    double dv[4];
 #pragma unroll 1
     for (int trip = 0; trip < 2; ++trip) {
         EACH(fv[k] = f[k * threads + lane];)
@@ -53,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(1024) instruction_rate(int *cycles,
         EACH(f[(16 + k) * threads + lane] = fv[k];)
         EACH(iv[k] = i[k * threads + lane];)
         // In turn, so that the compiler does not add all at once.
-        RATE(3, if (step / 8 % 2 == 0) asm volatile("add.s32 %0, %0, %1;" : "+r"(iv[k]) : "r"(sum[k]));
+        RATE(3, if (step % 2 == 0) asm volatile("add.s32 %0, %0, %1;" : "+r"(iv[k]) : "r"(sum[k]));
                 else asm volatile("add.s32 %0, %0, %1;" : "+r"(sum[k]) : "r"(iv[k]));)
         EACH(i[k * threads + lane] = iv[k];)
         EACH(iv[k] = i[(8 + k) * threads + lane];)
@@ -62,9 +67,10 @@ extern "C" __global__ void __launch_bounds__(1024) instruction_rate(int *cycles,
         EACH(hv[k] = h[k * threads + lane];)
         RATE(5, asm volatile("add.rn.f16x2 %0, %0, %1;" : "+r"(hv[k]) : "r"(hone));)
         EACH(h[k * threads + lane] = hv[k];)
-        EACH(dv[k] = d[k * threads + lane];)
-        RATE(6, asm volatile("add.rn.f64 %0, %0, %1;" : "+d"(dv[k]) : "d"(dsmall));)
-        EACH(d[k * threads + lane] = dv[k];)
+        // Four chains: each has a dependence counter of its own.
+        EACH(dv[k % 4] = d[k % 4 * threads + lane];)
+        RATE(6, asm volatile("add.rn.f64 %0, %0, %1;" : "+d"(dv[k % 4]) : "d"(dsmall));)
+        EACH(d[k % 4 * threads + lane] = dv[k % 4];)
         EACH(fv[k] = r[k * threads + lane];)
         RATE(7, asm volatile("rsqrt.approx.ftz.f32 %0, %0;" : "+f"(fv[k]));)
         EACH(r[k * threads + lane] = fv[k];)

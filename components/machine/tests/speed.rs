@@ -54,19 +54,18 @@ fn two_shards_share_a_gpu() {
             let (result, wall) = run(launch, shards);
             assert_eq!(shown(&result), shown(&one), "{name}, {shards} shards");
             let (each, critical) = (cpu_ns(&result), result.outcome.critical_cpu_ns);
-            let bound = result.outcome.speedup_bound();
+            let (bound, to_one) = (result.outcome.speedup_bound(), alone as f64 / critical as f64);
             let seconds = |ns: u64| ns as f64 / 1e9;
             println!(
-                "{name},{shards},{},{wall:.2},{:.2},{:.2},{bound:.2},{:.2},{},{:?}",
+                "{name},{shards},{},{wall:.2},{:.2},{:.2},{bound:.2},{to_one:.2},{},{:?}",
                 result.cycles,
                 seconds(each.iter().sum()),
                 seconds(critical),
-                alone as f64 / critical as f64,
                 result.outcome.windows,
                 each.iter().map(|ns| (seconds(*ns) * 100.0).round() / 100.0).collect::<Vec<_>>()
             );
             if shards == 2 {
-                bounds.push((name, bound));
+                bounds.push((name, to_one));
             }
         }
     }

@@ -180,6 +180,7 @@ pub fn run(file: &MachineFile, traffic: Traffic, plan: Plan) -> Ran {
         .add::<Nobody>()
         .add::<cache::fixed::FixedMemory>()
         .add::<cache::l2::Slice>()
+        .add::<cache::tlb::SharedTlb>()
         .add::<noc::crossbar::Crossbar>()
         .add::<hbm::component::Channel>();
     let bag = Resources::new().with(Arc::new(traffic));

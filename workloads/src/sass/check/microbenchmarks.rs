@@ -90,8 +90,9 @@ impl Arguments<'_> {
             singles[at] += f64::from(STEPS) * SMALL;
         }
         self.output("f", singles);
-        let mut doubles = self.buffer("d", each)?;
-        doubles[..each].iter_mut().for_each(|value| *value += f64::from(STEPS) * SMALL);
+        // Half as many chains.
+        let mut doubles = self.buffer("d", each / 2)?;
+        doubles[..each / 2].iter_mut().for_each(|value| *value += 2.0 * f64::from(STEPS) * SMALL);
         self.output("d", doubles);
         let mut words = self.buffer("i", 2 * each)?;
         for (at, word) in words[..2 * each].iter_mut().enumerate() {
