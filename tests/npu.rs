@@ -127,6 +127,10 @@ fn other_forms_of_networks_run() {
     // SCALE-Sim v2 and v3 give 77,111 cycles for this product on a 32 × 32 array, weights stationary.
     let csv = b"Layer,M,N,K\nb,25,384,1728\n";
     assert_eq!(document("b.csv", csv, "scalesim-32x32-ws")["simulated"]["cycles"], 77_111);
+    // Arrays of SCALE-Sim are there in any size: 14 folds of 2 · 256 + 256 + 25 − 2 cycles.
+    assert_eq!(document("b.csv", csv, "scalesim-256x256-ws")["simulated"]["cycles"], 14 * 791 - 1);
+    let table = "[[task]]\nid = 1\nengine = \"cpu\"\ncycles = 9\n";
+    assert_eq!(layers(&document("tasks.toml", table.as_bytes(), "npu-4")).len(), 1);
     let tasks = document("tasks.jsonl", TASKS.as_bytes(), "npu-4");
     let names: Vec<&str> = layers(&tasks).iter().map(|layer| layer["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["conv", "store"]);

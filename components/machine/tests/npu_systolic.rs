@@ -4,7 +4,8 @@ use machine::npu_systolic::{SystolicError, SystolicResult, SystolicSimulation};
 use sim_core::config::Document;
 use sim_core::{MachineFile, Plan};
 use workloads::tensor::{
-    Attention, Convolution, Element, Eltwise, Graph, MatMul, Operator, OperatorKind, Role, Tensor, TensorId,
+    Attention, Convolution, Element, Eltwise, Graph, MatMul, Operator, OperatorKind, Reduction, Role, Tensor, TensorId,
+    Vector,
 };
 
 fn file(name: &str, sets: &[&str]) -> MachineFile {
@@ -135,6 +136,39 @@ fn nothing_is_faster_than_the_array() {
         let blocks = n.div_ceil(128) * k.div_ceil(128);
         assert!(result.cycles >= blocks * m.max(4) / 4, "{m} {n} {k}: {}", result.cycles);
     }
+}
+
+/// 16 rows of 1,024 bytes, eight beside each other in parts of 512 bytes: twice two trees of 2 + 1 steps and five operations
+/// of 2 passes are 2 · (2 · 3 + 5 · 2) cycles, however many kernels it takes; each further kernel is another launch.
+#[test]
+fn rows_of_a_layer_norm_go_beside_each_other_and_its_kernels_are_launched() {
+    let kind = OperatorKind::Reduction(Reduction { function: "layernorm".into(), rows: 16, width: 512 });
+    let network = graph(vec![(kind, vec![vec![16, 512]], vec![16, 512])]);
+    let of = |kernels: &str| {
+        let kernels = format!("part.core.normalisation_kernels={kernels}");
+        let sets = [kernels.as_str(), "part.core.tree_cycles=1", "part.core.vector_latency_cycles=0"];
+        let result = run(&file("tpu-v4-like", &sets), std::slice::from_ref(&network), Plan::serial());
+        assert_eq!((result.layers.len(), result.layers[0].vector_busy_cycles), (1, 32));
+        assert_eq!((result.layers[0].dram_read_bytes, result.layers[0].dram_write_bytes), (16 << 10, 16 << 10));
+        result.cycles
+    };
+    // 120 cycles of launch each, the way to the core and back, and a refresh that the memory may be at.
+    let launches = of("7") - of("1");
+    assert!((6 * 120..6 * 130 + 200).contains(&launches), "{launches}");
+}
+
+#[test]
+fn what_only_moves_takes_no_vector_unit() {
+    let vector = |function: &str| {
+        let kind = OperatorKind::Vector(Vector { function: function.into(), elements_moved: 1 << 17 });
+        let network = graph(vec![(kind, vec![vec![1 << 16]], vec![1 << 16])]);
+        let result = run(&file("tpu-v4-like", &[]), &[network], Plan::serial());
+        assert_eq!(result.layers[0].dram_read_bytes, 1 << 17, "{function}");
+        assert_eq!(result.layers[0].dram_write_bytes, 1 << 17, "{function}");
+        result.layers[0].vector_busy_cycles
+    };
+    assert_eq!(["copy", "slice", "concat"].map(vector), [0; 3]);
+    assert!(vector("transpose") > 0);
 }
 
 #[test]
