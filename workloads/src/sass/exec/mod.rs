@@ -218,7 +218,7 @@ impl Grid {
             .collect();
         let shared = SharedMemory {
             base: kernel.metadata.shared_base_bytes,
-            data: vec![0; launch.shared_bytes(kernel) as usize],
+            data: vec![0; launch.shared_window_bytes(kernel) as usize],
             mbarriers: std::collections::BTreeMap::new(),
         };
         let tallies = vec![Tally::default(); program.code.len()];

@@ -98,10 +98,14 @@ impl Launch {
         self.grid.iter().fold(1, |product, &side| product.saturating_mul(u64::from(side)))
     }
 
-    /// Shared memory of a block, with what the system keeps below the kernel's own.
+    /// Shared memory of a block, static and dynamic. What the system keeps for itself is not in it: the hardware adds it to
+    /// each block.
     pub fn shared_bytes(&self, kernel: &Kernel) -> u32 {
-        let metadata = &kernel.metadata;
-        let fixed = metadata.shared_base_bytes + metadata.static_shared_bytes;
-        fixed.saturating_add(self.dynamic_shared_bytes)
+        kernel.metadata.static_shared_bytes.saturating_add(self.dynamic_shared_bytes)
+    }
+
+    /// Addresses of a block's shared memory, with what the system keeps below the kernel's own.
+    pub fn shared_window_bytes(&self, kernel: &Kernel) -> u32 {
+        self.shared_bytes(kernel).saturating_add(kernel.metadata.shared_base_bytes)
     }
 }
