@@ -288,15 +288,15 @@ impl Wake {
         })
     }
 
-    /// What is saved of a component.
+    /// What is saved of a component. One that is due forgets its alarms at the next edge; whether a credit has set one
+    /// meanwhile depends on the plan.
     pub fn state_of(&self, id: u32) -> WakeState {
         let i = id as usize;
-        WakeState {
-            due: self.is_marked(id),
-            waits: self.minds[i].waits,
-            alarm: self.alarm[i],
-            background_alarm: self.background_alarm[i],
+        let waits = self.minds[i].waits;
+        if self.is_marked(id) {
+            return WakeState { due: true, waits: waits & !TIMED, alarm: NONE, background_alarm: NONE };
         }
+        WakeState { due: false, waits, alarm: self.alarm[i], background_alarm: self.background_alarm[i] }
     }
 
     /// Nobody is due and nothing rings; `cycle` of each domain was the last worked through.

@@ -159,3 +159,25 @@ fn a_machine_stops_when_it_is_asked_to() {
         assert_eq!(result(machine), whole, "and so can what was saved of it");
     }
 }
+
+/// A credit from another shard finds a sender that is due already and has been full before.
+#[test]
+fn a_credit_for_a_sender_that_is_due() {
+    let ring = Ring {
+        left: 6,
+        right: 3,
+        fan: 3,
+        words: 15,
+        pause_cycles: 1,
+        refresh_cycles: 6,
+        latencies: vec![3],
+        mhz: [1000.0, 1000.0],
+        seed: 1_959_689_581_354_766_581,
+        ..example()
+    };
+    let by = Femtos(28_342_000);
+    let serial = state_at(&ring, by, plan(1, Density::Sparse));
+    for shards in [2, 3, 8] {
+        assert!(serial == state_at(&ring, by, plan(shards, Density::Sparse)), "{shards} shards");
+    }
+}
