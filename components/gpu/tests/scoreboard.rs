@@ -13,7 +13,7 @@ use workloads::stream::CtaStream;
 
 fn scoreboard(consumers: Option<u16>) -> SmSpec {
     let mut spec = common::parameters("ga102");
-    spec.issue.dependences = Dependences::Scoreboard { consumers, write_after_read: true };
+    spec.issue.dependences = Dependences::Scoreboard { consumers, write_after_read: true, clear_delay_cycles: 0 };
     spec
 }
 
@@ -43,6 +43,14 @@ fn a_result_of_fixed_latency_is_waited_for_as_the_table_says() {
 }
 
 #[test]
+fn a_bit_that_falls_later_delays_every_reader_of_a_fixed_latency() {
+    let mut spec = scoreboard(None);
+    spec.issue.dependences = Dependences::Scoreboard { consumers: None, write_after_read: true, clear_delay_cycles: 2 };
+    assert_eq!(issues(spec.clone(), &["FADD R1, R2, R3", "FFMA R5, R1, R1, R1", "FADD R6, R5, R5"]), [0, 6, 12]);
+    assert_eq!(issues(spec, &["LDG.E R4, [R2.64]", "FADD R8, R4, R6"])[1], 32, "others fall when the result is there");
+}
+
+#[test]
 fn a_load_holds_its_result_and_its_sources_as_long_as_table_2_says() {
     let distance = |second: &str| issues(scoreboard(None), &["LDG.E R4, [R2.64]", second])[1];
     assert_eq!(distance("FADD R8, R4, R6"), 32, "read after write");
@@ -52,7 +60,8 @@ fn a_load_holds_its_result_and_its_sources_as_long_as_table_2_says() {
     }
     assert_eq!(distance("FADD R8, R2, R3"), 1, "reading beside a reader");
     let mut spec = scoreboard(None);
-    spec.issue.dependences = Dependences::Scoreboard { consumers: None, write_after_read: false };
+    spec.issue.dependences =
+        Dependences::Scoreboard { consumers: None, write_after_read: false, clear_delay_cycles: 0 };
     let lines = ["LDG.E R4, [R2.64]", "MOV R2, R6"];
     assert_eq!(issues(spec, &lines)[1], 1, "readers are not counted");
 }
@@ -104,7 +113,8 @@ fn code_without_any_control_bits_reads_nothing_too_early() {
     for program in &programs.program {
         for set in &program.parameters {
             let mut spec = common::parameters(set);
-            spec.issue.dependences = Dependences::Scoreboard { consumers: Some(63), write_after_read: true };
+            spec.issue.dependences =
+                Dependences::Scoreboard { consumers: Some(63), write_after_read: true, clear_delay_cycles: 0 };
             let (_, outcome) = program.run(&spec).unwrap();
             assert!(outcome.finished, "{} on {set}", program.id);
             assert_eq!(outcome.hazards, [], "{} on {set}", program.id);
@@ -117,7 +127,8 @@ fn code_without_any_control_bits_reads_nothing_too_early() {
 /// First CTA of a shipped kernel on a cold SM, its control fields taken out but for the groups of copies.
 fn shipped(name: &str, every_cycle: bool, consumers: u16) -> Outcome {
     let mut spec = common::parameters("gh100");
-    spec.issue.dependences = Dependences::Scoreboard { consumers: Some(consumers), write_after_read: true };
+    spec.issue.dependences =
+        Dependences::Scoreboard { consumers: Some(consumers), write_after_read: true, clear_delay_cycles: 0 };
     let launch = catalog::launch(name).unwrap();
     let mut kernel = catalog::kernel(&launch.kernel, "sm_90").unwrap();
     let mut stream = CtaStream::default();

@@ -9,7 +9,7 @@
 //! Models: the alternative of arXiv 2503.20481 section 7.5. An instruction issues when none of its registers has its write bit
 //! set, none that it writes has readers, and, if it will read late itself, none that it reads has as many readers as can be
 //! counted. Results of fixed latency are known ahead: the bit falls when the result is first forwarded, and a reader that the
-//! forwarding does not reach waits for the distance of the table. Stall counts, yield and wait masks are not looked at.
+//! forwarding does not reach waits for the distance of the table; or both so many cycles later. Stall counts, yield and wait masks are not looked at.
 //! Leaves out: what no register stands for. Groups of copies keep their counters, and those who wait for them their masks;
 //! DEPBAR, barriers and multiplies of warpgroups work as they do with control bits.
 //! Numbers: `[part.sm.issue.dependences]`. The canonical tests are `tests/scoreboard.rs`.
@@ -101,6 +101,7 @@ pub(crate) struct Scoreboard {
     consumers: u16,
     /// Whether readers are counted.
     counts_readers: bool,
+    clear_delay_cycles: u8,
 }
 
 fn place(warp: usize, register: HazardRegister) -> usize {
@@ -116,11 +117,12 @@ fn place(warp: usize, register: HazardRegister) -> usize {
 impl Scoreboard {
     /// `None`: control bits.
     pub fn new(spec: &Dependences) -> Option<Box<Self>> {
-        let Dependences::Scoreboard { consumers, write_after_read } = *spec else { return None };
+        let Dependences::Scoreboard { consumers, write_after_read, clear_delay_cycles } = *spec else { return None };
         Some(Box::new(Self {
             registers: vec![Register::default(); MAX_WARPS * REGISTERS],
             consumers: consumers.unwrap_or(u16::MAX),
             counts_readers: write_after_read,
+            clear_delay_cycles,
         }))
     }
 
@@ -163,7 +165,8 @@ impl Scoreboard {
         let mut waits_for = |register: &Register, distance: &dyn Fn(&HazardUse) -> u8| match register.state {
             Written::Done => {}
             Written::Fixed => {
-                hold.until = hold.until.max(register.issued + u64::from(distance(&uses[register.producer as usize])));
+                let distance = u64::from(distance(&uses[register.producer as usize]));
+                hold.until = hold.until.max(register.issued + distance + u64::from(self.clear_delay_cycles));
             }
             Written::Pending => hold.pending = Some(ops[register.producer as usize].wait_kind),
         };

@@ -175,6 +175,9 @@ pub enum Dependences {
         /// Whether readers are counted at all.
         #[serde(default = "yes")]
         write_after_read: bool,
+        /// Cycles by which a result of fixed latency is known to be there later than it can first be forwarded.
+        #[serde(default)]
+        clear_delay_cycles: u8,
     },
 }
 
