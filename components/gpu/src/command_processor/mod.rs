@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Models: the end of a grid when its last store is answered, launch overhead, one CTA every `cta_interval_cycles`, residency by
-//! occupancy ([`residency`]), the time until the place of a CTA that is done is given to another, breadth-first placement: each
+//! occupancy (`residency`), the time until the place of a CTA that is done is given to another, breadth-first placement: each
 //! CTA goes to the SM with the most room; among equals the GPCs take turns.
 //! Launches of a stream follow each other without a gap, each with its own overhead; those of several streams run side by side
-//! ([`streams`]). CTAs of the grid that began first go first, and those of the next one only when all of it have been given out: the
+//! (`streams`). CTAs of the grid that began first go first, and those of the next one only when all of it have been given out: the
 //! rules that Amert et al. found (GPU Scheduling on the NVIDIA TX2: Hidden Details Revealed, RTSS 2017).
 //! Leaves out: GPCs of different sizes, TPCs, priorities of streams, preemption; overheads of several launches do not wait for each
 //! other.

@@ -5,7 +5,7 @@
 //!   bus ───────────────────────────────────────────────────────▶ post-processor, pooling ─▶ bus
 //! ```
 //!
-//! Models: the convolution core by stripes and groups of kernels ([`convolution`]), the post-processor as a pipeline with a fill and a
+//! Models: the convolution core by stripes and groups of kernels (`convolution`), the post-processor as a pipeline with a fill and a
 //! rate, operators one after the other as its driver starts them. Bytes are those on the bus.
 //! Leaves out: Winograd, compressed weights, batches, the second memory port, layers that overlap, requests of the bus one by one.
 //! Numbers: from the machine file. Sources: nvdla.org, Hardware Architectural Specification and Unit Description; nvdla/hw, `spec/defs`.

@@ -41,7 +41,7 @@ pub enum Value {
     Scalar(Vec<u8>),
     /// Global memory of that many elements; its address is passed.
     Buffer { count: usize, init: Init },
-    /// Global memory of a tensor's elements; what describes the tensor is passed ([`super::tensor_map`]; its address is
+    /// Global memory of a tensor's elements; what describes the tensor is passed ([`crate::sass::tensor_map`]; its address is
     /// filled in when the memory is set aside).
     TensorMap { map: TensorMap, init: Init },
 }

@@ -1,7 +1,7 @@
 //! A launch: which kernel, on how many threads, with which arguments, and how its result is checked.
 //! Keys are described in `workloads/launches/README.md`.
 //!
-//! [`file`] reads it, [`change`] changes it, [`fit`] compares it with a kernel; [`argument`] and [`element`] are what is passed.
+//! [`file`] reads it, `change` changes it, `fit` compares it with a kernel; `argument` and `element` are what is passed.
 
 mod argument;
 mod change;
