@@ -15,7 +15,6 @@ use npu::systolic::lower;
 use npu::systolic::program::Program;
 use npu::systolic::report::{Bound, LayerResult};
 use npu::systolic::streaming::{ARRAY_STATES, StreamingCore};
-use npu::systolic::work::kind_name;
 use sim_core::config::{ConfigError, PartSpec, Place, Problem};
 use sim_core::{
     Component, Detail, Femtos, Machine, MachineFile, Plan, Progress, Resources, RunError, StatsNode, StopAt,
@@ -221,25 +220,7 @@ impl Events {
             let operator = &self.networks.0[layer.model].operators[layer.operator];
             let again = results.last().is_some_and(|last| (last.model, last.operator) == (layer.model, layer.operator));
             if !again {
-                results.push(LayerResult {
-                    model: layer.model,
-                    operator: layer.operator,
-                    name: operator.name.clone(),
-                    kind: kind_name(&operator.kind).to_owned(),
-                    macs: operator.macs(),
-                    start_cycle: span.start,
-                    end_cycle: span.end,
-                    cycles: 0,
-                    bound: Bound::Nothing,
-                    utilisation: 0.0,
-                    array_busy_cycles: 0,
-                    vector_busy_cycles: 0,
-                    sram: Default::default(),
-                    dram_read_bytes: 0,
-                    dram_write_bytes: 0,
-                    tiles: 0,
-                    note: None,
-                });
+                results.push(LayerResult::begun(layer.model, layer.operator, operator, span.start));
             }
             let result = results.last_mut().expect("one was pushed");
             result.end_cycle = span.end;

@@ -1,6 +1,9 @@
 //! What a run says of each layer.
 
 use serde::{Deserialize, Serialize};
+use workloads::tensor::Operator;
+
+use super::work::kind_name;
 
 /// What held a layer up for most of its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,4 +95,29 @@ pub struct LayerResult {
     pub tiles: u64,
     /// What the reader should know: not understood, not modelled, costed as movement.
     pub note: Option<String>,
+}
+
+impl LayerResult {
+    /// Operator number `index` of a model begins in a cycle: nothing is counted yet.
+    pub fn begun(model: usize, index: usize, operator: &Operator, start_cycle: u64) -> Self {
+        Self {
+            model,
+            operator: index,
+            name: operator.name.clone(),
+            kind: kind_name(&operator.kind).to_owned(),
+            macs: operator.macs(),
+            start_cycle,
+            end_cycle: start_cycle,
+            cycles: 0,
+            bound: Bound::Nothing,
+            utilisation: 0.0,
+            array_busy_cycles: 0,
+            vector_busy_cycles: 0,
+            sram: SramCounts::default(),
+            dram_read_bytes: 0,
+            dram_write_bytes: 0,
+            tiles: 0,
+            note: None,
+        }
+    }
 }

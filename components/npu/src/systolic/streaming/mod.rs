@@ -30,7 +30,6 @@ use super::core::dma::{Dma, Stop, Transfer};
 use super::folded::Networks;
 use super::program::{Place, Region};
 use super::report::{Bound, LayerResult};
-use super::work::kind_name;
 
 /// What the array does in a cycle; every cycle has one. The first four are rows 1, 4 and 5 and the sum of row 6 of the paper's table 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,25 +256,7 @@ impl StreamingCore {
             let operator = &self.networks.0[stage.model].operators[stage.operator];
             let end_cycle = self.state.counts.get(index + 1).map_or(makespan, |next| next.start);
             if layers.last().is_none_or(|last| (last.model, last.operator) != (stage.model, stage.operator)) {
-                layers.push(LayerResult {
-                    model: stage.model,
-                    operator: stage.operator,
-                    name: operator.name.clone(),
-                    kind: kind_name(&operator.kind).to_owned(),
-                    macs: operator.macs(),
-                    start_cycle: counts.start,
-                    end_cycle,
-                    cycles: 0,
-                    bound: Bound::Nothing,
-                    utilisation: 0.0,
-                    array_busy_cycles: 0,
-                    vector_busy_cycles: 0,
-                    sram: Default::default(),
-                    dram_read_bytes: 0,
-                    dram_write_bytes: 0,
-                    tiles: 0,
-                    note: None,
-                });
+                layers.push(LayerResult::begun(stage.model, stage.operator, operator, counts.start));
             }
             let layer = layers.last_mut().expect("one was pushed");
             layer.end_cycle = end_cycle;
