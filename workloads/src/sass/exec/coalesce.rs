@@ -447,7 +447,7 @@ impl<const ON: bool> Recorder<ON> {
         let first = addresses[mask.trailing_zeros() as usize % 32];
         let shape = &mut self.shapes[position as usize];
         let (mut distances, mut different) =
-            ([0; 32], shape.mask ^ mask | shape.bytes ^ bytes | shape.byte ^ first % 4);
+            ([0; 32], shape.mask ^ mask | shape.bytes ^ bytes | shape.byte ^ (first % 4));
         for lane in 0..32 {
             let taken = if mask & BIT[lane] != 0 { u32::MAX } else { 0 };
             distances[lane] = addresses[lane].wrapping_sub(first) & taken;
