@@ -50,7 +50,7 @@ impl Gates {
 /// Cycle from which on all rates of a port are open.
 #[inline]
 fn opens_at(gates: &[Gates], port: usize) -> u64 {
-    gates.iter().map(|gate| gate.opens_at(port)).max().unwrap_or(0)
+    gates.iter().fold(0, |latest, gate| latest.max(gate.opens_at(port)))
 }
 
 /// What a network has moved.
@@ -228,11 +228,17 @@ impl<P: Payload + Copy> Network<P> {
 
     /// One packet each in turn, until a round moves none that has another behind it.
     fn enter(&mut self, cx: &mut Cx<'_>, inputs: &[In<P>], traffic: &impl Traffic<P>, next: &mut Next) {
-        let first = self.first_input;
+        let (now, first) = (cx.now().0, self.first_input);
         let mut last_served = None;
         let mut again = std::mem::take(&mut self.again);
         for input in (first..inputs.len()).chain(0..first) {
-            if !cx.is_empty(inputs[input]) && self.take(cx, input, inputs[input], traffic, next) {
+            if cx.is_empty(inputs[input]) {
+                continue;
+            }
+            let open = opens_at(&self.input_gates, input);
+            if open > now {
+                next.cycle = next.cycle.min(open);
+            } else if self.take(cx, input, inputs[input], traffic, next) {
                 last_served = Some(input);
                 again.push(input as u32);
             }
