@@ -53,7 +53,7 @@ impl Pick {
     }
 
     /// The same for banks that `allows`; one that it forbids is no candidate, now or later.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     pub fn consider_if(
         &mut self,
@@ -74,12 +74,12 @@ impl Pick {
             return gate;
         }
         let first = banks.first_of(rank);
-        let (lines, class) = banks.ready_lines(command, rank);
+        let lines = banks.ready_lines(command, rank);
         let (mut best, mut at, mut next, mut found) = (self.key, usize::MAX, NEVER, false);
         while candidates != 0 {
             let i = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-            let (ready, key) = (lines[i][class], keys[i]);
+            let (ready, key) = (lines.of(i), keys[i]);
             if ready > clk {
                 next = next.min(ready);
             } else if allows(first + i as u32) {
