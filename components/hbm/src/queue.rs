@@ -106,6 +106,12 @@ impl RequestQueue {
         self.length == 0
     }
 
+    /// Free places.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.length)
+    }
+
     /// Whether the queue is full.
     #[inline]
     pub fn is_full(&self) -> bool {
