@@ -14,7 +14,7 @@
 
 use crate::command::{COMMANDS, Command, CommandSet, Generation, Reach};
 use crate::constraint::{ConstraintTable, Level, PairRule, Scope};
-use crate::organisation::Organisation;
+use crate::organisation::{MAX_BANKS_PER_RANK, Organisation};
 
 /// Model time, in ticks of the channel (`Generation::ticks_per_ck` to a command clock).
 pub type Tick = u64;
@@ -25,22 +25,30 @@ pub const NEVER: Tick = Tick::MAX;
 /// Row number of a bank that has no row open.
 pub const CLOSED: u32 = u32::MAX;
 
-/// Ready times kept for one bank, one a class of commands; eight make one cache line.
+/// Ready times kept for one bank, one a class of commands.
 const BANK_CLASSES: usize = 8;
+
+/// One value a bank of a rank. All ranks have room for as many, so that a number of five bits needs no check.
+pub type PerBank<T> = [T; MAX_BANKS_PER_RANK as usize];
+
+/// What is cut off a bank's number in its rank, for the compiler to see that it is in range.
+const BANK_MASK: usize = MAX_BANKS_PER_RANK as usize - 1;
+
+/// Ready times of a rank: a line a class of commands, in it one a bank or bank group.
+type Lines = [PerBank<Tick>; BANK_CLASSES];
 
 /// The ready times of one command in the banks of a rank.
 pub(crate) struct ReadyLines<'a> {
-    banks: &'a [[Tick; BANK_CLASSES]],
-    groups: &'a [[Tick; BANK_CLASSES]],
+    banks: &'a PerBank<Tick>,
+    groups: &'a PerBank<Tick>,
     group_shift: u32,
-    class: usize,
 }
 
 impl ReadyLines<'_> {
     /// That of a bank, by its number in the rank.
     #[inline]
     pub fn of(&self, bank: usize) -> Tick {
-        self.banks[bank][self.class].max(self.groups[bank >> self.group_shift][self.class])
+        self.banks[bank & BANK_MASK].max(self.groups[(bank & BANK_MASK) >> self.group_shift & BANK_MASK])
     }
 }
 
@@ -81,9 +89,9 @@ const RANK_CLASSES: usize = 16;
 /// What one command raises, compiled from the table: (place among ready times, ticks).
 #[derive(Debug, Clone)]
 struct Raises {
-    /// In the line of its bank.
+    /// For its bank, by class.
     bank: Vec<(u16, u32)>,
-    /// In the line of its bank group.
+    /// For its bank group, by class.
     group: Vec<(u16, u32)>,
     /// In the lines of all ranks, by the command's rank.
     ranks: Vec<Vec<(u16, u32)>>,
@@ -141,9 +149,10 @@ pub struct Banks {
     windows: Vec<WindowRule>,
     /// Commands that open a window.
     windowed: CommandSet,
-    bank_ready: Vec<[Tick; BANK_CLASSES]>,
+    /// By rank.
+    bank_ready: Vec<Lines>,
     /// The same for the banks of each bank group together.
-    group_ready: Vec<[Tick; BANK_CLASSES]>,
+    group_ready: Vec<Lines>,
     rank_ready: Vec<[Tick; RANK_CLASSES]>,
     /// One after the last tick of each command in each rank; 0 = none yet.
     after_last: Vec<[Tick; COMMANDS]>,
@@ -186,8 +195,8 @@ impl Banks {
             raises,
             waits,
             windows,
-            bank_ready: vec![[0; BANK_CLASSES]; org.banks() as usize],
-            group_ready: vec![[0; BANK_CLASSES]; (org.ranks() * org.bank_groups) as usize],
+            bank_ready: vec![[[0; _]; BANK_CLASSES]; org.ranks() as usize],
+            group_ready: vec![[[0; _]; BANK_CLASSES]; org.ranks() as usize],
             rank_ready: vec![[0; RANK_CLASSES]; org.ranks() as usize],
             after_last: vec![[0; COMMANDS]; org.ranks() as usize],
             open_row: vec![CLOSED; org.banks() as usize],
@@ -260,20 +269,21 @@ impl Banks {
     /// The part of a command's ready time that a bank and its group set.
     #[inline]
     pub fn bank_ready(&self, c: Command, bank: u32) -> Tick {
-        let class = bank_class(c);
-        self.bank_ready[bank as usize][class].max(self.group_ready[(bank >> self.group_shift) as usize][class])
+        self.ready_lines(c, self.rank_of(bank)).of(self.number_of(bank))
+    }
+
+    /// The number of a flat bank in its rank.
+    #[inline]
+    fn number_of(&self, bank: u32) -> usize {
+        (bank & ((1 << self.rank_shift) - 1)) as usize
     }
 
     /// The same for all banks of a rank.
     #[inline]
     pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> ReadyLines<'_> {
-        let (banks, groups) = (1 << self.rank_shift, 1 << (self.rank_shift - self.group_shift));
-        ReadyLines {
-            banks: &self.bank_ready[rank * banks..(rank + 1) * banks],
-            groups: &self.group_ready[rank * groups..(rank + 1) * groups],
-            group_shift: self.group_shift,
-            class: bank_class(c) & (BANK_CLASSES - 1),
-        }
+        let class = bank_class(c) & (BANK_CLASSES - 1);
+        let (banks, groups) = (&self.bank_ready[rank][class], &self.group_ready[rank][class]);
+        ReadyLines { banks, groups, group_shift: self.group_shift }
     }
 
     /// The part of a command's ready time that rank, pseudo channel and channel set.
@@ -348,9 +358,9 @@ impl Banks {
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
         let raises = &self.raises[c.index()];
-        raise_all(&mut self.bank_ready[bank as usize], &raises.bank, tick);
-        raise_all(&mut self.group_ready[(bank >> self.group_shift) as usize], &raises.group, tick);
-        let (own, pc) = (self.rank_of(bank), self.pseudo_channel_of(bank));
+        let (own, number, pc) = (self.rank_of(bank), self.number_of(bank), self.pseudo_channel_of(bank));
+        raise_lines(&mut self.bank_ready[own], number, &raises.bank, tick);
+        raise_lines(&mut self.group_ready[own], number >> self.group_shift, &raises.group, tick);
         raise_all(self.rank_ready.as_flattened_mut(), &raises.ranks[own], tick);
         self.after_last[own][c.index()] = tick + 1;
         if !self.windowed.contains(c) {
@@ -411,6 +421,14 @@ fn add(list: &mut Vec<(u16, u32)>, at: usize, ticks: u32) {
     match list.iter_mut().find(|(a, _)| *a == at) {
         Some((_, d)) => *d = (*d).max(ticks),
         None => list.push((at, ticks)),
+    }
+}
+
+/// Raises the ready times of one bank or group, the list naming classes.
+#[inline]
+fn raise_lines(ready: &mut Lines, number: usize, list: &[(u16, u32)], tick: Tick) {
+    for &(class, d) in list {
+        raise_to(&mut ready[usize::from(class) & (BANK_CLASSES - 1)][number & BANK_MASK], tick + u64::from(d));
     }
 }
 

@@ -372,7 +372,9 @@ impl Channel {
             for c in done.drain(..) {
                 self.completed(&c);
             }
-            self.enter();
+            if !self.entering.is_empty() {
+                self.enter();
+            }
             if self.controller.now() >= now {
                 break;
             }

@@ -19,7 +19,7 @@ use super::edge::LastRowCommand;
 use super::pseudo_channel::{Overdue, PseudoChannel};
 use super::refresh::Target;
 use super::{Native, PagePolicy, Started};
-use crate::bank::{Banks, CLOSED, NEVER, Tick};
+use crate::bank::{Banks, CLOSED, NEVER, PerBank, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
 use crate::queue::{NO_KEY, RequestQueue};
@@ -90,8 +90,9 @@ impl<O: CommandObserver> Native<O> {
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
         let pc = &mut self.pseudo_channels[i];
         let direction = if plain == Command::Rd { Op::Read } else { Op::Write };
-        let bank = pc.queue_of(direction).get(key).bank;
-        let request = pc.queue_of(direction).remove(key, self.banks.open_row(bank));
+        let queue = pc.queue_of(direction);
+        let bank = queue.get(key).bank;
+        let request = queue.remove(key, self.banks.open_row(bank));
         let op = request.op;
         pc.left(op, key, clk);
         self.last_use[bank as usize] = clk;
@@ -498,7 +499,7 @@ struct Rows<'a> {
     rank: usize,
     closed: u32,
     conflicts: u32,
-    keys: &'a [u64],
+    keys: &'a PerBank<u64>,
 }
 
 impl<'a> Rows<'a> {
