@@ -5,16 +5,16 @@
 //! ```
 //!
 //! Models: every pairwise rule of a [`ConstraintTable`], the open rows, the count of each command. The rules of five
-//! levels are kept as lines of ready times: one a bank (bank and bank-group rules) and one a rank (all wider rules); a
+//! levels are kept as lines of ready times: one a bank, one a bank group and one a rank (all wider rules); a
 //! command raises the lines it touches. Commands that come seldom wait by when each command before them was issued last
 //! in each rank, which is read only when they are asked for.
 //! Leaves out: who decides what to issue. The checker does not use this file.
 //! Numbers: [`ConstraintTable`].
 //! Start reading at [`Banks::issue`]; the canonical tests are `tests/effective_table.rs` and the tests below.
 
-use crate::command::{COMMANDS, Command, Generation, Reach};
+use crate::command::{COMMANDS, Command, CommandSet, Generation, Reach};
 use crate::constraint::{ConstraintTable, Level, PairRule, Scope};
-use crate::organisation::Organisation;
+use crate::organisation::{MAX_BANKS_PER_RANK, Organisation};
 
 /// Model time, in ticks of the channel (`Generation::ticks_per_ck` to a command clock).
 pub type Tick = u64;
@@ -25,8 +25,32 @@ pub const NEVER: Tick = Tick::MAX;
 /// Row number of a bank that has no row open.
 pub const CLOSED: u32 = u32::MAX;
 
-/// Ready times kept for one bank, one a class of commands; eight make one cache line.
+/// Ready times kept for one bank, one a class of commands.
 const BANK_CLASSES: usize = 8;
+
+/// One value a bank of a rank. All ranks have room for as many, so that a number of five bits needs no check.
+pub type PerBank<T> = [T; MAX_BANKS_PER_RANK as usize];
+
+/// What is cut off a bank's number in its rank, for the compiler to see that it is in range.
+const BANK_MASK: usize = MAX_BANKS_PER_RANK as usize - 1;
+
+/// Ready times of a rank: a line a class of commands, in it one a bank or bank group.
+type Lines = [PerBank<Tick>; BANK_CLASSES];
+
+/// The ready times of one command in the banks of a rank.
+pub(crate) struct ReadyLines<'a> {
+    banks: &'a PerBank<Tick>,
+    groups: &'a PerBank<Tick>,
+    group_shift: u32,
+}
+
+impl ReadyLines<'_> {
+    /// That of a bank, by its number in the rank.
+    #[inline]
+    pub fn of(&self, bank: usize) -> Tick {
+        self.banks[bank & BANK_MASK].max(self.groups[(bank & BANK_MASK) >> self.group_shift & BANK_MASK])
+    }
+}
 
 /// Class of a command among the ready times of a bank. RDA waits as RD does, WRA as WR.
 #[inline]
@@ -65,8 +89,10 @@ const RANK_CLASSES: usize = 16;
 /// What one command raises, compiled from the table: (place among ready times, ticks).
 #[derive(Debug, Clone)]
 struct Raises {
-    /// In the lines of a bank group, by the command's bank in the group.
-    banks: Vec<Vec<(u16, u32)>>,
+    /// For its bank, by class.
+    bank: Vec<(u16, u32)>,
+    /// For its bank group, by class.
+    group: Vec<(u16, u32)>,
     /// In the lines of all ranks, by the command's rank.
     ranks: Vec<Vec<(u16, u32)>>,
 }
@@ -112,12 +138,21 @@ pub struct Banks {
     org: Organisation,
     /// Banks of a rank as a power of two.
     rank_shift: u32,
+    /// Banks of a bank group as a power of two.
+    group_shift: u32,
     generation: Generation,
+    /// 1 where a clock has two edges and most commands start on the rising one, which is odd; else 0.
+    rising_edge: Tick,
     raises: Vec<Raises>,
     /// What each command that comes seldom waits for: (command before, ticks).
     waits: Vec<ByRank>,
     windows: Vec<WindowRule>,
-    bank_ready: Vec<[Tick; BANK_CLASSES]>,
+    /// Commands that open a window.
+    windowed: CommandSet,
+    /// By rank.
+    bank_ready: Vec<Lines>,
+    /// The same for the banks of each bank group together.
+    group_ready: Vec<Lines>,
     rank_ready: Vec<[Tick; RANK_CLASSES]>,
     /// One after the last tick of each command in each rank; 0 = none yet.
     after_last: Vec<[Tick; COMMANDS]>,
@@ -130,9 +165,9 @@ pub struct Banks {
 sim_core::saved!(WindowRule { state: rings; rebuilt: before, after, ticks });
 sim_core::saved!(Banks {
     state: counts;
-    sized: bank_ready, rank_ready, after_last, open_row, open_banks;
+    sized: bank_ready, group_ready, rank_ready, after_last, open_row, open_banks;
     parts: windows;
-    rebuilt: org, rank_shift, generation, raises, waits;
+    rebuilt: org, rank_shift, group_shift, generation, rising_edge, raises, waits, windowed;
 });
 
 impl Banks {
@@ -149,14 +184,19 @@ impl Banks {
                 raises[rule.before.index()].add(rule, &org, &mut waits[rule.after.index()]);
             }
         }
+        let windowed: Vec<Command> = windows.iter().map(|w: &WindowRule| w.before).collect();
         Banks {
             org,
+            windowed: CommandSet::of(&windowed),
             rank_shift: org.banks_per_rank().trailing_zeros(),
+            group_shift: org.banks_per_group.trailing_zeros(),
             generation,
+            rising_edge: Tick::from(generation.ticks_per_ck() - 1),
             raises,
             waits,
             windows,
-            bank_ready: vec![[0; BANK_CLASSES]; org.banks() as usize],
+            bank_ready: vec![[[0; _]; BANK_CLASSES]; org.ranks() as usize],
+            group_ready: vec![[[0; _]; BANK_CLASSES]; org.ranks() as usize],
             rank_ready: vec![[0; RANK_CLASSES]; org.ranks() as usize],
             after_last: vec![[0; COMMANDS]; org.ranks() as usize],
             open_row: vec![CLOSED; org.banks() as usize],
@@ -229,14 +269,21 @@ impl Banks {
     /// The part of a command's ready time that a bank and its group set.
     #[inline]
     pub fn bank_ready(&self, c: Command, bank: u32) -> Tick {
-        self.bank_ready[bank as usize][bank_class(c)]
+        self.ready_lines(c, self.rank_of(bank)).of(self.number_of(bank))
     }
 
-    /// The ready times of a command in the banks of a rank: a line a bank, and the place in each line.
+    /// The number of a flat bank in its rank.
     #[inline]
-    pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> (&[[Tick; BANK_CLASSES]], usize) {
-        let per_rank = 1 << self.rank_shift;
-        (&self.bank_ready[rank * per_rank..(rank + 1) * per_rank], bank_class(c) & (BANK_CLASSES - 1))
+    fn number_of(&self, bank: u32) -> usize {
+        (bank & ((1 << self.rank_shift) - 1)) as usize
+    }
+
+    /// The same for all banks of a rank.
+    #[inline]
+    pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> ReadyLines<'_> {
+        let class = bank_class(c) & (BANK_CLASSES - 1);
+        let (banks, groups) = (&self.bank_ready[rank][class], &self.group_ready[rank][class]);
+        ReadyLines { banks, groups, group_shift: self.group_shift }
     }
 
     /// The part of a command's ready time that rank, pseudo channel and channel set.
@@ -247,6 +294,7 @@ impl Banks {
     }
 
     /// The same for a command that comes seldom.
+    #[inline(never)]
     fn waited_for(&self, c: Command, rank: usize) -> Tick {
         let waits = &self.waits[c.index()];
         let mut ready = 0;
@@ -275,7 +323,8 @@ impl Banks {
     /// The next tick at or after `tick` whose clock edge may start the command.
     #[inline]
     pub fn on_edge(&self, c: Command, tick: Tick) -> Tick {
-        if tick != NEVER && !self.generation.may_start(c, tick) { tick + 1 } else { tick }
+        // Where edges differ, the rising ones are odd, as is the tick that never comes.
+        if matches!(c, Command::PrePb | Command::PreAb) { tick } else { tick | self.rising_edge }
     }
 
     /// Issues a command at `tick`. `bank` is any bank of the pseudo channel for commands that address all of it; `row`
@@ -309,13 +358,14 @@ impl Banks {
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
         let raises = &self.raises[c.index()];
-        let in_group = bank & (self.org.banks_per_group - 1);
-        let first = (bank - in_group) as usize;
-        let group = &mut self.bank_ready[first..first + self.org.banks_per_group as usize];
-        raise_all(group.as_flattened_mut(), &raises.banks[in_group as usize], tick);
-        let (own, pc) = (self.rank_of(bank), self.pseudo_channel_of(bank));
+        let (own, number, pc) = (self.rank_of(bank), self.number_of(bank), self.pseudo_channel_of(bank));
+        raise_lines(&mut self.bank_ready[own], number, &raises.bank, tick);
+        raise_lines(&mut self.group_ready[own], number >> self.group_shift, &raises.group, tick);
         raise_all(self.rank_ready.as_flattened_mut(), &raises.ranks[own], tick);
         self.after_last[own][c.index()] = tick + 1;
+        if !self.windowed.contains(c) {
+            return;
+        }
         let ranks = self.ranks_of(pc);
         for window in self.windows.iter_mut().filter(|w| w.before == c) {
             let (ring, at) = &mut window.rings[pc as usize];
@@ -330,8 +380,7 @@ impl Banks {
 
 impl Raises {
     fn none(org: &Organisation) -> Self {
-        let lists = |n: u32| vec![Vec::new(); n as usize];
-        Raises { banks: lists(org.banks_per_group), ranks: lists(org.ranks()) }
+        Raises { bank: Vec::new(), group: Vec::new(), ranks: vec![Vec::new(); org.ranks() as usize] }
     }
 
     /// Adds a rule that starts with this command; `waits` are those of the command it ends with.
@@ -339,7 +388,8 @@ impl Raises {
         use Relation::{Other, Same, Sibling};
         let ticks = u32::try_from(rule.ticks).unwrap_or(u32::MAX);
         let relations: &[Relation] = match (rule.level, rule.scope) {
-            (Level::Bank | Level::BankGroup, _) => return self.add_to_banks(rule, ticks),
+            (Level::Bank, _) => return add(&mut self.bank, bank_class(rule.after), ticks),
+            (Level::BankGroup, _) => return add(&mut self.group, bank_class(rule.after), ticks),
             (Level::StackId, Scope::Same) => &[Same],
             (Level::StackId, Scope::Siblings) => &[Sibling],
             (Level::PseudoChannel, _) => &[Same, Sibling],
@@ -353,14 +403,6 @@ impl Raises {
             for rank in (0..org.ranks() as usize).filter(|r| relations.contains(&Relation::of(org, own, *r))) {
                 add(list, rank * RANK_CLASSES + rank_class(rule.after), ticks);
             }
-        }
-    }
-
-    fn add_to_banks(&mut self, rule: &PairRule, ticks: u32) {
-        let banks = self.banks.len();
-        for (own, list) in self.banks.iter_mut().enumerate() {
-            let raised = if rule.level == Level::Bank { own..own + 1 } else { 0..banks };
-            raised.for_each(|b| add(list, b * BANK_CLASSES + bank_class(rule.after), ticks));
         }
     }
 }
@@ -379,6 +421,14 @@ fn add(list: &mut Vec<(u16, u32)>, at: usize, ticks: u32) {
     match list.iter_mut().find(|(a, _)| *a == at) {
         Some((_, d)) => *d = (*d).max(ticks),
         None => list.push((at, ticks)),
+    }
+}
+
+/// Raises the ready times of one bank or group, the list naming classes.
+#[inline]
+fn raise_lines(ready: &mut Lines, number: usize, list: &[(u16, u32)], tick: Tick) {
+    for &(class, d) in list {
+        raise_to(&mut ready[usize::from(class) & (BANK_CLASSES - 1)][number & BANK_MASK], tick + u64::from(d));
     }
 }
 

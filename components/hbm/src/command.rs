@@ -186,6 +186,7 @@ impl CommandSet {
     }
 
     /// Whether `c` is in the set.
+    #[inline]
     pub fn contains(self, c: Command) -> bool {
         self.0 >> c as u16 & 1 == 1
     }

@@ -23,6 +23,7 @@ use crate::command::ALL;
 use crate::controller::Controller;
 use crate::mapper::ChannelInterleave;
 use crate::native::{Native, Policy};
+use crate::organisation::Location;
 use crate::request::{Admission, Completion, Op, Request, Until};
 
 /// How addresses are spread over the channels of the part, so that the channel can take its own bits out.
@@ -59,6 +60,10 @@ struct InFlight {
     port: u16,
     /// Accesses that are not done.
     left: u32,
+    /// Accesses of which it is not known when they are done.
+    open: u32,
+    /// When those are done of which it is known.
+    done: u64,
     /// The write half of an atomic is under way.
     writing_back: bool,
     stations: Stations,
@@ -69,11 +74,49 @@ struct InFlight {
 struct Entering {
     slot: u32,
     address: u64,
+    /// Where the access at `address` goes.
+    place: Location,
     accesses: u32,
     op: Op,
 }
 
-/// One HBM channel.
+/// How many accesses are open of the requests that have any, to know the fewest.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+struct OpenWrites {
+    /// Requests by open accesses; the last counts all with as many and more.
+    requests: [u16; 16],
+    /// The counts that are not 0, a bit each.
+    used: u16,
+}
+
+impl OpenWrites {
+    fn new() -> Self {
+        OpenWrites { requests: [0; 16], used: 0 }
+    }
+
+    /// A request has now `open` accesses open and had `before`.
+    fn change(&mut self, before: u32, open: u32) {
+        let last = self.requests.len() as u32 - 1;
+        let (before, open) = (before.min(last) as usize, open.min(last) as usize);
+        if before > 0 {
+            self.requests[before] -= 1;
+            self.used &= !(u16::from(self.requests[before] == 0) << before);
+        }
+        if open > 0 {
+            self.requests[open] += 1;
+            self.used |= 1 << open;
+        }
+    }
+
+    /// Fewest open accesses of a request that has any.
+    fn fewest(&self) -> Option<u64> {
+        (self.used != 0).then(|| u64::from(self.used.trailing_zeros()))
+    }
+}
+
+/// One HBM channel. Between two ticks its controller works on by itself, and accesses that wait enter its queues as they
+/// find room: the channel is ticked when a request may be done, or may make room for one that waits at a port.
+#[derive(Clone)]
 pub struct Channel {
     controller: Native,
     interleave: Option<ChannelInterleave>,
@@ -88,6 +131,11 @@ pub struct Channel {
     done: Vec<Completion>,
     outstanding: u32,
     next_port: usize,
+    /// Reads of which some access is open.
+    open_reads: u32,
+    open_writes: OpenWrites,
+    /// When reads are done of which no access is open, in order.
+    known: VecDeque<u64>,
     refused_pim_commands: u64,
     read_latency: Histogram,
     write_latency: Histogram,
@@ -95,7 +143,8 @@ pub struct Channel {
 
 // `done` is empty between two ticks.
 sim_core::saved!(Channel {
-    state: in_flight, free, entering, answers, outstanding, next_port, refused_pim_commands;
+    state: in_flight, free, entering, answers, outstanding, next_port, open_reads, open_writes, known,
+        refused_pim_commands;
     parts: controller, read_latency, write_latency;
     rebuilt: interleave, access_bytes, tick_ps, requests, responses, done;
 });
@@ -124,8 +173,9 @@ impl Component for Channel {
             return Err(BuildError::key("interleave_granule_bytes", "is not a power of two of at least an access")
                 .help(format!("{access_bytes} or more")));
         }
-        let controller =
+        let mut controller =
             Native::new(&preset, &spec.policy, ()).map_err(|e| BuildError::key("policy", e.to_string()))?;
+        controller.announce_reads();
         let channels = site.count() as u32;
         let spread = |hashed| ChannelInterleave::new(channels, spec.interleave_granule_bytes, hashed);
         let (requests, responses) = (ports(site, "req")?, ports(site, "resp")?);
@@ -151,6 +201,9 @@ impl Component for Channel {
             done: Vec::new(),
             outstanding: 0,
             next_port: 0,
+            open_reads: 0,
+            open_writes: OpenWrites::new(),
+            known: VecDeque::new(),
             refused_pim_commands: 0,
             read_latency: Histogram::new("ticks"),
             write_latency: Histogram::new("ticks"),
@@ -159,18 +212,11 @@ impl Component for Channel {
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         let now = cx.now().0;
-        let mut done = std::mem::take(&mut self.done);
-        self.controller.run(now, Until::Limit, &mut done);
-        done.drain(..).for_each(|c| self.completed(&c));
-        self.done = done;
-        self.enter();
+        self.advance(now);
         self.accept(cx);
+        self.note_started();
         let blocked = self.answer(cx);
-        // What waits for room may enter with the next command; else only completions matter.
-        let next = match self.entering.is_empty() {
-            true => self.controller.next_visible(),
-            false => self.controller.next_event(),
-        };
+        let next = self.next_visible(now);
         let mut activity = Activity::input();
         if next != NEVER {
             activity = activity.or_until(Cycle(next));
@@ -182,9 +228,10 @@ impl Component for Channel {
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {
-        // What the controller did by itself since the last tick belongs to the report.
-        let mut controller = self.controller.clone();
-        controller.run(at.0, Until::Limit, &mut Vec::new());
+        // What it did by itself since the last tick belongs to the report.
+        let mut channel = self.clone();
+        channel.advance(at.0);
+        let controller = &channel.controller;
         let counters = controller.counters();
         for (name, value) in [
             ("row_hits", counters.row_hits),
@@ -201,8 +248,8 @@ impl Component for Channel {
         }
         out.counter("refused_pim_commands", self.refused_pim_commands, "commands");
         out.counter("ticks", at.0, "ticks");
-        out.histogram("read_latency", &self.read_latency);
-        out.histogram("write_latency", &self.write_latency);
+        out.histogram("read_latency", &channel.read_latency);
+        out.histogram("write_latency", &channel.write_latency);
         let b = controller.breakdown();
         let parts = [
             ("queue", b.queue_ticks),
@@ -265,7 +312,19 @@ impl Channel {
         let address = self.interleave.map_or(request.address, |i| i.split(request.address).1);
         let offset = (address % u64::from(self.access_bytes)) as u32;
         let accesses = (offset + request.bytes.max(1)).div_ceil(self.access_bytes);
-        let flight = InFlight { request, port, left: accesses, writing_back: false, stations: Stations::default() };
+        let flight = InFlight {
+            request,
+            port,
+            left: accesses,
+            open: accesses,
+            done: 0,
+            writing_back: false,
+            stations: Stations::default(),
+        };
+        match op {
+            Op::Read => self.open_reads += 1,
+            Op::Write | Op::Update => self.open_writes.change(0, accesses),
+        }
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.in_flight[slot as usize] = flight;
@@ -277,24 +336,118 @@ impl Channel {
             }
         };
         self.outstanding += 1;
-        self.entering.push_back(Entering { slot, address: address - u64::from(offset), accesses, op });
+        let address = address - u64::from(offset);
+        self.entering.push_back(Entering { slot, address, place: self.controller.locate(address), accesses, op });
     }
 
     /// Offers accesses to the controller, in order, until one is refused.
     fn enter(&mut self) {
-        while let Some(mut entering) = self.entering.pop_front() {
-            while entering.accesses > 0 {
-                let id = u64::from(entering.slot);
-                let request = Request { id, address: entering.address, op: entering.op };
-                match self.controller.enqueue(request) {
-                    Admission::Refused => return self.entering.push_front(entering),
-                    Admission::Accepted => {}
-                    Admission::Merged => self.access_done(entering.slot),
-                }
-                entering.accesses -= 1;
-                entering.address += u64::from(self.access_bytes);
+        while let Some(entering) = self.entering.front_mut() {
+            let Entering { slot, address, place, accesses, op } = *entering;
+            let admission = self.controller.enqueue_at(Request { id: u64::from(slot), address, op }, place);
+            if admission == Admission::Refused {
+                return;
+            }
+            if accesses == 1 {
+                self.entering.pop_front();
+            } else {
+                let next = address + u64::from(self.access_bytes);
+                let place = self.controller.locate_next(next, place);
+                *entering = Entering { slot, address: next, place, accesses: accesses - 1, op };
+            }
+            if admission == Admission::Merged {
+                self.write_done(slot);
             }
         }
+    }
+
+    /// Goes on to tick `now`: the controller works, and what waits enters at the first tick at which it finds room.
+    fn advance(&mut self, now: u64) {
+        let mut done = std::mem::take(&mut self.done);
+        loop {
+            let until = self.entering.front().map_or(Until::Limit, |entering| Until::Space(entering.op));
+            self.controller.run(now, until, &mut done);
+            // First, since a request that is done gives its slot up.
+            self.note_started();
+            for c in done.drain(..) {
+                self.completed(&c);
+            }
+            if !self.entering.is_empty() {
+                self.enter();
+            }
+            if self.controller.now() >= now {
+                break;
+            }
+        }
+        self.done = done;
+    }
+
+    /// Learns when reads are done whose column commands were issued.
+    fn note_started(&mut self) {
+        for started in self.controller.take_started() {
+            let flight = &mut self.in_flight[started.id as usize];
+            flight.open -= 1;
+            flight.done = flight.done.max(started.done);
+            if flight.open == 0 {
+                self.open_reads -= 1;
+                // Nearly always the last; a read that is answered by a waiting write takes one tick.
+                let at = self.known.iter().rposition(|known| *known <= flight.done).map_or(0, |before| before + 1);
+                self.known.insert(at, flight.done);
+            }
+        }
+    }
+
+    /// A tick before which no request is done and nothing is taken from a port, if nothing arrives.
+    fn next_visible(&mut self, now: u64) -> u64 {
+        while self.known.front().is_some_and(|done| *done <= now) {
+            self.known.pop_front();
+        }
+        let mut next = self.known.front().copied().unwrap_or(NEVER);
+        if self.outstanding == 0 {
+            return NEVER;
+        }
+        let controller = &self.controller;
+        let command = controller.next_command();
+        if self.open_reads > 0 {
+            next = next.min(command.saturating_add(controller.read_latency()));
+        }
+        let column_ticks = controller.column_ticks();
+        if let Some(fewest) = self.open_writes.fewest() {
+            // Writes that enter may turn the direction of the bus.
+            let writes_enter = self.entering.iter().any(|entering| entering.op != Op::Read);
+            let write = if writes_enter { command } else { controller.next_write(command) };
+            next = next.min(write.saturating_add((fewest - 1) * column_ticks));
+        }
+        if let Some(first) = self.entering.front() {
+            let commands = self.commands_to_enter(first);
+            if self.entering.len() > 1 || commands.is_none() {
+                let commands = commands.unwrap_or(1).max(1);
+                next = next.min(command.saturating_add((commands - 1) * column_ticks));
+            }
+        }
+        next
+    }
+
+    /// Column commands without which a request cannot enter: each of its accesses takes a place in its queue. `None` if a
+    /// waiting write may take one of them in or answer it, which needs no place.
+    fn commands_to_enter(&self, entering: &Entering) -> Option<u64> {
+        let Entering { mut address, mut place, accesses, op, .. } = *entering;
+        let mut wanted = [0; 2];
+        for access in 0..accesses {
+            if access > 0 {
+                address += u64::from(self.access_bytes);
+                place = self.controller.locate_next(address, place);
+            }
+            if self.controller.has_write(address, place) {
+                return None;
+            }
+            wanted[self.controller.pseudo_channel_of(place)] += 1;
+        }
+        let lacking = |(i, wanted): (usize, u64)| match wanted {
+            0 => 0,
+            wanted => wanted.saturating_sub(self.controller.room(i, op)),
+        };
+        Some(wanted.into_iter().enumerate().map(lacking).sum())
     }
 
     fn completed(&mut self, c: &Completion) {
@@ -303,19 +456,31 @@ impl Channel {
             Op::Read => self.read_latency.record(latency),
             Op::Write | Op::Update => self.write_latency.record(latency),
         }
-        let ps = |ticks: u32| (f64::from(ticks) * self.tick_ps) as u64;
-        let p = c.parts;
-        let parts = match c.op {
-            Op::Read => [p.queue_ticks + p.bus_ticks, p.bank_ticks, p.refresh_ticks, p.data_ticks].map(ps),
-            Op::Write | Op::Update => [ps(latency as u32), 0, 0, 0],
-        };
         let flight = &mut self.in_flight[c.id as usize];
         // The last access to be done decides; its times stand for the request's.
         if flight.left == 1 {
+            let p = c.parts;
+            let parts = match c.op {
+                Op::Read => [p.queue_ticks + p.bus_ticks, p.bank_ticks, p.refresh_ticks, p.data_ticks],
+                Op::Write | Op::Update => [latency as u32, 0, 0, 0],
+            };
             let stations = [Station::MemoryQueue, Station::Bank, Station::Refresh, Station::Data];
-            stations.into_iter().zip(parts).for_each(|(station, ps)| flight.stations.add(station, ps));
+            for (station, ticks) in stations.into_iter().zip(parts) {
+                flight.stations.add(station, (f64::from(ticks) * self.tick_ps) as u64);
+            }
         }
-        self.access_done(c.id as u32);
+        match c.op {
+            Op::Read => self.access_done(c.id as u32),
+            Op::Write | Op::Update => self.write_done(c.id as u32),
+        }
+    }
+
+    /// A write was issued, or merged with one that waits.
+    fn write_done(&mut self, slot: u32) {
+        let flight = &mut self.in_flight[slot as usize];
+        self.open_writes.change(flight.open, flight.open - 1);
+        flight.open -= 1;
+        self.access_done(slot);
     }
 
     fn access_done(&mut self, slot: u32) {
@@ -326,10 +491,12 @@ impl Channel {
         }
         if flight.request.op == MemOp::Atomic && !flight.writing_back {
             flight.writing_back = true;
-            flight.left = 1;
+            (flight.left, flight.open) = (1, 1);
+            self.open_writes.change(0, 1);
             let address = self.interleave.map_or(flight.request.address, |i| i.split(flight.request.address).1);
             let address = address - address % u64::from(self.access_bytes);
-            self.entering.push_back(Entering { slot, address, accesses: 1, op: Op::Write });
+            let place = self.controller.locate(address);
+            self.entering.push_back(Entering { slot, address, place, accesses: 1, op: Op::Write });
             return;
         }
         self.outstanding -= 1;

@@ -54,6 +54,17 @@ pub struct DramAddress {
     pub column: u32,
 }
 
+/// Where one access goes, as a controller needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Location {
+    /// Flat bank, see [`Organisation::flat_bank`].
+    pub bank: u32,
+    /// Row of the bank.
+    pub row: u32,
+    /// Column, in accesses.
+    pub column: u32,
+}
+
 impl Organisation {
     /// Ranks of one channel.
     pub fn ranks(&self) -> u32 {
@@ -86,9 +97,16 @@ impl Organisation {
     }
 
     /// Flat number of a bank: pseudo channel, then stack ID, group, bank, the last counting fastest.
+    #[inline]
     pub fn flat_bank(&self, a: &DramAddress) -> u32 {
         ((a.pseudo_channel * self.stack_ids + a.stack_id) * self.bank_groups + a.bank_group) * self.banks_per_group
             + a.bank
+    }
+
+    /// The same place with its bank as a flat number.
+    #[inline]
+    pub fn locate(&self, a: &DramAddress) -> Location {
+        Location { bank: self.flat_bank(a), row: a.row, column: a.column }
     }
 
     /// Flat number of a rank.

@@ -9,9 +9,11 @@
 //! so that the oldest of each kind is all that first-ready first-come first-served needs.
 //! Start reading at [`RequestQueue::push`]; the canonical tests are below.
 
-use crate::bank::{CLOSED, Tick};
+use crate::bank::{CLOSED, PerBank, Tick};
 use crate::request::Op;
 
+/// What is cut off a bank's number in its rank, for the compiler to see that it is in range.
+const BANK_MASK: usize = size_of::<PerBank<u8>>() - 1;
 /// No request.
 pub const NO_KEY: u64 = u64::MAX;
 const NO_SLOT: u16 = u16::MAX;
@@ -59,8 +61,9 @@ pub struct RequestQueue {
     free: Vec<u16>,
     head: Vec<u16>,
     tail: Vec<u16>,
-    hit: Vec<u64>,
-    miss: Vec<u64>,
+    /// By rank.
+    hit: Vec<PerBank<u64>>,
+    miss: Vec<PerBank<u64>>,
     hit_banks: Vec<u32>,
     miss_banks: Vec<u32>,
     /// Counts of queued addresses by hash: 0 = surely not queued.
@@ -86,8 +89,8 @@ impl RequestQueue {
             free: Vec::with_capacity(capacity),
             head: vec![NO_SLOT; banks],
             tail: vec![NO_SLOT; banks],
-            hit: vec![NO_KEY; banks],
-            miss: vec![NO_KEY; banks],
+            hit: vec![[NO_KEY; _]; ranks as usize],
+            miss: vec![[NO_KEY; _]; ranks as usize],
             hit_banks: vec![0; ranks as usize],
             miss_banks: vec![0; ranks as usize],
             filter: [0; FILTER],
@@ -104,6 +107,12 @@ impl RequestQueue {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// Free places.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.length)
     }
 
     /// Whether the queue is full.
@@ -126,26 +135,28 @@ impl RequestQueue {
 
     /// Keys of the oldest hit of each bank of a rank.
     #[inline]
-    pub fn hits_of(&self, rank: usize) -> &[u64] {
-        &self.hit[rank << self.rank_shift..(rank + 1) << self.rank_shift]
+    pub fn hits_of(&self, rank: usize) -> &PerBank<u64> {
+        &self.hit[rank]
     }
 
     /// Keys of the oldest miss of each bank of a rank.
     #[inline]
-    pub fn misses_of(&self, rank: usize) -> &[u64] {
-        &self.miss[rank << self.rank_shift..(rank + 1) << self.rank_shift]
+    pub fn misses_of(&self, rank: usize) -> &PerBank<u64> {
+        &self.miss[rank]
     }
 
     /// Key of the oldest request for the open row of a bank.
     #[inline]
     pub fn oldest_hit(&self, bank: u32) -> u64 {
-        self.hit[bank as usize]
+        let (rank, number) = self.bit(bank);
+        self.hit[rank][number as usize & BANK_MASK]
     }
 
     /// Key of the oldest request of a bank for a row that is not open.
     #[inline]
     pub fn oldest_miss(&self, bank: u32) -> u64 {
-        self.miss[bank as usize]
+        let (rank, number) = self.bit(bank);
+        self.miss[rank][number as usize & BANK_MASK]
     }
 
     /// The request of a key.
@@ -202,7 +213,8 @@ impl RequestQueue {
         self.length += 1;
         self.filter[filter_of(request.address)] += 1;
         let hits = request.row == open_row;
-        let first = if hits { self.hit[bank] } else { self.miss[bank] } == NO_KEY;
+        let oldest = if hits { self.oldest_hit(request.bank) } else { self.oldest_miss(request.bank) };
+        let first = oldest == NO_KEY;
         match (first, hits) {
             (false, _) => {}
             (true, true) => self.set_hit(request.bank, key),
@@ -241,10 +253,10 @@ impl RequestQueue {
         self.length -= 1;
         self.filter[filter_of(slot.request.address)] -= 1;
         // Everything of the same kind is younger than the oldest, so the search goes on from here.
-        if self.hit[bank] == key {
+        if self.oldest_hit(slot.request.bank) == key {
             let next = self.find(slot.next, |row| row == open_row);
             self.set_hit(slot.request.bank, next);
-        } else if self.miss[bank] == key {
+        } else if self.oldest_miss(slot.request.bank) == key {
             let next = self.find(slot.next, |row| row != open_row);
             self.set_miss(slot.request.bank, next);
         }
@@ -276,15 +288,15 @@ impl RequestQueue {
 
     #[inline]
     fn set_hit(&mut self, bank: u32, key: u64) {
-        self.hit[bank as usize] = key;
         let (rank, bit) = self.bit(bank);
+        self.hit[rank][bit as usize & BANK_MASK] = key;
         set_bit(&mut self.hit_banks[rank], bit, key != NO_KEY);
     }
 
     #[inline]
     fn set_miss(&mut self, bank: u32, key: u64) {
-        self.miss[bank as usize] = key;
         let (rank, bit) = self.bit(bank);
+        self.miss[rank][bit as usize & BANK_MASK] = key;
         set_bit(&mut self.miss_banks[rank], bit, key != NO_KEY);
     }
 

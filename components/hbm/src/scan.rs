@@ -8,7 +8,7 @@
 //! Leaves out: which banks are candidates.
 //! Canonical tests: the golden suite `hbm-ramulator2`.
 
-use crate::bank::{Banks, NEVER, Tick};
+use crate::bank::{Banks, NEVER, PerBank, Tick};
 use crate::command::Command;
 use crate::queue::NO_KEY;
 
@@ -47,13 +47,13 @@ impl Pick {
         rank: usize,
         candidates: u32,
         clk: Tick,
-        keys: &[u64],
+        keys: &PerBank<u64>,
     ) -> Tick {
         self.consider_if(banks, command, rank, candidates, clk, keys, |_| true)
     }
 
     /// The same for banks that `allows`; one that it forbids is no candidate, now or later.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     pub fn consider_if(
         &mut self,
@@ -62,7 +62,7 @@ impl Pick {
         rank: usize,
         mut candidates: u32,
         clk: Tick,
-        keys: &[u64],
+        keys: &PerBank<u64>,
         allows: impl Fn(u32) -> bool,
     ) -> Tick {
         if candidates == 0 {
@@ -74,12 +74,12 @@ impl Pick {
             return gate;
         }
         let first = banks.first_of(rank);
-        let (lines, class) = banks.ready_lines(command, rank);
+        let lines = banks.ready_lines(command, rank);
         let (mut best, mut at, mut next, mut found) = (self.key, usize::MAX, NEVER, false);
         while candidates != 0 {
             let i = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-            let (ready, key) = (lines[i][class], keys[i]);
+            let (ready, key) = (lines.of(i), keys[i & (keys.len() - 1)]);
             if ready > clk {
                 next = next.min(ready);
             } else if allows(first + i as u32) {

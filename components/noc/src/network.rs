@@ -18,6 +18,8 @@ use std::collections::VecDeque;
 /// Rates that a port obeys, each shared by the ports that name it.
 pub struct Gates {
     rates: Vec<Bandwidth>,
+    /// First cycle at which each rate is open; found when it is spent, since looks are more frequent.
+    opens_at: Vec<u64>,
     of_port: Vec<u32>,
 }
 
@@ -25,27 +27,30 @@ impl Gates {
     /// `bytes_per_cycle` for each of `groups`; port p belongs to `group_of(p)`.
     pub fn new(bytes_per_cycle: f64, groups: usize, ports: usize, group_of: impl Fn(usize) -> usize) -> Self {
         let of_port = (0..ports).map(|port| group_of(port) as u32).collect();
-        Self { rates: vec![Bandwidth::of_bytes_per_cycle(bytes_per_cycle); groups], of_port }
+        let rates = vec![Bandwidth::of_bytes_per_cycle(bytes_per_cycle); groups];
+        Self { rates, opens_at: vec![0; groups], of_port }
     }
 
-    /// When the port may send: `now` if it may.
+    /// From which cycle on the port may send, in the past too.
     #[inline]
-    fn opens_at(&mut self, port: usize, now: u64) -> u64 {
-        let rate = &mut self.rates[self.of_port[port] as usize];
+    fn opens_at(&self, port: usize) -> u64 {
+        self.opens_at[self.of_port[port] as usize]
+    }
+
+    #[inline]
+    fn spend(&mut self, port: usize, bytes: u32, now: u64) {
+        let group = self.of_port[port] as usize;
+        let rate = &mut self.rates[group];
         rate.advance(now);
-        rate.opens_at()
-    }
-
-    #[inline]
-    fn spend(&mut self, port: usize, bytes: u32) {
-        self.rates[self.of_port[port] as usize].spend(bytes);
+        rate.spend(bytes);
+        self.opens_at[group] = rate.opens_at();
     }
 }
 
-/// Latest cycle at which all rates of a port are open.
+/// Cycle from which on all rates of a port are open.
 #[inline]
-fn opens_at(gates: &mut [Gates], port: usize, now: u64) -> u64 {
-    gates.iter_mut().map(|gate| gate.opens_at(port, now)).max().unwrap_or(now)
+fn opens_at(gates: &[Gates], port: usize) -> u64 {
+    gates.iter().fold(0, |latest, gate| latest.max(gate.opens_at(port)))
 }
 
 /// What a network has moved.
@@ -82,18 +87,25 @@ pub struct Network<P> {
     queues: Vec<VecDeque<(u64, P)>>,
     /// Outputs with packets, a bit each.
     occupied: Vec<u64>,
+    /// A cycle before which each output sends nothing: its oldest packet is not there, or a rate is spent. A lower bound,
+    /// which outputs that are looked at in vain keep up to date.
+    sends_from: Vec<u64>,
+    /// The output of the oldest packet of each input, once it was asked for.
+    bound_for: Vec<Option<u32>>,
+    /// Scratch: inputs that may have another packet taken in this cycle.
+    again: Vec<u32>,
     in_flight: u32,
     first_input: usize,
     first_output: usize,
     pub moved: Moved,
 }
 
-sim_core::saved!(Gates { parts: rates; rebuilt: of_port });
+sim_core::saved!(Gates { sized: opens_at; parts: rates; rebuilt: of_port });
 sim_core::saved!(Network<P: Payload> {
     sized: queues, occupied;
     state: in_flight, first_input, first_output, moved;
     parts: input_gates, output_gates;
-    rebuilt: latency_cycles, queue_entries;
+    rebuilt: latency_cycles, queue_entries, sends_from, bound_for, again;
 });
 
 /// How a network treats its packets.
@@ -109,6 +121,7 @@ pub trait Traffic<P> {
 impl<P: Payload + Copy> Network<P> {
     /// An empty network of `outputs` queues.
     pub fn new(latency_cycles: u32, queue_entries: u16, inputs: Vec<Gates>, outputs: Vec<Gates>, width: usize) -> Self {
+        let ports = inputs.iter().map(|gates| gates.of_port.len()).max().unwrap_or(0);
         Self {
             latency_cycles: u64::from(latency_cycles),
             queue_entries: usize::from(queue_entries),
@@ -116,6 +129,9 @@ impl<P: Payload + Copy> Network<P> {
             output_gates: outputs,
             queues: (0..width).map(|_| VecDeque::new()).collect(),
             occupied: vec![0; width.div_ceil(64)],
+            sends_from: vec![0; width],
+            bound_for: vec![None; ports],
+            again: Vec::with_capacity(ports),
             in_flight: 0,
             first_input: 0,
             first_output: 0,
@@ -140,6 +156,7 @@ impl<P: Payload + Copy> Network<P> {
     }
 
     fn deliver(&mut self, cx: &mut Cx<'_>, outputs: &[Out<P>], traffic: &impl Traffic<P>, next: &mut Next) {
+        let now = cx.now().0;
         let words = self.occupied.len();
         let (start_word, start_bit) = (self.first_output / 64, self.first_output % 64);
         let above = u64::MAX << start_bit;
@@ -158,7 +175,10 @@ impl<P: Payload + Copy> Network<P> {
             while bits != 0 {
                 let output = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                if self.drain(cx, output, outputs[output], traffic, next) {
+                let from = self.sends_from[output];
+                if from > now {
+                    next.cycle = next.cycle.min(from);
+                } else if self.drain(cx, output, outputs[output], traffic, next) {
                     first_served.get_or_insert(output);
                 }
             }
@@ -180,13 +200,10 @@ impl<P: Payload + Copy> Network<P> {
         let now = cx.now().0;
         let mut sent = false;
         while let Some(&(due, mut packet)) = self.queues[output].front() {
-            if due > now {
-                next.cycle = next.cycle.min(due);
-                return sent;
-            }
-            let open = opens_at(&mut self.output_gates, output, now);
-            if open > now {
-                next.cycle = next.cycle.min(open);
+            let from = due.max(opens_at(&self.output_gates, output));
+            if from > now {
+                self.sends_from[output] = from;
+                next.cycle = next.cycle.min(from);
                 return sent;
             }
             if !cx.can_send(port) {
@@ -196,7 +213,7 @@ impl<P: Payload + Copy> Network<P> {
             self.queues[output].pop_front();
             self.in_flight -= 1;
             let bytes = traffic.bytes(&packet);
-            self.output_gates.iter_mut().for_each(|gate| gate.spend(output, bytes));
+            self.output_gates.iter_mut().for_each(|gate| gate.spend(output, bytes, now));
             let queued = now - due;
             self.moved.packets_out += 1;
             self.moved.bytes_out += u64::from(bytes);
@@ -209,47 +226,73 @@ impl<P: Payload + Copy> Network<P> {
         sent
     }
 
+    /// One packet each in turn, until a round moves none that has another behind it.
     fn enter(&mut self, cx: &mut Cx<'_>, inputs: &[In<P>], traffic: &impl Traffic<P>, next: &mut Next) {
+        let (now, first) = (cx.now().0, self.first_input);
         let mut last_served = None;
-        // One packet each in turn, until a round moves none that has another behind it.
-        let mut again = true;
-        while again {
-            again = false;
-            let first = self.first_input;
-            for input in (first..inputs.len()).chain(0..first) {
-                if self.take(cx, input, inputs[input], traffic, next) {
-                    last_served = Some(input);
-                    again |= !cx.is_empty(inputs[input]);
-                }
+        let mut again = std::mem::take(&mut self.again);
+        for input in (first..inputs.len()).chain(0..first) {
+            if cx.is_empty(inputs[input]) {
+                continue;
+            }
+            let open = opens_at(&self.input_gates, input);
+            if open > now {
+                next.cycle = next.cycle.min(open);
+            } else if self.take(cx, input, inputs[input], traffic, next) {
+                last_served = Some(input);
+                again.push(input as u32);
             }
         }
+        // Rates and queues only fill up within a cycle: who got nothing in a round gets nothing in the next.
+        while !again.is_empty() {
+            again.retain(|&input| {
+                let (input, port) = (input as usize, inputs[input as usize]);
+                let moved = !cx.is_empty(port) && self.take(cx, input, port, traffic, next);
+                if moved {
+                    last_served = Some(input);
+                }
+                moved
+            });
+        }
+        self.again = again;
         if let Some(served) = last_served {
-            self.first_input = (served + 1) % inputs.len();
+            self.first_input = if served + 1 == inputs.len() { 0 } else { served + 1 };
         }
     }
 
-    /// Takes a packet from an input if it may come in; whether it did.
+    /// Takes a packet from an input that has one, if it may come in; whether it did.
     fn take(&mut self, cx: &mut Cx<'_>, input: usize, port: In<P>, traffic: &impl Traffic<P>, next: &mut Next) -> bool {
         let now = cx.now().0;
-        let Some(&packet) = cx.peek(port) else { return false };
-        let open = opens_at(&mut self.input_gates, input, now);
+        let open = opens_at(&self.input_gates, input);
         if open > now {
             next.cycle = next.cycle.min(open);
             return false;
         }
-        let output = traffic.output(&packet);
+        let output = match self.bound_for[input] {
+            Some(output) => output as usize,
+            None => {
+                let Some(packet) = cx.peek(port) else { return false };
+                let output = traffic.output(packet);
+                self.bound_for[input] = Some(output as u32);
+                output
+            }
+        };
         // A full queue is looked at again when it has sent something, which it does by itself.
         if self.queues[output].len() >= self.queue_entries {
             return false;
         }
-        cx.take(port);
+        let Some(packet) = cx.take(port) else { return false };
+        self.bound_for[input] = None;
         let bytes = traffic.bytes(&packet);
-        self.input_gates.iter_mut().for_each(|gate| gate.spend(input, bytes));
+        self.input_gates.iter_mut().for_each(|gate| gate.spend(input, bytes, now));
         self.moved.packets_in += 1;
         self.moved.bytes_in += u64::from(bytes);
         let due = now + self.latency_cycles;
+        if self.queues[output].is_empty() {
+            self.sends_from[output] = due;
+            self.occupied[output / 64] |= 1 << (output % 64);
+        }
         self.queues[output].push_back((due, packet));
-        self.occupied[output / 64] |= 1 << (output % 64);
         self.in_flight += 1;
         next.cycle = next.cycle.min(due);
         true

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::organisation::{DramAddress, Organisation};
+use crate::organisation::{DramAddress, Location, Organisation};
 
 /// A part of a DRAM address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,12 @@ pub struct FieldOrder {
     bits: Option<BitFields>,
     offset_bits: u32,
     hash: Hash,
+    /// What the lowest address bits, which reach no row, add to a location by exclusive-or. One entry where it is not so.
+    steps: Vec<Location>,
 }
+
+/// Most low address bits whose locations are kept: 64 accesses.
+const STEP_BITS: u32 = 6;
 
 impl FieldOrder {
     /// The named map for an organisation.
@@ -183,7 +188,23 @@ impl FieldOrder {
             }
         }
         let bits = bit_fields(&digits);
-        FieldOrder { org: *org, digits, bits, offset_bits: org.access_bytes.trailing_zeros(), hash }
+        let offset_bits = org.access_bytes.trailing_zeros();
+        let mut order = FieldOrder { org: *org, digits, bits, offset_bits, hash, steps: Vec::new() };
+        order.steps = (0..1 << order.step_bits()).map(|block| order.locate(block << offset_bits)).collect();
+        order
+    }
+
+    /// Low address bits of which each turns over bits of bank and column alone, whatever the others are. A hash of row 0 is
+    /// 0, so that the location of a low address is what its bits turn over.
+    fn step_bits(&self) -> u32 {
+        let org = &self.org;
+        let parts = [org.stack_ids, org.bank_groups, org.banks_per_group];
+        let powers = self.bits.is_some() && parts.iter().all(|size| size.is_power_of_two());
+        if !powers || self.hash == Hash::Columns {
+            return 0;
+        }
+        let below_rows = self.digits.iter().take_while(|d| d.field != Field::Row);
+        below_rows.map(|d| d.size.trailing_zeros()).sum::<u32>().min(STEP_BITS)
     }
 
     /// Parses `c5 p1 s0 g2 b2 r16`: letters c column, p pseudo channel, s stack ID, g bank group, b bank, r row, each
@@ -245,6 +266,28 @@ impl FieldOrder {
             Hash::Rows => self.hash_rows(&mut a),
         }
         a
+    }
+
+    /// Where a byte address goes, with its flat bank.
+    #[inline]
+    pub fn locate(&self, address: u64) -> Location {
+        self.org.locate(&self.map(address))
+    }
+
+    /// Where the access at `address` goes, given where the one before it went.
+    #[inline]
+    pub fn locate_next(&self, address: u64, before: Location) -> Location {
+        let (block, low) = (address >> self.offset_bits, self.steps.len() - 1);
+        let at = block as usize & low;
+        if at == 0 {
+            return self.locate(address);
+        }
+        let (from, to) = (self.steps[at - 1], self.steps[at]);
+        Location {
+            bank: before.bank ^ from.bank ^ to.bank,
+            row: before.row,
+            column: before.column ^ from.column ^ to.column,
+        }
     }
 
     /// The byte address of a place. Only for maps without a hash.
@@ -355,9 +398,13 @@ mod tests {
                 let order = FieldOrder::named(map, &org);
                 assert_eq!(order.accesses(), org.accesses());
                 let mut seen = vec![false; org.accesses() as usize];
+                let mut before = Location::default();
                 for block in 0..org.accesses() {
                     let a = order.map(block * 32);
                     assert_eq!(order.address_of(&a), block * 32, "{map:?}");
+                    let place = org.locate(&a);
+                    assert_eq!(order.locate_next(block * 32, before), place, "{map:?} {a:?}");
+                    before = place;
                     let flat = (org.flat_bank(&a) * org.rows + a.row) * org.columns + a.column;
                     assert!(!std::mem::replace(&mut seen[flat as usize], true), "{map:?} {a:?}");
                 }

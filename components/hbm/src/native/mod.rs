@@ -37,6 +37,7 @@ use crate::constraint::{ConstraintTable, Edition};
 use crate::controller::{CommandObserver, Controller};
 use crate::error::ConfigError;
 use crate::mapper::FieldOrder;
+use crate::organisation::Location;
 use crate::preset::Preset;
 use crate::queue::Queued;
 use crate::request::{Admission, Completion, Op, Parts, Request, Until};
@@ -44,6 +45,15 @@ use crate::stats::Counters;
 use bounds::{Bounds, Kind};
 use edge::LastRowCommand;
 use pseudo_channel::PseudoChannel;
+
+/// A read of which it is known when its data will have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// The request's name.
+    pub id: u64,
+    /// Tick of its last data.
+    pub done: Tick,
+}
 
 /// The native controller of one channel.
 #[derive(Debug, Clone)]
@@ -70,6 +80,9 @@ pub struct Native<O = ()> {
     pending: VecDeque<Completion>,
     forwarded: VecDeque<Completion>,
     written: Vec<Completion>,
+    /// Whether somebody takes [`Native::started`].
+    announces: bool,
+    started: Vec<Started>,
     counters: Counters,
     breakdown: Breakdown,
     /// Sees every issued command.
@@ -81,7 +94,7 @@ sim_core::saved!(Native<O: sim_core::Saved> {
         breakdown;
     sized: refreshed, last_use;
     parts: banks, bounds, pseudo_channels, observer;
-    rebuilt: map, policy, read_latency, refresh_ticks;
+    rebuilt: map, policy, read_latency, refresh_ticks, announces, started;
 });
 
 impl<O: CommandObserver> Native<O> {
@@ -117,6 +130,8 @@ impl<O: CommandObserver> Native<O> {
             pending: VecDeque::new(),
             forwarded: VecDeque::new(),
             written: Vec::new(),
+            announces: false,
+            started: Vec::new(),
             counters: Counters::default(),
             breakdown: Breakdown::default(),
             observer,
@@ -168,6 +183,7 @@ impl<O: CommandObserver> Native<O> {
     }
 
     /// Brings refresh and direction of a pseudo channel up to `clk`. Returns whether a slot must look again.
+    #[inline(never)]
     fn prepare(&mut self, i: usize, clk: Tick) -> bool {
         let pc = &mut self.pseudo_channels[i];
         let self_refresh = pc.power.asleep == Some(Command::SrEnter);
@@ -178,11 +194,14 @@ impl<O: CommandObserver> Native<O> {
     }
 
     /// Chooses what to refresh, if something changed that matters. Returns whether the choice is another one.
+    #[inline]
     fn choose_refresh(&mut self, i: usize) -> bool {
+        self.pseudo_channels[i].looks_at_refresh(&self.policy) && self.choose_refresh_again(i)
+    }
+
+    #[inline(never)]
+    fn choose_refresh_again(&mut self, i: usize) -> bool {
         let pc = &mut self.pseudo_channels[i];
-        if !pc.looks_at_refresh(&self.policy) {
-            return false;
-        }
         pc.look_at_refresh = false;
         let (target, idle) = (pc.refresh.target, pc.is_idle());
         let PseudoChannel { refresh, reads, writes, .. } = pc;
@@ -205,49 +224,83 @@ impl<O: CommandObserver> Native<O> {
         next.max(self.clk + 1)
     }
 
-    /// A time before which nothing completes. Who has no request to put in need not call [`Controller::run`] before: what
-    /// the controller does until then is the same whenever it is asked for.
-    pub fn next_visible(&self) -> Tick {
-        let action = self.next_action();
-        // A write is complete when it is issued, a read when its data have come.
-        let writes = !self.written.is_empty() || self.pseudo_channels.iter().any(|pc| !pc.writes.is_empty());
-        let own = if writes { action } else { action.saturating_add(self.read_latency) };
-        own.min(self.next_completion())
+    /// From now on it notes the reads of which it becomes known when they are done; whoever asks for it takes them after
+    /// each call with [`Native::take_started`].
+    pub fn announce_reads(&mut self) {
+        self.announces = true;
     }
 
-    fn retire(&mut self, done: &mut Vec<Completion>) {
-        done.append(&mut self.written);
-        loop {
-            let next = match (self.pending.front(), self.forwarded.front()) {
-                (Some(p), Some(f)) if f.done < p.done => &mut self.forwarded,
-                (None, Some(_)) => &mut self.forwarded,
-                (Some(_), _) => &mut self.pending,
-                (None, None) => return,
-            };
-            match next.front() {
-                Some(c) if c.done <= self.clk => done.push(*c),
-                _ => return,
-            }
-            next.pop_front();
+    /// Hands over the reads noted since the last call, in order.
+    pub fn take_started(&mut self) -> std::vec::Drain<'_, Started> {
+        self.started.drain(..)
+    }
+
+    /// From a read's column command to its last data.
+    pub fn read_latency(&self) -> Tick {
+        self.read_latency
+    }
+
+    /// Ticks from one column command to the next at the least.
+    pub fn column_ticks(&self) -> Tick {
+        Tick::from(self.banks.generation().command_ticks(Command::Rd))
+    }
+
+    /// A tick before which no command is issued.
+    pub fn next_command(&self) -> Tick {
+        self.next_action()
+    }
+
+    /// A tick before which no queued write is issued. Holds as long as only reads are put in.
+    /// `command` is what [`Native::next_command`] says.
+    pub fn next_write(&self, command: Tick) -> Tick {
+        let of = |pc: &PseudoChannel| match (pc.writes.is_empty(), pc.write_mode) {
+            (true, _) => NEVER,
+            (false, true) => command,
+            // The direction turns when a decision is due, or when the last read has gone.
+            (false, false) => pc.next_decision().min(command.saturating_add(pc.reads.len() as Tick)).max(command),
+        };
+        self.pseudo_channels.iter().map(of).min().unwrap_or(NEVER)
+    }
+
+    /// Where the access at an address goes.
+    #[inline]
+    pub fn locate(&self, address: u64) -> Location {
+        self.map.locate(address)
+    }
+
+    /// The same, given where the access before it goes.
+    #[inline]
+    pub fn locate_next(&self, address: u64, before: Location) -> Location {
+        self.map.locate_next(address, before)
+    }
+
+    /// The pseudo channel of a place.
+    #[inline]
+    pub fn pseudo_channel_of(&self, place: Location) -> usize {
+        self.banks.pseudo_channel_of(place.bank) as usize
+    }
+
+    /// Free places in a queue of a pseudo channel.
+    pub fn room(&self, pseudo_channel: usize, op: Op) -> u64 {
+        let pc = &self.pseudo_channels[pseudo_channel];
+        match op {
+            Op::Read => pc.reads.room() as u64,
+            Op::Write | Op::Update => pc.writes.room() as u64,
         }
     }
 
-    fn next_completion(&self) -> Tick {
-        let front = |queue: &VecDeque<Completion>| queue.front().map_or(NEVER, |c| c.done.max(self.clk + 1));
-        front(&self.pending).min(front(&self.forwarded))
-    }
-}
-
-impl<O: CommandObserver> Controller for Native<O> {
-    fn now(&self) -> Tick {
-        self.clk
+    /// Whether a write to this address waits, of which `place` is the place.
+    #[inline]
+    pub fn has_write(&self, address: u64, place: Location) -> bool {
+        let pc = &self.pseudo_channels[self.pseudo_channel_of(place)];
+        !pc.writes.is_empty() && pc.writes.find_address(address, place.bank).is_some()
     }
 
-    fn enqueue(&mut self, request: Request) -> Admission {
-        let place = self.map.map(request.address);
-        let bank = self.banks.organisation().flat_bank(&place);
+    /// [`Controller::enqueue`] of a request of which the place is known.
+    pub fn enqueue_at(&mut self, request: Request, place: Location) -> Admission {
         let Request { id, address, op } = request;
-        let i = place.pseudo_channel as usize;
+        let Location { bank, row, column } = place;
+        let i = self.pseudo_channel_of(place);
         let pc = &mut self.pseudo_channels[i];
         // A waiting write answers reads and takes in later writes; an update cannot, since its result is not known here.
         let waiting = pc.writes.find_address(address, bank);
@@ -260,6 +313,9 @@ impl<O: CommandObserver> Controller for Native<O> {
             self.counters.forwarded_reads += 1;
             let parts = Parts { data_ticks: 1, ..Parts::default() };
             self.breakdown.add(&parts);
+            if self.announces {
+                self.started.push(Started { id, done });
+            }
             self.forwarded.push_back(Completion { id, op, arrive: self.clk, done, parts });
             return Admission::Accepted;
         }
@@ -267,7 +323,6 @@ impl<O: CommandObserver> Controller for Native<O> {
             self.refused = Some((op, i));
             return Admission::Refused;
         }
-        let (row, column) = (place.row, place.column);
         let queued = Queued { id, address, arrive: self.clk, started: NEVER, row, column, bank, op };
         let (key, first) = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
@@ -300,6 +355,39 @@ impl<O: CommandObserver> Controller for Native<O> {
             }
         }
         Admission::Accepted
+    }
+
+    fn retire(&mut self, done: &mut Vec<Completion>) {
+        done.append(&mut self.written);
+        loop {
+            let next = match (self.pending.front(), self.forwarded.front()) {
+                (Some(p), Some(f)) if f.done < p.done => &mut self.forwarded,
+                (None, Some(_)) => &mut self.forwarded,
+                (Some(_), _) => &mut self.pending,
+                (None, None) => return,
+            };
+            match next.front() {
+                Some(c) if c.done <= self.clk => done.push(*c),
+                _ => return,
+            }
+            next.pop_front();
+        }
+    }
+
+    fn next_completion(&self) -> Tick {
+        let front = |queue: &VecDeque<Completion>| queue.front().map_or(NEVER, |c| c.done.max(self.clk + 1));
+        front(&self.pending).min(front(&self.forwarded))
+    }
+}
+
+impl<O: CommandObserver> Controller for Native<O> {
+    fn now(&self) -> Tick {
+        self.clk
+    }
+
+    fn enqueue(&mut self, request: Request) -> Admission {
+        let place = self.map.locate(request.address);
+        self.enqueue_at(request, place)
     }
 
     fn next_event(&self) -> Tick {

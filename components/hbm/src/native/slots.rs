@@ -18,8 +18,8 @@ use super::breakdown::ReadTimes;
 use super::edge::LastRowCommand;
 use super::pseudo_channel::{Overdue, PseudoChannel};
 use super::refresh::Target;
-use super::{Native, PagePolicy};
-use crate::bank::{Banks, CLOSED, NEVER, Tick};
+use super::{Native, PagePolicy, Started};
+use crate::bank::{Banks, CLOSED, NEVER, PerBank, Tick};
 use crate::command::{Bus, Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
 use crate::queue::{NO_KEY, RequestQueue};
@@ -27,10 +27,15 @@ use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
 impl<O: CommandObserver> Native<O> {
+    // Apart from the row slot, so that either keeps its own values in registers.
+    #[inline(never)]
     pub(super) fn column_slot(&mut self, clk: Tick) {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, .. } = self;
-        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+        for pc in &*pseudo_channels {
+            if pc.power.asleep.is_some() {
+                continue;
+            }
             let (queue, command) = pc.queue();
             let mut barred = (usize::MAX, 0);
             if let Some(overdue) = pc.overdue {
@@ -70,7 +75,10 @@ impl<O: CommandObserver> Native<O> {
     /// The first tick at which a rank may issue a column command.
     fn next_column(&mut self) -> Tick {
         let mut next = NEVER;
-        for pc in self.pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
+        for pc in &self.pseudo_channels {
+            if pc.power.asleep.is_some() {
+                continue;
+            }
             let (_, command) = pc.queue();
             for rank in pc.ranks.clone() {
                 next = next.min(self.bounds.next_column(&self.banks, command, rank));
@@ -82,8 +90,9 @@ impl<O: CommandObserver> Native<O> {
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
         let pc = &mut self.pseudo_channels[i];
         let direction = if plain == Command::Rd { Op::Read } else { Op::Write };
-        let bank = pc.queue_of(direction).get(key).bank;
-        let request = pc.queue_of(direction).remove(key, self.banks.open_row(bank));
+        let queue = pc.queue_of(direction);
+        let bank = queue.get(key).bank;
+        let request = queue.remove(key, self.banks.open_row(bank));
         let op = request.op;
         pc.left(op, key, clk);
         self.last_use[bank as usize] = clk;
@@ -118,6 +127,9 @@ impl<O: CommandObserver> Native<O> {
                 };
                 let parts = times.parts();
                 self.breakdown.add(&parts);
+                if self.announces {
+                    self.started.push(Started { id: request.id, done });
+                }
                 self.pending.push_back(Completion { id: request.id, op, arrive, done, parts });
             }
             Op::Write | Op::Update => {
@@ -127,11 +139,13 @@ impl<O: CommandObserver> Native<O> {
         }
         self.issue(i, command, bank, request.row, request.column, clk);
         let (pc, banks) = (&mut self.pseudo_channels[i], &self.banks);
-        // The row slot has something new to do only if the row is done with: with the bank, when it may be; with
-        // refresh and sleep at once, if nobody wants the bank.
+        // The row slot has something new to do only if the row is done with: with the bank, when it may be; with sleep at
+        // once, if nobody wants the bank. A target of refresh is chosen behind the slots and makes the row slot look.
         if wanted & bit == 0 {
             pc.look_at_refresh = true;
-            self.row_not_before = self.row_not_before.min(clk);
+            if self.policy.sleeps() {
+                self.row_not_before = self.row_not_before.min(clk);
+            }
         } else if pc.queue_of(direction).oldest_hit(bank) == NO_KEY {
             let command = if banks.open_row(bank) == CLOSED { Command::Act } else { Command::PrePb };
             let ready = banks.on_edge(command, banks.earliest(command, bank)).max(clk);
@@ -140,6 +154,7 @@ impl<O: CommandObserver> Native<O> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn row_slot(&mut self, clk: Tick) {
         match self.row_command(clk) {
             Ok(()) => self.row_not_before = self.row_not_before.max(self.next_row()),
@@ -484,7 +499,7 @@ struct Rows<'a> {
     rank: usize,
     closed: u32,
     conflicts: u32,
-    keys: &'a [u64],
+    keys: &'a PerBank<u64>,
 }
 
 impl<'a> Rows<'a> {
