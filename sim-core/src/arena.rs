@@ -194,10 +194,13 @@ impl<C: Component> Arena for TypedArena<C> {
         for local in 0..self.components.len() {
             let id = self.base + local as u32;
             let mut next = fabric.next_of_stretch(id, reached);
+            let neighbour = self.components.as_ptr().wrapping_add(local + 1) as usize;
+            fabric.ahead.neighbour = neighbour..neighbour + size_of::<C>();
             while next < end {
                 fabric.time = fabric.ahead.time(next);
                 fabric.ahead.free = fabric.deliver_to_stretch(id, next).min(end);
                 fabric.wake.unmark(id);
+                fabric.ahead.prefetch_some();
                 let (again, now) = self.tick_on(fabric, next, local);
                 fabric.wake.mark_again(id, again);
                 fabric.ticks += 1;

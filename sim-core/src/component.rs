@@ -114,6 +114,7 @@ impl Cx<'_> {
             self.now = to.0;
             self.fabric.time = self.fabric.ahead.time(to.0);
             self.fabric.ticks += 1;
+            self.fabric.ahead.prefetch_some();
         }
         goes
     }

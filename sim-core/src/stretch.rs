@@ -18,13 +18,17 @@
 
 use crate::fabric::Fabric;
 use crate::lane::{STRETCHED, WriterKind};
+use crate::prefetch::prefetch;
 use crate::shard::{Horizon, Next, Shard};
 use crate::time::{Cycle, Femtos};
+use std::ops::Range;
 
 /// Below this, staying behind is not worth its bookkeeping.
 const LEAST_CYCLES: u32 = 4;
 
 const NEVER: u64 = u64::MAX;
+const LINE_BYTES: usize = 64;
+const LINES_AT_ONCE: usize = 16;
 
 /// Components of a shard that work through several cycles in one go.
 #[derive(Default)]
@@ -50,12 +54,26 @@ pub(crate) struct Ahead {
     times: Vec<Femtos>,
     /// Cycle before which nothing reaches the component at work; 0: nobody is at work.
     pub free: u64,
+    /// Addresses of the component that comes next, of which the host's caches have not been asked yet.
+    pub neighbour: Range<usize>,
 }
 
 impl Ahead {
     /// First cycle behind them.
     pub fn end(&self) -> u64 {
         self.first + self.times.len() as u64
+    }
+
+    /// Asks the host's caches for a part of the component that comes next: all at once would keep the one at work waiting.
+    #[inline]
+    pub fn prefetch_some(&mut self) {
+        for _ in 0..LINES_AT_ONCE {
+            if self.neighbour.start >= self.neighbour.end {
+                return;
+            }
+            prefetch(self.neighbour.start as *const u8);
+            self.neighbour.start += LINE_BYTES;
+        }
     }
 
     /// Time of one of them.

@@ -227,7 +227,8 @@ fn office() -> impl Strategy<Value = Office> {
 
 impl Office {
     fn build(&self, shards: usize, stretches: bool) -> Machine {
-        let Office { workers, jobs, pause_cycles, refresh_cycles, capacity, latencies: [to, from, aside], mhz, seed } = self;
+        let Office { workers, jobs, pause_cycles, refresh_cycles, capacity, latencies: [to, from, aside], mhz, seed } =
+            self;
         let mut text = format!(
             "seed = {seed}\n[clock.a]\nmhz = 1000\n[clock.b]\nmhz = {mhz:?}\n\
              [part.desk]\nkind = \"test.desk\"\nclock = \"a\"\nworkers = {workers}\njobs = {jobs}\npause_cycles = {pause_cycles}\n\

@@ -257,8 +257,10 @@ impl Component for SmComponent {
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
+        self.sm.prefetch();
         loop {
-            let Due { cycle, credit } = if cx.is_heard::<SmFact>() { self.cycle::<true>(cx) } else { self.cycle::<false>(cx) };
+            let Due { cycle, credit } =
+                if cx.is_heard::<SmFact>() { self.cycle::<true>(cx) } else { self.cycle::<false>(cx) };
             if !credit && cycle != NEVER && cx.go_on(Cycle(cycle)) {
                 continue;
             }

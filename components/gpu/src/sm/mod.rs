@@ -168,7 +168,6 @@ pub struct Sm {
     free_slots: u64,
     free_registers: u32,
     free_shared_bytes: u32,
-    events: Vec<Event>,
     complete: Vec<WaitingLoad>,
     start: u64,
     ctas_done: u64,
@@ -190,11 +189,11 @@ sim_core::saved!(Shared {
     by cta::residents: ctas;
     rebuilt: spec, hazards, released;
 });
-// `events` and `complete` are empty between two steps.
+// `complete` is empty between two steps.
 sim_core::saved!(Sm {
     state: free_slots, free_registers, free_shared_bytes, start, ctas_done;
     parts: subcores, shared;
-    rebuilt: spec, events, complete;
+    rebuilt: spec, complete;
 });
 
 impl Sm {
@@ -219,7 +218,6 @@ impl Sm {
             free_slots: (u64::MAX) >> (64 - u32::from(spec.limits.warps)),
             free_registers: spec.limits.registers,
             free_shared_bytes: spec.shared_capacity_bytes(),
-            events: Vec::new(),
             complete: Vec::new(),
             start,
             ctas_done: 0,
@@ -344,14 +342,18 @@ impl Sm {
         }
     }
 
+    /// Asks the host's caches for what the next cycles will look at and others have been worked on since.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.subcores.iter().for_each(|core| core.warps.prefetch_streams());
+    }
+
     /// One cycle: counters and arrivals, acceptance of memory instructions, the sub-cores, requests to memory.
     pub fn step<E: SmEnv>(&mut self, now: u64, env: &mut E) -> Next {
-        let mut events = std::mem::take(&mut self.events);
-        self.shared.wheel.take(now, &mut events);
-        for event in events.drain(..) {
+        self.shared.wheel.go_to(now);
+        while let Some(event) = self.shared.wheel.take() {
             self.apply(now, event, env);
         }
-        self.events = events;
         if self.shared.memory.next <= now {
             self.shared.accept(now, &mut self.subcores, env);
         }

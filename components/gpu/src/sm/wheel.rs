@@ -6,7 +6,7 @@ use sim_core::{LoadError, Reader, Saved, Writer};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-const BUCKETS: usize = 128;
+const BUCKETS: usize = 64;
 
 /// Nothing is due.
 pub const NEVER: u64 = u64::MAX;
@@ -22,7 +22,7 @@ pub(crate) struct EventWheel<E> {
     events: Vec<Scheduled<E>>,
     /// First of the free places, which are linked like the events of a bucket.
     free: u16,
-    occupied: u128,
+    occupied: u64,
     /// All events of cycles before this one have been taken.
     now: u64,
     far: BinaryHeap<Reverse<Far<E>>>,
@@ -101,7 +101,10 @@ impl<E: Copy> EventWheel<E> {
     fn place(&mut self, event: E) -> u16 {
         let scheduled = Scheduled { event, next: NOBODY };
         if self.free == NOBODY {
-            assert!(self.events.len() < usize::from(NOBODY), "more than 65535 events of one SM within {BUCKETS} cycles");
+            assert!(
+                self.events.len() < usize::from(NOBODY),
+                "more than 65535 events of one SM within {BUCKETS} cycles"
+            );
             self.events.push(scheduled);
             return (self.events.len() - 1) as u16;
         }
@@ -132,30 +135,34 @@ impl<E: Copy> EventWheel<E> {
         })
     }
 
-    /// Moves the events of cycle `now` into `out`, which must be empty. No event may be due before `now`.
+    /// Goes to cycle `now`, whose events [`EventWheel::take`] gives one after the other. No event may be due before it.
     #[inline]
-    pub fn take(&mut self, now: u64, out: &mut Vec<E>) {
+    pub fn go_to(&mut self, now: u64) {
         debug_assert!(self.next_due() >= now, "cycle {} was skipped", self.next_due());
-        // What enters the wheel from the far list was scheduled earlier than what already is in the wheel for that cycle.
-        let bucket = now as usize % BUCKETS;
-        while self.far.peek().is_some_and(|far| far.0.due == now) {
-            if let Some(Reverse(far)) = self.far.pop() {
-                out.push(far.event);
-            }
-        }
-        if self.occupied >> bucket & 1 == 1 {
-            let (first, last) = self.buckets[bucket];
-            let mut at = first;
-            while at != NOBODY {
-                let Scheduled { event, next } = self.events[usize::from(at)];
-                out.push(event);
-                at = next;
-            }
-            self.events[usize::from(last)].next = self.free;
-            self.free = first;
-            self.occupied &= !(1 << bucket);
-        }
         self.now = now;
+    }
+
+    /// The next event of the present cycle. Meanwhile nothing may be scheduled for it.
+    #[inline]
+    pub fn take(&mut self) -> Option<E> {
+        // What lies far was scheduled earlier than what already is in the wheel for that cycle.
+        if self.far.peek().is_some_and(|far| far.0.due == self.now) {
+            return self.far.pop().map(|Reverse(far)| far.event);
+        }
+        let bucket = self.now as usize % BUCKETS;
+        if self.occupied >> bucket & 1 == 0 {
+            return None;
+        }
+        let (first, last) = self.buckets[bucket];
+        let place = &mut self.events[usize::from(first)];
+        let Scheduled { event, next } = *place;
+        place.next = std::mem::replace(&mut self.free, first);
+        if first == last {
+            self.occupied &= !(1 << bucket);
+        } else {
+            self.buckets[bucket].0 = next;
+        }
+        Some(event)
     }
 }
 
@@ -166,7 +173,8 @@ impl<E: Copy + Serialize + DeserializeOwned> Saved for EventWheel<E> {
         let mut far: Vec<&Far<E>> = self.far.iter().map(|Reverse(far)| far).collect();
         far.sort();
         let far = far.into_iter().map(|far| (far.due, &far.event));
-        let near = (self.now..self.now + BUCKETS as u64).flat_map(|due| self.bucket(due).map(move |event| (due, event)));
+        let near =
+            (self.now..self.now + BUCKETS as u64).flat_map(|due| self.bucket(due).map(move |event| (due, event)));
         let mut events: Vec<(u64, &E)> = far.chain(near).collect();
         events.sort_by_key(|(due, _)| *due);
         out.put(&(self.now, events));
@@ -195,7 +203,7 @@ mod tests {
         fn events_come_at_their_cycle_in_order(delays in prop::collection::vec(1u64..400, 1..200)) {
             let mut wheel = EventWheel::new();
             let mut expected: Vec<(u64, usize)> = Vec::new();
-            let (mut got, mut taken, mut now) = (Vec::new(), Vec::new(), 0);
+            let (mut got, mut now) = (Vec::new(), 0);
             for (number, delay) in delays.into_iter().enumerate() {
                 wheel.schedule(now + delay, number);
                 expected.push((now + delay, number));
@@ -208,14 +216,14 @@ mod tests {
                 }
                 if number % 3 == 0 {
                     now = wheel.next_due();
-                    wheel.take(now, &mut taken);
-                    got.extend(taken.drain(..).map(|event| (now, event)));
+                    wheel.go_to(now);
+                    got.extend(std::iter::from_fn(|| wheel.take()).map(|event| (now, event)));
                 }
             }
             while wheel.next_due() != NEVER {
                 now = wheel.next_due();
-                wheel.take(now, &mut taken);
-                got.extend(taken.drain(..).map(|event| (now, event)));
+                wheel.go_to(now);
+                got.extend(std::iter::from_fn(|| wheel.take()).map(|event| (now, event)));
             }
             expected.sort_by_key(|&(due, _)| due);
             prop_assert_eq!(got, expected);

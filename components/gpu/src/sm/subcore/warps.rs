@@ -7,6 +7,7 @@ use super::super::spec::MAX_WARPS;
 use super::super::timing::{KernelTiming, OpTiming, Route, WaitKind};
 use super::super::wheel::NEVER;
 use super::copies::CopyGroups;
+use sim_core::prefetch;
 use std::sync::Arc;
 use workloads::stream::DynamicOp;
 
@@ -189,6 +190,19 @@ impl Warps {
         self.wants_fetch |= bit;
         self.counters_zero |= bit;
         if first > now { self.stall_until(w, first) } else { self.stall_over |= bit }
+    }
+
+    /// Asks the host's caches for the operations that will be fetched and issued next.
+    #[inline]
+    pub fn prefetch_streams(&self) {
+        let mut active = self.resident & !self.blocked;
+        while active != 0 {
+            let warp = active.trailing_zeros() as usize;
+            active &= active - 1;
+            let stream = self.streams[warp].as_ptr();
+            prefetch(stream.wrapping_add(self.position[warp] as usize));
+            prefetch(stream.wrapping_add(self.fetched[warp] as usize + 1));
+        }
     }
 
     /// What falls due in cycle `now`: decoded instructions, stalls that are over, fetch behind branches.
