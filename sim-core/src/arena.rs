@@ -12,6 +12,7 @@ use crate::site::{Site, Yard};
 use crate::snapshot::{LoadError, Reader, Writer};
 use crate::stats::StatsNode;
 use crate::time::Cycle;
+use crate::wake::Wake;
 use crate::{activity, topology};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -44,6 +45,14 @@ pub(crate) trait Arena: Send {
     /// The words of the wake set that belong to this arena.
     fn words(&self) -> (usize, usize);
     fn domain(&self) -> usize;
+    /// Whether its components would rather work through several cycles in one go, and whether they do.
+    fn wants_to_stretch(&self) -> bool;
+    fn stretches(&self) -> bool;
+    /// From now on they do, and [`Arena::tick`] is not for them.
+    fn stretch(&mut self, wake: &mut Wake);
+    /// Works through the cycles of [`Fabric::ahead`], one component after the other; all cycles before `reached` were worked
+    /// through. Cycle of the next tick, and the last cycle with one.
+    fn catch_up(&mut self, fabric: &mut Fabric, reached: u64) -> (u64, u64);
     fn part(&self) -> usize;
     /// Flat number of the first component, its index in the part, and how many there are.
     fn range(&self) -> (u32, usize, usize);
@@ -65,6 +74,7 @@ struct TypedArena<C> {
     domain: usize,
     density: Density,
     dense: bool,
+    stretches: bool,
     looked: u32,
     active: u64,
     /// Scratch: what is due at this edge, with room behind it.
@@ -72,18 +82,25 @@ struct TypedArena<C> {
 }
 
 impl<C: Component> TypedArena<C> {
+    /// Whether it is due again in the next cycle.
     #[inline]
     fn tick_one(&mut self, fabric: &mut Fabric, now: u64, local: usize) -> bool {
+        self.tick_on(fabric, now, local).0
+    }
+
+    /// Whether it is due again in the next cycle, and the cycle that it has reached.
+    #[inline]
+    fn tick_on(&mut self, fabric: &mut Fabric, now: u64, local: usize) -> (bool, u64) {
         let id = self.base + local as u32;
         let inputs = fabric.wake.minds[id as usize].inputs;
         let mut cx = Cx { fabric: &mut *fabric, now, id, component: self.first_number + local as u32, inputs };
         let said = self.components[local].tick(&mut cx);
-        let inputs = cx.inputs;
+        let (inputs, now) = (cx.inputs, cx.now);
         let due = fabric.wake.settle(id, now, said, inputs);
         if said.waits & activity::CREDIT != 0 && !due {
             fabric.wait_for_credit(id, now);
         }
-        due
+        (due, now)
     }
 
     /// Ticks mark nobody but themselves, so that all that is due can be listed beforehand: then the cache is asked in
@@ -154,6 +171,43 @@ impl<C: Component> Arena for TypedArena<C> {
 
     fn domain(&self) -> usize {
         self.domain
+    }
+
+    fn wants_to_stretch(&self) -> bool {
+        C::STRETCHES
+    }
+
+    fn stretches(&self) -> bool {
+        self.stretches
+    }
+
+    fn stretch(&mut self, wake: &mut Wake) {
+        self.stretches = true;
+        for mind in &mut wake.minds[self.base as usize..][..self.components.len()] {
+            mind.stretches = true;
+        }
+    }
+
+    fn catch_up(&mut self, fabric: &mut Fabric, reached: u64) -> (u64, u64) {
+        let (mut earliest, mut last) = (u64::MAX, 0);
+        let end = fabric.ahead.end();
+        for local in 0..self.components.len() {
+            let id = self.base + local as u32;
+            let mut next = fabric.next_of_stretch(id, reached);
+            while next < end {
+                fabric.time = fabric.ahead.time(next);
+                fabric.ahead.free = fabric.deliver_to_stretch(id, next).min(end);
+                fabric.wake.unmark(id);
+                let (again, now) = self.tick_on(fabric, next, local);
+                fabric.wake.mark_again(id, again);
+                fabric.ticks += 1;
+                last = last.max(now);
+                next = fabric.next_of_stretch(id, now + 1);
+            }
+            earliest = earliest.min(next);
+        }
+        fabric.ahead.free = 0;
+        (earliest, last)
     }
 
     fn part(&self) -> usize {
@@ -281,6 +335,7 @@ impl<C: Component> Kind for KindOf<C> {
                 domain: spec.clock,
                 density: Density::Auto,
                 dense: false,
+                stretches: false,
                 looked: 0,
                 active: 0,
                 due: vec![base; (to - from).next_multiple_of(64) + 2 * AHEAD],

@@ -24,6 +24,10 @@ pub trait Component: Saved + Sized + Send + 'static {
     /// Whether ticking an idle component costs next to nothing. If so, an arena most of whose components are busy is
     /// ticked as a whole. Say `false` for a large component.
     const CHEAP_IDLE_TICK: bool = true;
+    /// Whether the component has so much state that it pays to work through several of its cycles in one go, as many as
+    /// its links' latencies allow: the host's caches are then filled once for all of them. It holds no foreground work,
+    /// and components of one shard are not ticked in the order of time: they may share nothing but links.
+    const STRETCHES: bool = false;
     /// Plain data from the machine file, with `deny_unknown_fields`.
     type Spec: DeserializeOwned;
 
@@ -98,6 +102,20 @@ impl Cx<'_> {
     #[inline]
     pub fn now(&self) -> Cycle {
         Cycle(self.now)
+    }
+
+    /// Goes on to a later cycle within the same tick, if the component [stretches](Component::STRETCHES) and nothing can
+    /// reach it before that cycle, and in it: as if it had been ticked then and found its inputs as it left them. Not while
+    /// anybody listens. `false`: it is the kernel's turn.
+    #[inline]
+    pub fn go_on(&mut self, to: Cycle) -> bool {
+        let goes = to.0 < self.fabric.ahead.free && !self.fabric.probes.is_listening();
+        if goes {
+            self.now = to.0;
+            self.fabric.time = self.fabric.ahead.time(to.0);
+            self.fabric.ticks += 1;
+        }
+        goes
     }
 
     /// The time of the present edge.

@@ -5,6 +5,7 @@ use crate::lane::{Lane, LaneSlot, Payload};
 use crate::ledger::{Ledger, Ring};
 use crate::prefetch::prefetch;
 use crate::probe::Probes;
+use crate::stretch::Ahead;
 use crate::time::{Cycle, Femtos};
 use crate::wake::{SHARED_INPUT, Wake};
 use std::ops::{Index, IndexMut};
@@ -113,6 +114,7 @@ pub(crate) struct Fabric {
     /// First edge of each domain strictly after `time`, once asked for.
     after: Vec<(Femtos, Cycle)>,
     pub credit_outbox: Vec<Vec<CreditCrossing>>,
+    pub ahead: Ahead,
     pub work: Work,
     pub probes: Probes,
     pub ticks: u64,
@@ -134,6 +136,7 @@ impl Fabric {
             clocks,
             time: Femtos(0),
             credit_outbox: (0..shards).map(|_| Vec::new()).collect(),
+            ahead: Ahead::default(),
             work: Work::default(),
             probes: Probes::default(),
             ticks: 0,

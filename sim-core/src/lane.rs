@@ -10,6 +10,7 @@ use crate::wheel::Wheel;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::{Any, TypeId};
+use std::collections::VecDeque;
 
 /// Messages of a cycle between asking the cache for a FIFO and delivering into it.
 const AHEAD: usize = 24;
@@ -56,6 +57,8 @@ pub(crate) enum WriterKind {
     Unlinked,
     /// Same shard and same clock.
     Direct,
+    /// The same, but the sender may be some cycles behind.
+    Behind,
     /// Same clock, another shard.
     OtherShard,
     OtherClock,
@@ -68,6 +71,25 @@ impl WriterKind {
             (false, true) => WriterKind::OtherShard,
             (true, true) => WriterKind::Direct,
         }
+    }
+}
+
+impl<P: Payload> Fifo<P> {
+    /// A message has arrived in this FIFO, number `fifo` of the lane.
+    #[inline(always)]
+    fn put(&mut self, slots: &mut [Option<P>], occupied: &mut [u64], fifo: u32, message: P, wake: &mut Wake) {
+        #[cfg(debug_assertions)]
+        assert!(self.len < self.capacity, "a message without a credit");
+        if self.len == 0 {
+            self.oldest = Some(message);
+            if self.input == SHARED_INPUT {
+                occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
+            }
+        } else {
+            slots[self.ring.at(self.head, self.len - 1)] = Some(message);
+        }
+        self.len += 1;
+        wake.arrived(self.owner, self.input);
     }
 }
 
@@ -103,6 +125,11 @@ pub(crate) struct Lane<P> {
     slots: Vec<Option<P>>,
     stamps: Vec<u64>,
     in_flight: Vec<Wheel<(u32, P)>>,
+    /// By FIFO, messages in flight to components that work through several cycles in one go: those look for themselves.
+    /// `None`: the owner does not.
+    waiting: Vec<Option<VecDeque<(u64, P)>>>,
+    /// FIFOs of such components to which something was sent since anybody asked.
+    news: Vec<u32>,
     outbox: Vec<Vec<Crossing<P>>>,
     pub delivered: u64,
 }
@@ -115,6 +142,8 @@ impl<P: Payload> Lane<P> {
             slots: Vec::new(),
             stamps: Vec::new(),
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
+            waiting: Vec::new(),
+            news: Vec::new(),
             outbox: (0..shards).map(|_| Vec::new()).collect(),
             delivered: 0,
         }
@@ -185,7 +214,8 @@ impl<P: Payload> Lane<P> {
             return Some((message, CreditWay::Elsewhere));
         }
         let due = now + u64::from(f.writer.latency_cycles);
-        f.ledger.give_back(&mut self.stamps, f.ring, due, now);
+        let reached = if f.writer.kind == WriterKind::Behind { 0 } else { now };
+        f.ledger.give_back(&mut self.stamps, f.ring, due, reached);
         let way = if f.ledger.blocked { CreditWay::Awaited { out: f.writer.out, due } } else { CreditWay::Home };
         Some((message, way))
     }
@@ -206,7 +236,14 @@ impl<P: Payload> Lane<P> {
 
     #[inline]
     pub fn send(&mut self, domain: u8, due: u64, fifo: u32, message: P) {
-        self.in_flight[domain as usize].push(due, (fifo, message));
+        if domain == STRETCHED {
+            if let Some(Some(waiting)) = self.waiting.get_mut(fifo as usize) {
+                waiting.push_back((due, message));
+            }
+            self.news.push(fifo);
+        } else {
+            self.in_flight[domain as usize].push(due, (fifo, message));
+        }
     }
 
     pub fn send_across(&mut self, shard: u16, domain: u8, due: u64, fifo: u32, message: P) {
@@ -214,8 +251,21 @@ impl<P: Payload> Lane<P> {
     }
 }
 
+/// In the place of a domain: the receiver works through several cycles in one go, and what is in flight to it waits by
+/// FIFO. A machine has fewer clocks.
+pub(crate) const STRETCHED: u8 = u8::MAX;
+
 /// What a shard does with a lane without knowing its protocol.
 pub(crate) trait AnyLane: Send + Sync + Any {
+    /// From now on, what is sent to a FIFO comes over the domain [`STRETCHED`].
+    fn stretch(&mut self, fifo: u32);
+    /// When the first message in flight to such a FIFO arrives.
+    fn next_waiting(&self, fifo: u32) -> Option<u64>;
+    /// Moves what has arrived by `cycle` into such a FIFO; when the next message arrives.
+    fn deliver_waiting(&mut self, fifo: u32, cycle: u64, wake: &mut Wake) -> Option<u64>;
+    /// Adds the owners of such FIFOs to which something was sent since the last call.
+    fn take_news(&mut self, heard: &mut Vec<u32>);
+    fn owner(&self, fifo: u32) -> u32;
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
     fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
     fn next_due(&mut self, domain: u8) -> Option<u64>;
@@ -257,6 +307,38 @@ pub(crate) trait AnyLane: Send + Sync + Any {
 }
 
 impl<P: Payload> AnyLane for Lane<P> {
+    fn stretch(&mut self, fifo: u32) {
+        let places = self.waiting.len().max(fifo as usize + 1);
+        self.waiting.resize_with(places, || None);
+        self.waiting[fifo as usize] = Some(VecDeque::new());
+    }
+
+    #[inline]
+    fn next_waiting(&self, fifo: u32) -> Option<u64> {
+        self.waiting.get(fifo as usize)?.as_ref()?.front().map(|first| first.0)
+    }
+
+    fn deliver_waiting(&mut self, fifo: u32, cycle: u64, wake: &mut Wake) -> Option<u64> {
+        let waiting = self.waiting.get_mut(fifo as usize)?.as_mut()?;
+        while let Some(&(due, message)) = waiting.front() {
+            if due > cycle {
+                return Some(due);
+            }
+            waiting.pop_front();
+            self.fifos[fifo as usize].put(&mut self.slots, &mut self.occupied, fifo, message, wake);
+            self.delivered += 1;
+        }
+        None
+    }
+
+    fn take_news(&mut self, heard: &mut Vec<u32>) {
+        heard.extend(self.news.drain(..).map(|fifo| self.fifos[fifo as usize].owner));
+    }
+
+    fn owner(&self, fifo: u32) -> u32 {
+        self.fifos[fifo as usize].owner
+    }
+
     fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize {
         let Lane { fifos, occupied, slots, in_flight, delivered, .. } = self;
         let count = in_flight[domain as usize].drain_batch(cycle, |batch| {
@@ -264,19 +346,7 @@ impl<P: Payload> AnyLane for Lane<P> {
                 if let Some(&(ahead, _)) = batch.get(i + AHEAD) {
                     prefetch(fifos.as_ptr().wrapping_add(ahead as usize));
                 }
-                let f = &mut fifos[fifo as usize];
-                #[cfg(debug_assertions)]
-                assert!(f.len < f.capacity, "a message without a credit");
-                if f.len == 0 {
-                    f.oldest = Some(message);
-                    if f.input == SHARED_INPUT {
-                        occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
-                    }
-                } else {
-                    slots[f.ring.at(f.head, f.len - 1)] = Some(message);
-                }
-                f.len += 1;
-                wake.arrived(f.owner, f.input);
+                fifos[fifo as usize].put(slots, occupied, fifo, message, wake);
             }
         });
         *delivered += count as u64;
@@ -288,7 +358,8 @@ impl<P: Payload> AnyLane for Lane<P> {
     }
 
     fn next_arrival(&self, domain: u8, fifo: u32, limit: u64) -> Option<u64> {
-        self.in_flight[domain as usize].earliest_where(limit, |(f, _)| *f == fifo)
+        let waiting = self.next_waiting(fifo).filter(|due| *due <= limit);
+        waiting.or_else(|| self.in_flight[domain as usize].earliest_where(limit, |(f, _)| *f == fifo))
     }
 
     fn set_writer(&mut self, fifo: u32, writer: Writer) {
@@ -342,6 +413,9 @@ impl<P: Payload> AnyLane for Lane<P> {
                 flying[fifo as usize].push((due, message));
             }
         }
+        for (waiting, flying) in self.waiting.iter().zip(&mut flying) {
+            flying.extend(waiting.iter().flatten());
+        }
         let encode = |(fifo, flying): (usize, Vec<(u64, P)>)| {
             let waiting: Vec<P> =
                 (0..self.fifos[fifo].len).filter_map(|n| self.peek_nth(fifo as u32, n).copied()).collect();
@@ -382,7 +456,10 @@ impl<P: Payload> AnyLane for Lane<P> {
                 self.occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
             }
         }
-        flying.iter().for_each(|&(due, message)| wheel.push(due, (fifo, message)));
+        match self.waiting.get_mut(fifo as usize) {
+            Some(Some(waiting)) => waiting.extend(&flying),
+            _ => flying.iter().for_each(|&(due, message)| wheel.push(due, (fifo, message))),
+        }
         Ok((waiting.len() + flying.len()) as u16)
     }
 
@@ -397,6 +474,8 @@ impl<P: Payload> AnyLane for Lane<P> {
 
     fn start_at(&mut self, domain: usize, cycle: u64) {
         self.in_flight[domain] = Wheel::starting_at(cycle);
+        self.waiting.iter_mut().flatten().for_each(VecDeque::clear);
+        self.news.clear();
     }
 
     fn set_delivered(&mut self, delivered: u64) {

@@ -11,6 +11,7 @@ use crate::run::RunState;
 use crate::shard::Shard;
 use crate::site::{Resources, Yard};
 use crate::stats::StatsNode;
+use crate::stretch;
 use crate::time::{Cycle, Femtos};
 use crate::topology::{PartNames, Topology};
 use std::sync::Arc;
@@ -25,11 +26,13 @@ pub struct Plan {
     pub shards: usize,
     /// How arenas choose what to tick.
     pub density: Density,
+    /// Whether large components may work through several cycles in one go. Not where components share more than links.
+    pub stretches: bool,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { threads: 1, shards: 1, density: Density::Auto }
+        Plan { threads: 1, shards: 1, density: Density::Auto, stretches: true }
     }
 }
 
@@ -135,6 +138,9 @@ impl Machine {
         }
         let Yard { mut shards, topology, .. } = yard;
         shards.iter_mut().flat_map(|s| &mut s.arenas).for_each(|a| a.set_density(plan.density));
+        if plan.stretches {
+            stretch::prepare(&mut shards);
+        }
         Ok(Machine {
             name: file.name.clone(),
             clock_names: file.clocks.iter().map(|c| c.name.clone()).collect(),

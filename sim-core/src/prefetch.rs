@@ -1,9 +1,9 @@
 //! A hint to the cache. Measured on `graph_10k` (see `benches/runs`): the messages of a cycle touch components and
 //! ports all over memory, and the list of what will be touched is known beforehand.
 
-/// Asks for the first two cache lines of what may lie there.
+/// Asks the host's caches for the first two lines of what may lie there. Any address will do.
 #[inline(always)]
-pub(crate) fn prefetch<T>(what: *const T) {
+pub fn prefetch<T>(what: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -4,11 +4,13 @@
 use crate::arena::Arena;
 use crate::clock::ClockDomain;
 use crate::fabric::Fabric;
+use crate::stretch::{Stretch, Turn};
 use crate::time::{Cycle, Femtos};
 
 pub(crate) struct Shard {
     pub arenas: Vec<Box<dyn Arena>>,
     pub fabric: Fabric,
+    pub stretch: Stretch,
     /// First cycle of each domain that was not worked through yet.
     next_cycle: Vec<u64>,
     pub edges: u64,
@@ -41,6 +43,7 @@ impl Shard {
     pub fn new(number: usize, shards: usize, clocks: Vec<ClockDomain>) -> Shard {
         Shard {
             arenas: Vec::new(),
+            stretch: Stretch::default(),
             next_cycle: vec![0; clocks.len()],
             fabric: Fabric::new(number, shards, clocks),
             edges: 0,
@@ -61,17 +64,18 @@ impl Shard {
             self.next_cycle[domain] = if cycles.is_some() { cycle + 1 } else { 0 };
             self.fabric.lanes.iter_mut().for_each(|slot| slot.lane.start_at(domain, cycle));
         }
+        self.stretch.start_at(self.next_cycle[self.stretch.domain]);
     }
 
     /// Whether anybody of a domain is due at its next edge.
     fn anybody_due(&self, domain: usize) -> bool {
         self.arenas.iter().any(|a| {
             let (from, end) = a.words();
-            a.domain() == domain && self.fabric.wake.any(from, end)
+            a.domain() == domain && !a.stretches() && self.fabric.wake.any(from, end)
         })
     }
 
-    /// Next cycle of a domain with a foreground cause, and with a background cause.
+    /// Without those who stay behind: next cycle of a domain with a foreground cause, and with a background cause.
     fn next_of(&mut self, domain: usize) -> (Option<u64>, Option<u64>) {
         if self.anybody_due(domain) {
             return (Some(self.next_cycle[domain]), None);
@@ -85,6 +89,15 @@ impl Shard {
 
     /// The next edges at which anything happens.
     pub fn next(&mut self) -> Next {
+        let mut next = self.next_of_others();
+        if let Some(cycle) = self.next_stretch() {
+            let time = self.fabric.clocks[self.stretch.domain].edge(Cycle(cycle));
+            next.foreground = next.foreground.into_iter().chain(Some(time)).min();
+        }
+        next
+    }
+
+    fn next_of_others(&mut self) -> Next {
         let mut next = Next { foreground: None, background: None };
         for domain in 0..self.next_cycle.len() {
             let (foreground, background) = self.next_of(domain);
@@ -99,7 +112,7 @@ impl Shard {
     pub fn run(&mut self, horizon: Horizon) {
         let begun = thread_cpu_ns();
         let last = self.edges + horizon.edges;
-        if self.next_cycle.len() == 1 {
+        if self.next_cycle.len() == 1 && self.stretch.cycles == 0 {
             self.run_one_clock(horizon, last)
         } else {
             self.run_clocks(horizon, last)
@@ -120,7 +133,7 @@ impl Shard {
             if self.step(0, cycle) {
                 self.last_foreground = Some(time);
             }
-            if horizon.stop_when_work_ends && self.fabric.work.outstanding == 0 && (had_work || self.ended_now()) {
+            if horizon.stop_when_work_ends && self.work_is_over(had_work) {
                 return;
             }
         }
@@ -129,24 +142,34 @@ impl Shard {
     fn run_clocks(&mut self, horizon: Horizon, last: u64) {
         let domains = self.next_cycle.len();
         while self.edges < last {
-            let next = self.next();
-            let Some(time) = next.foreground.into_iter().chain(next.background).min() else { return };
-            if time >= horizon.end || (next.foreground.is_none() && time > horizon.background) {
-                return;
-            }
+            let others = self.next_of_others();
+            let time = match self.turn(others, horizon) {
+                Turn::Others(time) => time,
+                Turn::Behind { end } => {
+                    self.catch_up(end);
+                    continue;
+                }
+                Turn::Over => break,
+            };
             let had_work = self.fabric.work.outstanding > 0;
             self.fabric.time = time;
             for domain in 0..domains {
                 let (foreground, background) = self.next_of(domain);
                 let Some(cycle) = foreground.into_iter().chain(background).min() else { continue };
                 if self.fabric.clocks[domain].edge_in_sequence(Cycle(cycle)) == time && self.step(domain, cycle) {
-                    self.last_foreground = Some(time);
+                    self.last_foreground = self.last_foreground.max(Some(time));
                 }
             }
-            if horizon.stop_when_work_ends && self.fabric.work.outstanding == 0 && (had_work || self.ended_now()) {
-                return;
+            if horizon.stop_when_work_ends && self.work_is_over(had_work) {
+                break;
             }
         }
+        self.catch_up_to_now();
+    }
+
+    /// Whether the last foreground work has ended at the edges just worked through, before which there was some or not.
+    fn work_is_over(&self, had_work: bool) -> bool {
+        self.fabric.work.outstanding == 0 && (had_work || self.ended_now())
     }
 
     /// Whether work ended at the edge just worked through: it may have begun there too.
@@ -164,7 +187,7 @@ impl Shard {
             foreground |= slot.lane.deliver(domain as u8, cycle, &mut self.fabric.wake) > 0;
         }
         for arena in &mut self.arenas {
-            if arena.domain() == domain {
+            if arena.domain() == domain && !arena.stretches() {
                 arena.tick(&mut self.fabric, cycle);
             }
         }

@@ -17,6 +17,8 @@ pub(crate) struct Mind {
     pub inputs: u32,
     /// What it waits for: bits of `activity`.
     pub waits: u8,
+    /// Works through several cycles in one go, and looks at its alarm itself.
+    pub stretches: bool,
 }
 
 /// What is saved of when a component has to be ticked.
@@ -52,6 +54,8 @@ pub(crate) struct Wake {
     pub domain: Vec<u8>,
     alarms: Vec<Wheel<u32>>,
     background_alarms: Vec<Wheel<u32>>,
+    /// Components that stretch whose alarm a credit has set since anybody asked.
+    pub heard: Vec<u32>,
 }
 
 impl Wake {
@@ -162,6 +166,18 @@ impl Wake {
         }
     }
 
+    /// Takes a component's mark, if it has one.
+    #[inline]
+    pub fn unmark(&mut self, id: u32) {
+        self.words[(id >> 6) as usize] &= !(1 << (id & 63));
+    }
+
+    /// When a component that stretches has to be ticked by its own account, if its last cycle was the one before `from`.
+    #[inline]
+    pub fn next_by_itself(&self, id: u32, from: u64) -> u64 {
+        if self.is_marked(id) { from } else { self.alarm[id as usize] }
+    }
+
     /// Whether any component in the words `from..end` is due.
     #[inline]
     pub fn any(&self, from: usize, end: usize) -> bool {
@@ -186,7 +202,8 @@ impl Wake {
     pub fn settle(&mut self, id: u32, now: u64, said: Activity, inputs: u32) -> bool {
         let mind = &mut self.minds[id as usize];
         let timed = mind.waits & TIMED != 0;
-        *mind = Mind { inputs, waits: said.waits };
+        mind.inputs = inputs;
+        mind.waits = said.waits;
         if said.waits & BUSY != 0 {
             if timed {
                 self.forget_alarms(id);
@@ -215,6 +232,10 @@ impl Wake {
     fn set_alarm(&mut self, id: u32, at: u64, background: bool) {
         let i = id as usize;
         self.minds[i].waits |= TIMED;
+        if self.minds[i].stretches {
+            self.alarm[i] = self.alarm[i].min(at);
+            return;
+        }
         let domain = self.domain[i] as usize;
         let (slot, queued, wheel) = if background {
             (&mut self.background_alarm[i], &mut self.background_queued[i], &mut self.background_alarms[domain])
@@ -233,7 +254,11 @@ impl Wake {
     /// A credit for an output of `id` is due at `at`: wake it then, if it waits for one.
     #[inline]
     pub fn credit_due(&mut self, id: u32, at: u64) {
-        if self.minds[id as usize].waits & CREDIT != 0 {
+        let mind = self.minds[id as usize];
+        if mind.waits & CREDIT != 0 {
+            if mind.stretches {
+                self.heard.push(id);
+            }
             self.set_alarm(id, at, false);
         }
     }

@@ -7,7 +7,7 @@ use sim_core::{Density, Detail, Plan, Scope, StopAt};
 use support::{Heard, Ring, result, ring};
 
 fn plan(threads: usize, shards: usize, density: Density) -> Plan {
-    Plan { threads, shards, density }
+    Plan { threads, shards, density, ..Plan::serial() }
 }
 
 proptest! {

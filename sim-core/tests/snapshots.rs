@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use support::{Ring, result, ring};
 
 fn plan(shards: usize, density: Density) -> Plan {
-    Plan { threads: 1, shards, density }
+    Plan { shards, density, ..Plan::serial() }
 }
 
 /// Runs to a time; the state there and what may not depend on the plan.

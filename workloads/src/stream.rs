@@ -24,7 +24,7 @@ pub struct DynamicOp {
     pub index: u32,
     /// Lanes that executed it: active and with a true guard. Zero when the guard was false everywhere.
     pub lanes: u32,
-    /// Index into [`CtaStream::accesses`], or [`NO_ACCESS`].
+    /// Index into [`CtaStream::accesses`], or [`NO_ACCESS`]. Executions of an instruction that access the same share one.
     pub access: u32,
 }
 

@@ -86,7 +86,9 @@ impl Saved for SmComponent {
 impl Fact for SmFact {}
 
 /// The ports in one tick.
-struct Ports<'t, 'c> {
+///
+/// `HEARD`: somebody listens. Nearly always nobody does, and then the code that states facts is not even there.
+struct Ports<'t, 'c, const HEARD: bool> {
     cx: &'t mut Cx<'c>,
     index: u32,
     done: Out<SmReply>,
@@ -98,7 +100,7 @@ struct Ports<'t, 'c> {
     failed: &'t mut bool,
 }
 
-impl Ports<'_, '_> {
+impl<const HEARD: bool> Ports<'_, '_, HEARD> {
     fn send_translated(&mut self, request: MemRequest) {
         let issued = self.cx.time();
         self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
@@ -127,7 +129,7 @@ impl Ports<'_, '_> {
     }
 }
 
-impl SmEnv for Ports<'_, '_> {
+impl<const HEARD: bool> SmEnv for Ports<'_, '_, HEARD> {
     fn can_send(&mut self) -> bool {
         self.cx.room(self.request) > 0
             && !self.has_sent
@@ -160,11 +162,65 @@ impl SmEnv for Ports<'_, '_> {
     }
 
     fn listening(&self) -> bool {
-        self.cx.is_heard::<SmFact>()
+        HEARD
     }
 
     fn state(&mut self, fact: SmFact) {
         self.cx.emit(fact);
+    }
+}
+
+/// When an SM has to be looked at again, unless something arrives.
+struct Due {
+    /// [`NEVER`]: only the outside can move it.
+    cycle: u64,
+    /// It also waits for room at an output.
+    credit: bool,
+}
+
+impl SmComponent {
+    fn cycle<const HEARD: bool>(&mut self, cx: &mut Cx<'_>) -> Due {
+        let now = cx.now().0;
+        while let Some(command) = cx.take(self.launch) {
+            match command {
+                SmCommand::Launch { cta, slot, carves } => {
+                    let cta = self.store.take(cta, slot);
+                    if carves {
+                        self.sm.carve_for(&cta.resources);
+                    }
+                    self.sm.launch(now, now, cta);
+                }
+                SmCommand::Drain { slot } => self.draining.push(slot),
+            }
+        }
+        let Self { sm, index, done, request, translation, unanswered, failed, .. } = self;
+        let (index, done, request) = (*index, *done, *request);
+        let translation = translation.as_mut();
+        let mut ports: Ports<'_, '_, HEARD> =
+            Ports { cx, index, done, request, translation, has_sent: false, unanswered, failed };
+        while let Some(response) = ports.cx.take(self.response) {
+            *ports.unanswered -= 1;
+            sm.respond(now, &response, &mut ports);
+        }
+        ports.translate(now);
+        let next = sm.step(now, &mut ports);
+        ports.ask_for_pages();
+        let has_sent = ports.has_sent;
+        self.draining.retain(|&slot| {
+            let drained = self.sm.has_drained(slot);
+            if drained {
+                cx.send(self.done, SmReply::Drained { slot });
+            }
+            !drained
+        });
+        let due = Due { cycle: next.cycle, credit: next.wants_to_send };
+        match &self.translation {
+            Some(Translation { tlb, .. }) if tlb.has_ready() || has_sent && next.wants_to_send => {
+                Due { cycle: due.cycle.min(now + 1), credit: true }
+            }
+            Some(Translation { tlb, .. }) if tlb.wants_to_ask() => Due { credit: true, ..due },
+            _ => due,
+        }
     }
 }
 
@@ -173,6 +229,7 @@ impl Component for SmComponent {
     const DESCRIPTION: &'static str =
         "streaming multiprocessor: four sub-cores, register-file caches, L1, shared memory";
     const CHEAP_IDLE_TICK: bool = false;
+    const STRETCHES: bool = true;
     type Spec = SmSpec;
 
     fn build(spec: SmSpec, site: &mut Site<'_>) -> Result<Self, BuildError> {
@@ -200,47 +257,13 @@ impl Component for SmComponent {
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
-        let now = cx.now().0;
-        while let Some(command) = cx.take(self.launch) {
-            match command {
-                SmCommand::Launch { cta, slot, carves } => {
-                    let cta = self.store.take(cta, slot);
-                    if carves {
-                        self.sm.carve_for(&cta.resources);
-                    }
-                    self.sm.launch(now, now, cta);
-                }
-                SmCommand::Drain { slot } => self.draining.push(slot),
+        loop {
+            let Due { cycle, credit } = if cx.is_heard::<SmFact>() { self.cycle::<true>(cx) } else { self.cycle::<false>(cx) };
+            if !credit && cycle != NEVER && cx.go_on(Cycle(cycle)) {
+                continue;
             }
-        }
-        let Self { sm, index, done, request, translation, unanswered, failed, .. } = self;
-        let (index, done, request) = (*index, *done, *request);
-        let translation = translation.as_mut();
-        let mut ports = Ports { cx, index, done, request, translation, has_sent: false, unanswered, failed };
-        while let Some(response) = ports.cx.take(self.response) {
-            *ports.unanswered -= 1;
-            sm.respond(now, &response, &mut ports);
-        }
-        ports.translate(now);
-        let next = sm.step(now, &mut ports);
-        ports.ask_for_pages();
-        let has_sent = ports.has_sent;
-        self.draining.retain(|&slot| {
-            let drained = self.sm.has_drained(slot);
-            if drained {
-                cx.send(self.done, SmReply::Drained { slot });
-            }
-            !drained
-        });
-        let activity =
-            if next.cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(next.cycle)) };
-        let activity = if next.wants_to_send { activity.or_credit() } else { activity };
-        match &self.translation {
-            Some(Translation { tlb, .. }) if tlb.has_ready() || has_sent && next.wants_to_send => {
-                activity.or_until(Cycle(now + 1)).or_credit()
-            }
-            Some(Translation { tlb, .. }) if tlb.wants_to_ask() => activity.or_credit(),
-            _ => activity,
+            let activity = if cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(cycle)) };
+            return if credit { activity.or_credit() } else { activity };
         }
     }
 

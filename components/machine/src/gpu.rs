@@ -172,7 +172,7 @@ impl GpuSimulation {
         values: Values,
     ) -> Result<Self, GpuError> {
         let shape = GpuShape::of(file)?;
-        let plan = if values == Values::AtIssue { Plan { shards: 1, ..plan } } else { plan };
+        let plan = if values == Values::AtIssue { Plan { shards: 1, stretches: false, ..plan } } else { plan };
         let streams = launches.windows(2).any(|pair| pair[0].1.stream != pair[1].1.stream);
         if let (Values::AtIssue, true, Some((_, launch))) = (values, streams, launches.first()) {
             let message = "values are computed at issue for one stream only";

@@ -160,8 +160,7 @@ impl Replay {
             Space::Shared => {
                 // Traces show shared addresses from 0 on, generic ones in their window.
                 let shared = narrow(if touch.generic { header.shared_window } else { 0 });
-                let pattern = Pattern::of_narrow(bytes, mask, &shared);
-                self.recorder.banks(at, touch.kind, bytes, mask, &shared, pattern)
+                self.recorder.banks(at, touch.kind, bytes, mask, &shared)
             }
             Space::Local => {
                 let from = if touch.generic { header.local_window } else { self.kernel.local.start & !127 };

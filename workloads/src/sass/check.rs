@@ -9,7 +9,8 @@ mod textbook;
 
 use super::error::SassError;
 use super::exec::GlobalMemory;
-use super::launch::{Argument, Check, ElementType, Launch, Value};
+use super::launch::{Argument, Check, Launch, Value};
+use multiversion::multiversion;
 use sim_core::config::nearest;
 
 /// Outcome of a comparison.
@@ -108,7 +109,7 @@ pub fn check(launch: &Launch, memory: &GlobalMemory) -> Result<Option<Comparison
             let message = format!("reference `{}` says nothing about `{output}`", check.reference);
             return Err(SassError::new(&launch.file, check.line, message, "name a buffer that the kernel writes"));
         };
-        let got = memory.buffer(output).map(|buffer| decode(argument.element, &buffer.data)).unwrap_or_default();
+        let got = memory.buffer(output).map(|buffer| argument.element.decode_all(&buffer.data)).unwrap_or_default();
         comparison.compare(output, &got, want, check);
     }
     Ok(Some(comparison))
@@ -135,10 +136,6 @@ impl Comparison {
     }
 }
 
-fn decode(element: ElementType, bytes: &[u8]) -> Vec<f64> {
-    bytes.chunks_exact(element.size_bytes()).map(|chunk| element.decode(chunk)).collect()
-}
-
 /// How the elements of a matrix lie.
 #[derive(Clone, Copy)]
 enum Order {
@@ -149,6 +146,27 @@ enum Order {
 /// A single rounded to 10 bits of fraction, ties away from zero (PTX ISA, `cvt.rna.tf32.f32`).
 fn nearest_tf32(value: f64) -> f64 {
     f64::from(f32::from_bits(((value as f32).to_bits() + 0x1000) & !0x1fff))
+}
+
+/// Adds to each sum its column of B times a row of A, step by step.
+#[multiversion(targets("x86_64+avx2"))]
+fn add_products(sums: &mut [f64], factors: &[f64], b: &[f64]) {
+    let n = sums.len();
+    // Four steps at once: a sum is read and written once for them.
+    let (fours, rest) = factors.as_chunks::<4>();
+    for (four, factors) in fours.iter().enumerate() {
+        let [p, q, r, s] = [0, 1, 2, 3].map(|step| &b[(4 * four + step) * n..][..n]);
+        for column in 0..n {
+            let sum = sums[column] + factors[0] * p[column];
+            let sum = sum + factors[1] * q[column];
+            sums[column] = sum + factors[2] * r[column] + factors[3] * s[column];
+        }
+    }
+    for (step, factor) in (4 * fours.len()..).zip(rest) {
+        for (sum, b) in sums.iter_mut().zip(&b[step * n..]) {
+            *sum += factor * b;
+        }
+    }
 }
 
 /// The arguments as they were before the run, by name, and what the reference makes of the buffers.
@@ -173,7 +191,7 @@ impl Arguments<'_> {
     fn scalar(&self, name: &str) -> Result<f64, SassError> {
         let argument = self.find(name)?;
         match &argument.value {
-            Value::Scalar(bytes) => Ok(decode(argument.element, bytes).first().copied().unwrap_or(0.0)),
+            Value::Scalar(bytes) => Ok(argument.element.decode_all(bytes).first().copied().unwrap_or(0.0)),
             _ => Err(self.error(format!("`{name}` should be a scalar"), "")),
         }
     }
@@ -193,7 +211,7 @@ impl Arguments<'_> {
             let message = format!("buffer `{name}` has {count} elements, but the sizes ask for {least}");
             return Err(self.error(message, "make it larger, or the sizes smaller"));
         }
-        Ok(decode(argument.element, &init.bytes(argument.element, count)))
+        Ok(argument.element.decode_all(&init.bytes(argument.element, count)))
     }
 
     fn area(&self, rows: usize, columns: usize) -> Result<usize, SassError> {
@@ -286,12 +304,7 @@ impl Arguments<'_> {
         let mut sums = vec![0.0; n];
         for row in 0..m {
             sums.fill(0.0);
-            for step in 0..k {
-                let factor = a[row * k + step];
-                for (sum, b) in sums.iter_mut().zip(&b[step * n..]) {
-                    *sum += factor * b;
-                }
-            }
+            add_products(&mut sums, &a[row * k..][..k], &b);
             for (c, sum) in c[row * n..].iter_mut().zip(&sums) {
                 // With beta zero the old value is not read, so that a NaN in it does not spread.
                 *c = if beta == 0.0 { alpha * sum } else { alpha * sum + beta * *c };

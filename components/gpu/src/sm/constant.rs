@@ -32,7 +32,7 @@ impl FixedConstants {
 
     /// The line's number over all kernels.
     pub fn key(&self, constant_address: u64, line: u32) -> u64 {
-        constant_address / self.line_bytes() + u64::from(line)
+        (constant_address >> self.shape.line_bytes.trailing_zeros()) + u64::from(line)
     }
 
     #[inline]

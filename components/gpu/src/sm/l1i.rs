@@ -72,7 +72,7 @@ impl L1Instruction {
     ) {
         let sent = now.max(self.request_free);
         self.request_free = sent + 1;
-        let line = address / self.line_bytes();
+        let line = address >> self.shape.line_bytes.trailing_zeros();
         wheel.schedule(sent + self.link_cycles, Event::L1Lookup { subcore, port, key, line });
     }
 

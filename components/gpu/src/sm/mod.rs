@@ -84,13 +84,14 @@ pub(crate) struct Rules {
     /// Instructions of a fetch into an empty buffer; 0: one at a time, following issue.
     pub instructions_when_empty: u8,
     pub perfect_instruction_cache: bool,
-    pub l0_line_bytes: u64,
+    /// Lines are powers of two.
+    pub l0_line_shift: u32,
     pub stream_buffer_lines: u8,
     pub counter_increment_cycles: u64,
     pub depbar_cycles: u64,
     pub constant_miss_hold_cycles: u64,
     pub perfect_constants: bool,
-    pub variable_constant_line_bytes: u64,
+    pub variable_constant_line_shift: u32,
     pub fp64_is_shared: bool,
     pub issue_to_accept_cycles: u64,
     pub address_unit_cycles: u64,
@@ -118,13 +119,13 @@ impl Rules {
             result_queue_entries: spec.register_file.result_queue_entries.into(),
             fetch_to_issue_cycles: spec.front_end.fetch_to_issue_cycles.into(),
             perfect_instruction_cache: spec.front_end.perfect,
-            l0_line_bytes: spec.front_end.l0.line_bytes.into(),
+            l0_line_shift: spec.front_end.l0.line_bytes.trailing_zeros(),
             stream_buffer_lines: spec.front_end.stream_buffer_lines,
             counter_increment_cycles: spec.issue.counter_increment_cycles.into(),
             depbar_cycles: u64::from(spec.issue.depbar_cycles).max(1),
             constant_miss_hold_cycles: spec.issue.constant_miss_hold_cycles.into(),
             perfect_constants: spec.constant_cache.perfect,
-            variable_constant_line_bytes: spec.constant_cache.variable_latency.line_bytes.into(),
+            variable_constant_line_shift: spec.constant_cache.variable_latency.line_bytes.trailing_zeros(),
             fp64_is_shared: matches!(spec.fp64, Fp64::Shared { .. }),
             issue_to_accept_cycles: spec.memory.issue_to_accept_cycles.into(),
             address_unit_cycles: spec.memory.address_unit_cycles.into(),
@@ -590,7 +591,7 @@ impl Sm {
         for offset in (0..u64::from(constant_bytes)).step_by(64) {
             let address = kernel.constant_address + offset;
             self.shared.l1i.warm(address);
-            self.shared.memory.warm_constant(address / self.shared.spec.variable_constant_line_bytes);
+            self.shared.memory.warm_constant(address >> self.shared.spec.variable_constant_line_shift);
             let line = u64::from(self.spec.constant_cache.fixed_latency.line_bytes);
             for core in &mut self.subcores {
                 core.warm_constant(address / line);

@@ -29,9 +29,9 @@ impl Ports {
 
     /// Taken cycles of a bank: bit i = cycle `now` + i.
     #[inline]
-    pub fn taken(&mut self, now: u64, bank: usize) -> u64 {
-        self.advance(now);
-        self.busy[bank]
+    pub fn taken(&self, now: u64, bank: usize) -> u64 {
+        let past = now - self.base;
+        if past < 64 { self.busy[bank] >> past } else { 0 }
     }
 
     /// Takes the cycles whose bits are set in `cycles` (bit i = cycle `now` + i).
@@ -42,7 +42,7 @@ impl Ports {
     }
 
     /// Cycles by which a reader that needs `count` cycles from `now` on, and yields to all reservations, is delayed.
-    pub fn delay(&mut self, now: u64, bank: usize, count: u8) -> u64 {
+    pub fn delay(&self, now: u64, bank: usize, count: u8) -> u64 {
         let taken = self.taken(now, bank);
         if count == 0 || taken == 0 {
             return 0;

@@ -55,7 +55,26 @@ impl RegisterFileCache {
     /// Ports that the instruction needs of each bank: distinct registers that miss in a slot where they are read.
     #[inline]
     pub fn reads_needed(&self, op: &OpTiming, warp: u8) -> [u8; BANKS] {
-        if self.empty || !self.hits_any(op, warp) { op.reads } else { self.count_misses(op, warp) }
+        if self.empty {
+            return op.reads;
+        }
+        let [first, second, third] = op.slot_first;
+        let [one, two, three] = op.slot_count;
+        if (one | two | three) > 1 {
+            return if self.hits_any(op, warp) { self.count_misses(op, warp) } else { op.reads };
+        }
+        // At most one register a slot: those that miss, each once.
+        let one = one == 1 && !self.hits(warp, 0, first);
+        let two = two == 1 && !self.hits(warp, 1, second) && !(one && second == first);
+        let three = three == 1
+            && !self.hits(warp, 2, third)
+            && !(one && third == first)
+            && !(op.slot_count[1] == 1 && !self.hits(warp, 1, second) && third == second);
+        let mut needed = [0; BANKS];
+        for (misses, register) in [(one, first), (two, second), (three, third)] {
+            needed[usize::from(register % 2)] += u8::from(misses);
+        }
+        needed
     }
 
     #[inline]

@@ -14,6 +14,7 @@
 //! warp's instruction buffer, and the cycles of fetching them from other warps.
 
 use crate::functional::Functional;
+use sim_core::prefetch;
 use workloads::sass::exec::Clocks;
 use workloads::sass::exec::live::{LiveCta, Stepped, Upcoming};
 use workloads::stream::{Access, CtaStream, DynamicOp, Line, NO_ACCESS};
@@ -65,6 +66,14 @@ impl OpSource {
         match self {
             Self::Recorded(_) => None,
             Self::Live(live) => Some(live),
+        }
+    }
+
+    /// Asks the host's caches for the access of an operation that has been fetched.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: u32) {
+        if let Self::Recorded(stream) = self {
+            prefetch(stream.accesses.as_ptr().wrapping_add(number as usize));
         }
     }
 

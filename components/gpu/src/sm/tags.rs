@@ -1,11 +1,13 @@
 //! Cache tags: set-associative, least recently used, found by a small open-addressing table so that hundreds of ways
 //! cost no more than two.
 
+use sim_core::prefetch;
+
 /// Finds numbers by line address. Fixed capacity, linear probing, no allocation after construction.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct LineMap {
-    keys: Vec<u64>,
-    values: Vec<u32>,
+    /// Line and number, side by side: a lookup is one line of the host's cache.
+    slots: Vec<(u64, u32)>,
     mask: usize,
 }
 
@@ -15,7 +17,7 @@ impl LineMap {
     /// Room for `entries` lines at most half full.
     pub fn with_capacity(entries: usize) -> Self {
         let slots = (entries * 2).next_power_of_two().max(8);
-        Self { keys: vec![EMPTY; slots], values: vec![0; slots], mask: slots - 1 }
+        Self { slots: vec![(EMPTY, 0); slots], mask: slots - 1 }
     }
 
     /// Neighbouring lines, which are asked for one after the other, stand together in one line of the host's cache.
@@ -24,12 +26,19 @@ impl LineMap {
         (group << 3 | line & 7) as usize & self.mask
     }
 
+    /// Asks the host's caches for what [`LineMap::get`] will look at.
+    #[inline]
+    pub fn prefetch(&self, line: u64) {
+        prefetch(self.slots.as_ptr().wrapping_add(self.home(line)));
+    }
+
+    #[inline]
     pub fn get(&self, line: u64) -> Option<u32> {
         let mut at = self.home(line);
         loop {
-            match self.keys[at] {
-                key if key == line => return Some(self.values[at]),
-                EMPTY => return None,
+            match self.slots[at] {
+                (key, value) if key == line => return Some(value),
+                (EMPTY, _) => return None,
                 _ => at = (at + 1) & self.mask,
             }
         }
@@ -38,17 +47,16 @@ impl LineMap {
     /// Adds a line that is not there.
     pub fn insert(&mut self, line: u64, value: u32) {
         let mut at = self.home(line);
-        while self.keys[at] != EMPTY {
+        while self.slots[at].0 != EMPTY {
             at = (at + 1) & self.mask;
         }
-        self.keys[at] = line;
-        self.values[at] = value;
+        self.slots[at] = (line, value);
     }
 
     pub fn remove(&mut self, line: u64) {
         let mut hole = self.home(line);
-        while self.keys[hole] != line {
-            if self.keys[hole] == EMPTY {
+        while self.slots[hole].0 != line {
+            if self.slots[hole].0 == EMPTY {
                 return;
             }
             hole = (hole + 1) & self.mask;
@@ -57,19 +65,18 @@ impl LineMap {
         let mut at = hole;
         loop {
             at = (at + 1) & self.mask;
-            if self.keys[at] == EMPTY {
+            if self.slots[at].0 == EMPTY {
                 break;
             }
-            let home = self.home(self.keys[at]);
+            let home = self.home(self.slots[at].0);
             let distance_to_hole = hole.wrapping_sub(home) & self.mask;
             let distance_to_at = at.wrapping_sub(home) & self.mask;
             if distance_to_hole < distance_to_at {
-                self.keys[hole] = self.keys[at];
-                self.values[hole] = self.values[at];
+                self.slots[hole] = self.slots[at];
                 hole = at;
             }
         }
-        self.keys[hole] = EMPTY;
+        self.slots[hole].0 = EMPTY;
     }
 }
 
@@ -117,6 +124,12 @@ impl Tags {
             ways_per_set: ways,
             set_mask: u64::from(sets - 1),
         }
+    }
+
+    /// Asks the host's caches for what finding a line will look at.
+    #[inline]
+    pub fn prefetch(&self, line: u64) {
+        self.map.prefetch(line);
     }
 
     /// Sectors that are present of a line; 0 if the line is absent. A present line becomes the most recently used.

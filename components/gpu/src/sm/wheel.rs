@@ -12,15 +12,32 @@ const BUCKETS: usize = 128;
 pub const NEVER: u64 = u64::MAX;
 
 /// A wheel of events `E`. Events of one cycle come out in the order in which they were scheduled.
+///
+/// The events of all buckets share one store, and the place given up last is filled first: what an SM has scheduled stays in
+/// a few lines of the host's cache.
 #[derive(Clone, Debug)]
 pub(crate) struct EventWheel<E> {
-    buckets: Vec<Vec<E>>,
+    /// First and last event of each bucket that is occupied.
+    buckets: [(u16, u16); BUCKETS],
+    events: Vec<Scheduled<E>>,
+    /// First of the free places, which are linked like the events of a bucket.
+    free: u16,
     occupied: u128,
     /// All events of cycles before this one have been taken.
     now: u64,
     far: BinaryHeap<Reverse<Far<E>>>,
     scheduled: u64,
 }
+
+/// An event in a bucket, and the one behind it.
+#[derive(Clone, Copy, Debug)]
+struct Scheduled<E> {
+    event: E,
+    next: u16,
+}
+
+/// No event.
+const NOBODY: u16 = u16::MAX;
 
 #[derive(Clone, Debug)]
 struct Far<E> {
@@ -46,10 +63,12 @@ impl<E> Ord for Far<E> {
     }
 }
 
-impl<E> EventWheel<E> {
+impl<E: Copy> EventWheel<E> {
     pub fn new() -> Self {
         Self {
-            buckets: (0..BUCKETS).map(|_| Vec::new()).collect(),
+            buckets: [(NOBODY, NOBODY); BUCKETS],
+            events: Vec::new(),
+            free: NOBODY,
             occupied: 0,
             now: 0,
             far: BinaryHeap::new(),
@@ -63,12 +82,32 @@ impl<E> EventWheel<E> {
         debug_assert!(due >= self.now, "event for cycle {due} scheduled after cycle {} was taken", self.now);
         if due - self.now < BUCKETS as u64 {
             let bucket = due as usize % BUCKETS;
-            self.buckets[bucket].push(event);
-            self.occupied |= 1 << bucket;
+            let place = self.place(event);
+            if self.occupied >> bucket & 1 == 0 {
+                self.occupied |= 1 << bucket;
+                self.buckets[bucket] = (place, place);
+            } else {
+                let last = std::mem::replace(&mut self.buckets[bucket].1, place);
+                self.events[usize::from(last)].next = place;
+            }
         } else {
             self.scheduled += 1;
             self.far.push(Reverse(Far { due, order: self.scheduled, event }));
         }
+    }
+
+    /// A place for an event.
+    #[inline]
+    fn place(&mut self, event: E) -> u16 {
+        let scheduled = Scheduled { event, next: NOBODY };
+        if self.free == NOBODY {
+            assert!(self.events.len() < usize::from(NOBODY), "more than 65535 events of one SM within {BUCKETS} cycles");
+            self.events.push(scheduled);
+            return (self.events.len() - 1) as u16;
+        }
+        let place = self.free;
+        self.free = std::mem::replace(&mut self.events[usize::from(place)], scheduled).next;
+        place
     }
 
     /// First cycle with an event; [`NEVER`] if there is none.
@@ -80,6 +119,17 @@ impl<E> EventWheel<E> {
         }
         let ahead = self.occupied.rotate_right((self.now % BUCKETS as u64) as u32).trailing_zeros();
         far.min(self.now + u64::from(ahead))
+    }
+
+    /// The events of one of the next cycles, in order.
+    fn bucket(&self, due: u64) -> impl Iterator<Item = &E> {
+        let bucket = due as usize % BUCKETS;
+        let mut at = if self.occupied >> bucket & 1 == 1 { self.buckets[bucket].0 } else { NOBODY };
+        std::iter::from_fn(move || {
+            let Scheduled { event, next } = self.events.get(usize::from(at))?;
+            at = *next;
+            Some(event)
+        })
     }
 
     /// Moves the events of cycle `now` into `out`, which must be empty. No event may be due before `now`.
@@ -94,11 +144,15 @@ impl<E> EventWheel<E> {
             }
         }
         if self.occupied >> bucket & 1 == 1 {
-            if out.is_empty() {
-                std::mem::swap(out, &mut self.buckets[bucket])
-            } else {
-                out.append(&mut self.buckets[bucket])
+            let (first, last) = self.buckets[bucket];
+            let mut at = first;
+            while at != NOBODY {
+                let Scheduled { event, next } = self.events[usize::from(at)];
+                out.push(event);
+                at = next;
             }
+            self.events[usize::from(last)].next = self.free;
+            self.free = first;
             self.occupied &= !(1 << bucket);
         }
         self.now = now;
@@ -106,14 +160,13 @@ impl<E> EventWheel<E> {
 }
 
 /// The last cycle taken and the events in order: where they lie within the wheel cannot be seen.
-impl<E: Serialize + DeserializeOwned> Saved for EventWheel<E> {
+impl<E: Copy + Serialize + DeserializeOwned> Saved for EventWheel<E> {
     fn save(&self, out: &mut Writer) {
         // As in `take`: of one cycle, what lies far was scheduled first.
         let mut far: Vec<&Far<E>> = self.far.iter().map(|Reverse(far)| far).collect();
         far.sort();
         let far = far.into_iter().map(|far| (far.due, &far.event));
-        let near = (self.now..self.now + BUCKETS as u64)
-            .flat_map(|due| self.buckets[due as usize % BUCKETS].iter().map(move |event| (due, event)));
+        let near = (self.now..self.now + BUCKETS as u64).flat_map(|due| self.bucket(due).map(move |event| (due, event)));
         let mut events: Vec<(u64, &E)> = far.chain(near).collect();
         events.sort_by_key(|(due, _)| *due);
         out.put(&(self.now, events));

@@ -267,8 +267,7 @@ impl AtomicOp {
             };
             old[lane] = self.update(bytes, frame, lane, memories.changes);
         }
-        let pattern = Pattern::of_narrow(self.bytes.into(), mask, addresses);
-        Ok(memories.recorder.banks(position, self.kind(), self.bytes.into(), mask, addresses, pattern))
+        Ok(memories.recorder.banks(position, self.kind(), self.bytes.into(), mask, addresses))
     }
 
     fn on_global<const RECORD: bool>(

@@ -175,16 +175,17 @@ fn marked(frame: &Frame, source: Source) -> Lanes {
     words
 }
 
+/// `FMA`: the processor has fused multiply-add.
 #[inline(always)]
-pub fn execute(op: &FloatOp, frame: &mut Frame, mask: u32) {
+pub fn execute<const FMA: bool>(op: &FloatOp, frame: &mut Frame, mask: u32) {
     match *op {
         FloatOp::Fused { to, from } => {
-            let out = fused(frame.word(from[0]), frame.word(from[1]), frame.word(from[2]));
-            frame.write(to, mask, &out);
+            let fused = |frame: &Frame| fused::<FMA>(frame.word(from[0]), frame.word(from[1]), frame.word(from[2]));
+            frame.write_computed(to, mask, fused);
         }
         FloatOp::FusedFull { to, from, mode } => {
             let (a, b, c) = (marked(frame, from[0]), marked(frame, from[1]), marked(frame, from[2]));
-            let out = if mode == Mode::IEEE { fused(&a, &b, &c) } else { fused_slowly(&a, &b, &c, mode) };
+            let out = if mode == Mode::IEEE { fused::<FMA>(&a, &b, &c) } else { fused_slowly(&a, &b, &c, mode) };
             frame.write(to, mask, &out);
         }
         FloatOp::Add { to, from } => {
@@ -267,14 +268,21 @@ fn operand(frame: &Frame, source: Source, flush: bool) -> Lanes {
     words
 }
 
-/// Fused multiply-add of all lanes, rounded to nearest.
+/// Fused multiply-add of all lanes, rounded to nearest. Without hardware for it:
 ///
 /// The double sum of the exact product and the addend, rounded to single, is the fused result except where the double lies
 /// exactly between two singles (its own rounding may have put it there), or where the single is subnormal and has fewer
 /// bits. Such lanes and NaNs are rare; one of them sends all lanes through the careful way.
 #[inline(always)]
-fn fused(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
+fn fused<const FMA: bool>(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
     let mut out = [0; 32];
+    if FMA {
+        for lane in 0..32 {
+            let [x, y, z] = [a[lane], b[lane], c[lane]].map(f32::from_bits);
+            out[lane] = ieee::canonical(x.mul_add(y, z));
+        }
+        return out;
+    }
     let mut careful = 0u32;
     for lane in 0..32 {
         let [x, y, z] = [a[lane], b[lane], c[lane]].map(|bits| f64::from(f32::from_bits(bits)));
@@ -333,4 +341,30 @@ fn division_needs_care(a: u32, b: u32) -> bool {
     let (a, b) = ((a >> 23 & 0xff) as i32, (b >> 23 & 0xff) as i32);
     let special = a == 0 || a == 255 || b == 0 || b == 255;
     special || b >= 252 || a <= 26 || a - b >= 126 || a - b <= -124
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Often a zero, an infinity, a subnormal, a NaN with any payload, or a number with few bits, whose sums are often ties.
+    fn number() -> impl Strategy<Value = u32> {
+        let special =
+            prop_oneof![Just(0u32), Just(1 << 31), Just(0x7f80_0000), Just(0xff80_0000), Just(1), Just(0x007f_ffff)];
+        let nan = (1u32..1 << 23, 0u32..2).prop_map(|(payload, sign)| sign << 31 | 0x7f80_0000 | payload);
+        let short =
+            (0u32..4, 100u32..154, 0u32..2).prop_map(|(high, exponent, sign)| sign << 31 | exponent << 23 | high << 21);
+        prop_oneof![4 => any::<u32>(), 2 => short, 1 => special, 1 => nan]
+    }
+
+    proptest! {
+        /// A run gives the same values whatever the processor has.
+        #[test]
+        fn fused_multiply_add_of_the_processor_and_of_software_agree(words in prop::collection::vec(number(), 96)) {
+            let [a, b, c] = [0, 1, 2].map(|of| words.as_chunks::<32>().0[of]);
+            prop_assert_eq!(fused::<true>(&a, &b, &c), fused::<false>(&a, &b, &c));
+        }
+    }
 }

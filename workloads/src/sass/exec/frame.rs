@@ -25,7 +25,8 @@ pub const UNIFORM_PREDICATES: u8 = 8;
 /// Written where the result is PT.
 pub const DISCARD_PREDICATE: u8 = 16;
 
-const BIT: Lanes = {
+/// The mask of each lane alone.
+pub const BIT: Lanes = {
     let mut bits = [0; 32];
     let mut lane = 0;
     while lane < 32 {
@@ -117,6 +118,19 @@ impl Frame {
             for lane in 0..32 {
                 target[lane] = if mask & BIT[lane] != 0 { value[lane] } else { target[lane] };
             }
+        }
+    }
+
+    /// Writes the lanes of `mask` of what `compute` gives. Each of the two ways computes it for itself, so that it stays in vector
+    /// registers where all lanes are written.
+    #[inline(always)]
+    pub fn write_computed(&mut self, slot: Slot, mask: u32, compute: impl Fn(&Self) -> Lanes) {
+        if mask == FULL {
+            let value = compute(self);
+            self.words[usize::from(slot)] = value;
+        } else {
+            let value = compute(self);
+            self.write(slot, mask, &value);
         }
     }
 

@@ -5,6 +5,7 @@ use super::frame::{DISCARD_PREDICATE, FULL, Frame, PredicateSource, Slot, Source
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 use crate::sass::{Instruction, Operand};
+use multiversion::multiversion;
 
 #[derive(Clone, Copy, Debug)]
 pub enum IntegerOp {
@@ -410,6 +411,14 @@ fn multiply_wide(
     let carry_in = frame.predicate(carry_in);
     let (a, b) = (*frame.word(from[0]), *frame.word(from[1]));
     let mut out = [0u64; 32];
+    if carry_out == DISCARD_PREDICATE && carry_in == 0 {
+        for lane in 0..32 {
+            let product = sign(product(a[lane], b[lane], signed), negate[0]);
+            out[lane] = product.wrapping_add(sign(frame.wide(from[2], lane), negate[1]));
+        }
+        frame.write_wide(to, mask, &out);
+        return;
+    }
     let mut carries = 0;
     for lane in 0..32 {
         let product = sign(product(a[lane], b[lane], signed), negate[0]);
@@ -423,6 +432,7 @@ fn multiply_wide(
     frame.write_predicate(carry_out, mask, carries);
 }
 
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+fma+lzcnt+popcnt"))]
 fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
     let mut out = [0u32; 32];
     match *op {
@@ -430,17 +440,21 @@ fn execute_rare(op: &IntegerOp, frame: &mut Frame, mask: u32) {
             let (masks, plus) = signs(from);
             let carry_in = carry_in.map(|source| frame.predicate(source));
             let [a, b, c] = from.map(|source| frame.word(source.slot));
-            let mut sums = [0u64; 32];
+            let mut upper = [0; 32];
             for lane in 0..32 {
-                let words =
-                    u64::from(a[lane] ^ masks[0]) + u64::from(b[lane] ^ masks[1]) + u64::from(c[lane] ^ masks[2]);
                 let carries = (carry_in[0] >> lane & 1) + (carry_in[1] >> lane & 1);
-                sums[lane] = words + u64::from(carries + plus);
-                out[lane] = sums[lane] as u32;
+                let (sum, first) = (a[lane] ^ masks[0]).overflowing_add(b[lane] ^ masks[1]);
+                let (sum, second) = sum.overflowing_add(c[lane] ^ masks[2]);
+                let (sum, third) = sum.overflowing_add(carries + plus);
+                out[lane] = sum;
+                upper[lane] = u32::from(first) + u32::from(second) + u32::from(third);
             }
             frame.write(to, mask, &out);
-            frame.write_predicate(carry_out[0], mask, lanes_where(|lane| sums[lane] >> 32 >= 1));
-            frame.write_predicate(carry_out[1], mask, lanes_where(|lane| sums[lane] >> 32 >= 2));
+            for (predicate, least) in carry_out.into_iter().zip(1..) {
+                if predicate != DISCARD_PREDICATE {
+                    frame.write_predicate(predicate, mask, lanes_where(|lane| upper[lane] >= least));
+                }
+            }
         }
         IntegerOp::AddWide { to, from } => {
             let (masks, plus) = signs(from);

@@ -2,15 +2,16 @@
 //! asks it.
 
 use super::banks::ConstantBanks;
-use super::coalesce::{Pattern, Recorder};
+use super::coalesce::{Group, Pattern, Recorder, Shape};
 use super::fault::{Cause, Fault};
-use super::frame::{FULL, Frame, Slot, lanes_of};
+use super::frame::{BIT, FULL, Frame, Lanes, Slot, lanes_of};
 use super::lower::{Lowered, Lowering, Refusal};
 use super::op::Op;
 use super::storage::{GlobalMemory, LocalMemory, SharedMemory};
 use super::windows;
 use crate::sass::{MemoryOperand, Operand};
 use crate::stream::{AccessKind, NO_ACCESS, Space};
+use multiversion::multiversion;
 
 /// What a lane moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -425,26 +426,28 @@ fn global_access<const RECORD: bool>(
     position: u32,
     memories: &mut Memories<'_, RECORD>,
 ) -> Result<u32, Fault> {
+    if mask == 0 {
+        return Ok(NO_ACCESS);
+    }
+    let Memories { global, recorder, changes, .. } = memories;
     let bytes = width.bytes.into();
-    let pattern = Pattern::of_wide(bytes, mask, addresses);
-    if !load {
-        store_global(frame, register, width, mask, addresses, pattern, memories.global)?;
-        *memories.changes += u64::from(mask != 0);
-        return Ok(memories.recorder.lines(
-            position,
-            (Space::Global, AccessKind::Store),
-            bytes,
-            mask,
-            addresses,
-            pattern,
-        ));
+    let (shape, pattern) = recorder.shape_of_wide(position, bytes, mask, addresses);
+    if load {
+        match bytes {
+            8 => load_global::<2, 8>(frame, register, width, mask, addresses, shape, global)?,
+            16 => load_global::<4, 16>(frame, register, width, mask, addresses, shape, global)?,
+            _ => load_global::<1, 4>(frame, register, width, mask, addresses, shape, global)?,
+        }
+    } else {
+        match bytes {
+            8 => store_global::<2, 8>(frame, register, width, mask, addresses, shape, global)?,
+            16 => store_global::<4, 16>(frame, register, width, mask, addresses, shape, global)?,
+            _ => store_global::<1, 4>(frame, register, width, mask, addresses, shape, global)?,
+        }
+        **changes += 1;
     }
-    match bytes {
-        8 => load_global::<2>(frame, register, width, mask, addresses, pattern, memories.global)?,
-        16 => load_global::<4>(frame, register, width, mask, addresses, pattern, memories.global)?,
-        _ => load_global::<1>(frame, register, width, mask, addresses, pattern, memories.global)?,
-    }
-    Ok(memories.recorder.lines(position, (Space::Global, AccessKind::Load), bytes, mask, addresses, pattern))
+    let kind = if load { AccessKind::Load } else { AccessKind::Store };
+    Ok(recorder.lines(position, (Space::Global, kind), bytes, mask, addresses, pattern))
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -459,19 +462,28 @@ fn shared_access<const RECORD: bool>(
     position: u32,
     memories: &mut Memories<'_, RECORD>,
 ) -> Result<u32, Fault> {
+    if mask == 0 {
+        return Ok(NO_ACCESS);
+    }
+    let Memories { shared, recorder, changes, .. } = memories;
     let bytes = width.bytes.into();
-    let pattern = Pattern::of_narrow(bytes, mask, addresses);
-    if !load {
-        store_shared(frame, register, width, mask, addresses, memories.shared)?;
-        *memories.changes += u64::from(mask != 0);
-        return Ok(memories.recorder.banks(position, AccessKind::Store, bytes, mask, addresses, pattern));
+    let shape = recorder.shape(position, bytes, mask, addresses);
+    if load {
+        match bytes {
+            8 => load_shared::<2, 8>(frame, register, width, mask, addresses, shape, shared)?,
+            16 => load_shared::<4, 16>(frame, register, width, mask, addresses, shape, shared)?,
+            _ => load_shared::<1, 4>(frame, register, width, mask, addresses, shape, shared)?,
+        }
+    } else {
+        match bytes {
+            8 => store_shared::<2, 8>(frame, register, width, mask, addresses, shape, shared)?,
+            16 => store_shared::<4, 16>(frame, register, width, mask, addresses, shape, shared)?,
+            _ => store_shared::<1, 4>(frame, register, width, mask, addresses, shape, shared)?,
+        }
+        **changes += 1;
     }
-    match bytes {
-        8 => load_shared::<2>(frame, register, width, mask, addresses, pattern, memories.shared)?,
-        16 => load_shared::<4>(frame, register, width, mask, addresses, pattern, memories.shared)?,
-        _ => load_shared::<1>(frame, register, width, mask, addresses, pattern, memories.shared)?,
-    }
-    Ok(memories.recorder.banks(position, AccessKind::Load, bytes, mask, addresses, pattern))
+    let kind = if load { AccessKind::Load } else { AccessKind::Store };
+    Ok(recorder.shaped(position, kind, bytes, mask, addresses))
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -569,30 +581,16 @@ fn words_of<const WORDS: usize>(width: Width, bytes: &[u8]) -> [u32; WORDS] {
 }
 
 /// Fills the registers from `to` on, lane by lane, with what `read` finds.
-#[inline(always)]
 fn gather<const WORDS: usize>(
     frame: &mut Frame,
     to: Slot,
     mask: u32,
-    pattern: Pattern,
     mut read: impl FnMut(usize) -> Result<[u32; WORDS], Fault>,
 ) -> Result<(), Fault> {
-    if mask == 0 {
-        return Ok(());
-    }
     let mut out = [[0; 32]; WORDS];
-    if pattern == Pattern::Broadcast {
-        out = read(mask.trailing_zeros() as usize)?.map(|word| [word; 32]);
-    } else if mask == FULL {
-        for lane in 0..32 {
-            let words = read(lane)?;
-            (0..WORDS).for_each(|word| out[word][lane] = words[word]);
-        }
-    } else {
-        for lane in lanes_of(mask) {
-            let words = read(lane)?;
-            (0..WORDS).for_each(|word| out[word][lane] = words[word]);
-        }
+    for lane in lanes_of(mask) {
+        let words = read(lane)?;
+        (0..WORDS).for_each(|word| out[word][lane] = words[word]);
     }
     for (word, value) in (0..).zip(&out) {
         frame.write(to + word, mask, value);
@@ -600,30 +598,139 @@ fn gather<const WORDS: usize>(
     Ok(())
 }
 
+/// Reads `BYTES` = 4 · `WORDS` a lane; that all lie in `data` was checked.
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+fma+lzcnt+popcnt"))]
+fn read_units<const WORDS: usize, const BYTES: usize>(
+    data: &[u8],
+    first: usize,
+    shape: &Shape,
+    out: &mut [Lanes; WORDS],
+) {
+    let units = data.as_chunks::<BYTES>().0;
+    let read = |bytes: &[u8; BYTES], word: usize| u32::from_le_bytes(bytes.as_chunks::<4>().0[word]);
+    for (group, how) in shape.groups.iter().enumerate() {
+        let lanes = 8 * group..8 * group + 8;
+        let unit = shape.unit::<BYTES>(first, lanes.start);
+        match how {
+            Group::Same => {
+                let Some(unit) = units.get(unit) else { continue };
+                for word in 0..WORDS {
+                    out[word][lanes.clone()].fill(read(unit, word));
+                }
+            }
+            Group::Neighbours => {
+                let Some(units) = units.get(unit..unit + 8) else { continue };
+                for word in 0..WORDS {
+                    for (out, unit) in out[word][lanes.clone()].iter_mut().zip(units) {
+                        *out = read(unit, word);
+                    }
+                }
+            }
+            Group::Other => {
+                for lane in lanes {
+                    let Some(unit) = units.get(shape.unit::<BYTES>(first, lane)) else { continue };
+                    for word in 0..WORDS {
+                        out[word][lane] = read(unit, word);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes the registers from `from` on for the lanes of `mask`, lowest lane first; that all lie in `data` was checked.
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+fma+lzcnt+popcnt"))]
+fn write_units<const WORDS: usize, const BYTES: usize>(
+    data: &mut [u8],
+    first: usize,
+    shape: &Shape,
+    words: [&Lanes; WORDS],
+    mask: u32,
+) {
+    let units = data.as_chunks_mut::<BYTES>().0;
+    let write = |bytes: &mut [u8; BYTES], lane: usize| {
+        for (bytes, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *bytes = word[lane].to_le_bytes();
+        }
+    };
+    for (group, how) in shape.groups.iter().enumerate() {
+        let lanes = 8 * group..8 * group + 8;
+        let unit = shape.unit::<BYTES>(first, lanes.start);
+        if *how == Group::Neighbours
+            && mask >> lanes.start & 0xff == 0xff
+            && let Some(units) = units.get_mut(unit..unit + 8)
+        {
+            for (lane, unit) in lanes.zip(units) {
+                write(unit, lane);
+            }
+            continue;
+        }
+        for lane in lanes.filter(|&lane| mask & BIT[lane] != 0) {
+            if let Some(unit) = units.get_mut(shape.unit::<BYTES>(first, lane)) {
+                write(unit, lane);
+            }
+        }
+    }
+}
+
+/// Fills the registers from `to` on from units of `data`.
 #[inline(always)]
-fn load_global<const WORDS: usize>(
+fn load_units<const WORDS: usize, const BYTES: usize>(
+    frame: &mut Frame,
+    to: Slot,
+    mask: u32,
+    data: &[u8],
+    first: usize,
+    shape: &Shape,
+) {
+    let target = &mut frame.words[usize::from(to)..];
+    if mask == FULL
+        && let Some(out) = target.first_chunk_mut()
+    {
+        read_units::<WORDS, BYTES>(data, first, shape, out);
+        return;
+    }
+    let mut out = [[0; 32]; WORDS];
+    read_units::<WORDS, BYTES>(data, first, shape, &mut out);
+    for (word, value) in (0..).zip(&out) {
+        frame.write(to + word, mask, value);
+    }
+}
+
+#[inline(always)]
+fn load_global<const WORDS: usize, const BYTES: usize>(
     frame: &mut Frame,
     to: Slot,
     width: Width,
     mask: u32,
     addresses: &[u64; 32],
-    pattern: Pattern,
+    shape: Option<&Shape>,
+    global: &GlobalMemory,
+) -> Result<(), Fault> {
+    let first = addresses[mask.trailing_zeros() as usize % 32];
+    if width.bytes >= 4
+        && let Some(shape) = shape
+        && let Some(buffer) = global.get(global.index_of(first))
+        && let Some(first) = shape.first_unit::<BYTES>(buffer.place(first), buffer.data.len())
+    {
+        load_units::<WORDS, BYTES>(frame, to, mask, &buffer.data, first, shape);
+        return Ok(());
+    }
+    gather_global::<WORDS>(frame, to, width, mask, addresses, global)
+}
+
+/// Lane by lane: bytes and halves, lanes in different buffers, faults.
+fn gather_global<const WORDS: usize>(
+    frame: &mut Frame,
+    to: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u64; 32],
     global: &GlobalMemory,
 ) -> Result<(), Fault> {
     let mut index = global.index_of(addresses[mask.trailing_zeros() as usize % 32]);
-    if pattern == Pattern::Contiguous
-        && width.bytes == 4
-        && addresses[0] & 3 == 0
-        && let Some(bytes) = global.get(index).and_then(|buffer| buffer.at(addresses[0], 128))
-    {
-        let target = &mut frame.words[usize::from(to)];
-        for (word, chunk) in target.iter_mut().zip(bytes.chunks_exact(4)) {
-            *word = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
-        }
-        return Ok(());
-    }
     let size = usize::from(width.bytes);
-    gather::<WORDS>(frame, to, mask, pattern, |lane| {
+    gather::<WORDS>(frame, to, mask, |lane| {
         let address = addresses[lane];
         check_alignment("global", address, lane, width)?;
         if let Some(bytes) = global.get(index).and_then(|buffer| buffer.at(address, size)) {
@@ -638,29 +745,38 @@ fn load_global<const WORDS: usize>(
 }
 
 #[inline(always)]
-fn store_global(
+fn store_global<const WORDS: usize, const BYTES: usize>(
     frame: &Frame,
     from: Slot,
     width: Width,
     mask: u32,
     addresses: &[u64; 32],
-    pattern: Pattern,
+    shape: Option<&Shape>,
     global: &mut GlobalMemory,
 ) -> Result<(), Fault> {
-    if mask == 0 {
-        return Ok(());
-    }
-    let mut index = global.index_of(addresses[mask.trailing_zeros() as usize]);
-    if pattern == Pattern::Contiguous
-        && width.bytes == 4
-        && addresses[0] & 3 == 0
-        && let Some(bytes) = global.get_mut(index).and_then(|buffer| buffer.at_mut(addresses[0], 128))
+    let first = addresses[mask.trailing_zeros() as usize % 32];
+    if width.bytes >= 4
+        && let Some(shape) = shape
+        && let Some(buffer) = global.get_mut(global.index_of(first))
+        && let Some(first) = shape.first_unit::<BYTES>(buffer.place(first), buffer.data.len())
     {
-        for (word, chunk) in frame.word(from).iter().zip(bytes.chunks_exact_mut(4)) {
-            chunk.copy_from_slice(&word.to_le_bytes());
-        }
+        let words = std::array::from_fn(|word| frame.word(from + word as Slot));
+        write_units::<WORDS, BYTES>(&mut buffer.data, first, shape, words, mask);
         return Ok(());
     }
+    scatter_global(frame, from, width, mask, addresses, global)
+}
+
+/// As [`gather_global`].
+fn scatter_global(
+    frame: &Frame,
+    from: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u64; 32],
+    global: &mut GlobalMemory,
+) -> Result<(), Fault> {
+    let mut index = global.index_of(addresses[mask.trailing_zeros() as usize % 32]);
     for lane in lanes_of(mask) {
         let address = addresses[lane];
         check_alignment("global", address, lane, width)?;
@@ -683,49 +799,48 @@ pub fn outside_shared(address: u32, lane: usize, width: Width, shared: &SharedMe
     Box::new(Cause::OutOfBounds { space: "shared", lane: lane as u32, address: address.into(), bytes, neighbourhood })
 }
 
+/// [`Shape::first_unit`] in shared memory, below whose base the system has its own.
 #[inline(always)]
-fn load_shared<const WORDS: usize>(
+fn first_unit_of_shared<const BYTES: usize>(
+    mask: u32,
+    addresses: &[u32; 32],
+    shape: &Shape,
+    shared: &SharedMemory,
+) -> Option<usize> {
+    let first = i64::from(addresses[mask.trailing_zeros() as usize % 32]);
+    let above_base = first + i64::from(shape.span[0]) >= i64::from(shared.base);
+    shape.first_unit::<BYTES>(first, shared.data.len()).filter(|_| above_base)
+}
+
+#[inline(always)]
+fn load_shared<const WORDS: usize, const BYTES: usize>(
     frame: &mut Frame,
     to: Slot,
     width: Width,
     mask: u32,
     addresses: &[u32; 32],
-    pattern: Pattern,
+    shape: &Shape,
     shared: &SharedMemory,
 ) -> Result<(), Fault> {
-    if mask == 0 {
+    if width.bytes >= 4
+        && let Some(first) = first_unit_of_shared::<BYTES>(mask, addresses, shape, shared)
+    {
+        load_units::<WORDS, BYTES>(frame, to, mask, &shared.data, first, shape);
         return Ok(());
     }
-    // Lanes that do not execute read what the first one reads; the write leaves them alone.
-    let first = addresses[mask.trailing_zeros() as usize];
-    let mut settled = [first; 32];
-    let (mut bits, mut lowest, mut highest) = (0, first, first);
-    for lane in 0..32 {
-        settled[lane] = if mask >> lane & 1 == 1 { addresses[lane] } else { first };
-        bits |= settled[lane];
-        lowest = lowest.min(settled[lane]);
-        highest = highest.max(settled[lane]);
-    }
-    let size = u32::from(width.bytes);
-    let inside = lowest >= shared.base && u64::from(highest) + u64::from(size) <= shared.data.len() as u64;
-    if width.bytes >= 4 && bits & (size - 1) == 0 && inside {
-        let mut out = [[0; 32]; WORDS];
-        for lane in 0..32 {
-            let at = settled[lane] as usize;
-            // Always found: the bounds were checked for all lanes.
-            if let Some(bytes) = shared.data.get(at..at + 4 * WORDS) {
-                for word in 0..WORDS {
-                    let chunk = &bytes[4 * word..4 * word + 4];
-                    out[word][lane] = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
-                }
-            }
-        }
-        for (word, value) in (0..).zip(&out) {
-            frame.write(to + word, mask, value);
-        }
-        return Ok(());
-    }
-    gather::<WORDS>(frame, to, mask, pattern, |lane| {
+    gather_shared::<WORDS>(frame, to, width, mask, addresses, shared)
+}
+
+/// As [`gather_global`].
+fn gather_shared<const WORDS: usize>(
+    frame: &mut Frame,
+    to: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u32; 32],
+    shared: &SharedMemory,
+) -> Result<(), Fault> {
+    gather::<WORDS>(frame, to, mask, |lane| {
         let address = addresses[lane];
         check_alignment("shared", address.into(), lane, width)?;
         match shared.at(address, width.bytes.into()) {
@@ -736,7 +851,27 @@ fn load_shared<const WORDS: usize>(
 }
 
 #[inline(always)]
-fn store_shared(
+fn store_shared<const WORDS: usize, const BYTES: usize>(
+    frame: &Frame,
+    from: Slot,
+    width: Width,
+    mask: u32,
+    addresses: &[u32; 32],
+    shape: &Shape,
+    shared: &mut SharedMemory,
+) -> Result<(), Fault> {
+    if width.bytes >= 4
+        && let Some(first) = first_unit_of_shared::<BYTES>(mask, addresses, shape, shared)
+    {
+        let words = std::array::from_fn(|word| frame.word(from + word as Slot));
+        write_units::<WORDS, BYTES>(&mut shared.data, first, shape, words, mask);
+        return Ok(());
+    }
+    scatter_shared(frame, from, width, mask, addresses, shared)
+}
+
+/// As [`gather_global`].
+fn scatter_shared(
     frame: &Frame,
     from: Slot,
     width: Width,

@@ -114,6 +114,16 @@ pub struct Grid {
     predicates_written: Vec<u32>,
     /// Buffer for what a step executes.
     stepped: Vec<DynamicOp>,
+    /// Of the last CTA: the next will hardly need more.
+    lengths: Lengths,
+}
+
+/// How long the lists of a stream were.
+#[derive(Clone, Debug, Default)]
+struct Lengths {
+    warps: Vec<usize>,
+    accesses: usize,
+    lines: usize,
 }
 
 /// What one CTA has of its own.
@@ -129,7 +139,8 @@ sim_core::saved!(Grid {
     state: changes, live;
     sized: tallies;
     parts: global;
-    rebuilt: kernel, grid, block, program, banks, scratch, watchdog, slot, values, recorder, predicates_written, stepped;
+    rebuilt: kernel, grid, block, program, banks, scratch, watchdog, slot, values, recorder, predicates_written, stepped,
+        lengths;
 });
 
 impl Grid {
@@ -246,6 +257,7 @@ impl Grid {
                 Values::AtIssue => kernel.instructions.iter().map(live::predicates_written).collect(),
             },
             stepped: Vec::new(),
+            lengths: Lengths::default(),
         })
     }
 
@@ -341,6 +353,10 @@ impl Grid {
         stream.bulk.clear();
         let mut recorder = Recorder::<RECORD>::default();
         recorder.kept = kept;
+        if RECORD {
+            self.lengths.reserve(stream);
+            recorder.shapes = std::mem::take(&mut self.recorder.shapes);
+        }
         let (accesses, lines) = (std::mem::take(&mut stream.accesses), std::mem::take(&mut stream.lines));
         (recorder.mbarriers, recorder.bulk) = (std::mem::take(&mut stream.mbarriers), std::mem::take(&mut stream.bulk));
         recorder.begin(self.program.code.len(), accesses, lines);
@@ -348,6 +364,10 @@ impl Grid {
         stream.accesses = recorder.accesses;
         stream.lines = recorder.lines;
         (stream.mbarriers, stream.bulk) = (recorder.mbarriers, recorder.bulk);
+        if RECORD {
+            self.lengths = Lengths::of(stream);
+            self.recorder.shapes = recorder.shapes;
+        }
         let outcome = outcome.map_err(|(warp, fault)| self.error(warp, state.warps[warp].at, fault, index));
         self.scratch = state;
         outcome.map(|()| recorder.kept)
@@ -445,6 +465,22 @@ impl Grid {
             warp: warp as u32,
             cause,
         }
+    }
+}
+
+impl Lengths {
+    fn of(stream: &CtaStream) -> Self {
+        let warps = stream.warps.iter().map(Vec::len).collect();
+        Self { warps, accesses: stream.accesses.len(), lines: stream.lines.len() }
+    }
+
+    /// Lists that grow are copied, and take up to twice their length.
+    fn reserve(&self, stream: &mut CtaStream) {
+        for (list, &length) in stream.warps.iter_mut().zip(&self.warps) {
+            list.reserve_exact(length);
+        }
+        stream.accesses.reserve_exact(self.accesses);
+        stream.lines.reserve_exact(self.lines);
     }
 }
 

@@ -20,6 +20,11 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    /// How far behind the begin an address lies.
+    pub(super) fn place(&self, address: u64) -> i64 {
+        address.wrapping_sub(self.address) as i64
+    }
+
     /// The bytes at an address if they lie inside.
     #[inline(always)]
     pub fn at(&self, address: u64, bytes: usize) -> Option<&[u8]> {

@@ -12,6 +12,8 @@ use super::special::{self, Place};
 use super::storage::LocalMemory;
 use super::{atomic, bulk, convert, copy, crosslane, double, float, half, integer, logic, mma, mufu, simd};
 use crate::stream::{DynamicOp, NO_ACCESS};
+use multiversion::multiversion;
+use multiversion::target::match_target;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 
@@ -67,7 +69,7 @@ impl Warp {
         let until = self.executed + SLICE;
         self.divergence.poll();
         while let Some(path) = self.divergence.next() {
-            if let Some(stop) = self.run_path::<RECORD, false>(path, until, program, tallies, memories, stream)? {
+            if let Some(stop) = run_path::<RECORD, false>(self, path, until, program, tallies, memories, stream)? {
                 return Ok(stop);
             }
         }
@@ -91,7 +93,7 @@ impl Warp {
     ) -> Result<(), Fault> {
         let until = self.executed + 1;
         if let Some(path) = self.divergence.next() {
-            self.run_path::<true, true>(path, until, program, tallies, memories, stream)?;
+            run_path::<true, true>(self, path, until, program, tallies, memories, stream)?;
         }
         if self.divergence.is_alone() && self.divergence.live != 0 && self.divergence.parked.is_empty() {
             return Err(Box::new(Cause::ConvergenceDeadlock { lanes: self.divergence.live }));
@@ -107,9 +109,9 @@ impl Warp {
         hasher.finish()
     }
 
-    /// Runs one path until it stops, following it through branches; with `STEP` until it has executed one instruction.
+    /// [`run_path`], with `FMA` for a processor that has fused multiply-add.
     #[inline(always)]
-    fn run_path<const RECORD: bool, const STEP: bool>(
+    fn follow<const RECORD: bool, const STEP: bool, const FMA: bool>(
         &mut self,
         Path { at: mut position, lanes: mut active }: Path,
         until: u64,
@@ -133,7 +135,7 @@ impl Warp {
             tally.lanes += if lanes == FULL { 32 } else { u64::from(lanes.count_ones()) };
             let mut access = NO_ACCESS;
             match &micro.op {
-                Op::Float(op) => float::execute(op, frame, mask),
+                Op::Float(op) => float::execute::<FMA>(op, frame, mask),
                 Op::Integer(op) => integer::execute(op, frame, mask),
                 Op::Memory(op) => {
                     access = memory::execute(op, frame, &mut self.local, self.local_base, mask, position, memories)?;
@@ -220,5 +222,26 @@ impl Warp {
                 return Ok(Some(Stop::Slice));
             }
         }
+    }
+}
+
+/// Runs one path until it stops, following it through branches; with `STEP` until it has executed one instruction.
+///
+/// Compiled twice: once more for the processors of the last ten years, whose vectors hold a warp in four registers (x86-64-v3).
+/// The values are the same.
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+fma+lzcnt+popcnt"))]
+fn run_path<const RECORD: bool, const STEP: bool>(
+    warp: &mut Warp,
+    path: Path,
+    until: u64,
+    program: &Program,
+    tallies: &mut [Tally],
+    memories: &mut Memories<'_, RECORD>,
+    stream: &mut Vec<DynamicOp>,
+) -> Result<Option<Stop>, Fault> {
+    match_target! {
+        "x86_64+fma" => warp.follow::<RECORD, STEP, true>(path, until, program, tallies, memories, stream),
+        "aarch64" => warp.follow::<RECORD, STEP, true>(path, until, program, tallies, memories, stream),
+        _ => warp.follow::<RECORD, STEP, false>(path, until, program, tallies, memories, stream),
     }
 }

@@ -91,14 +91,23 @@ impl Init {
             }
             Self::Random { seed, low, high } => {
                 let mut generator = Pcg64Dxsm::seed_from_u64(*seed);
+                // Of 53 random bits in [0, 1), or fewer.
+                let mut value = |bits: u32| {
+                    let unit = (generator.next_u64() >> (64 - bits)) as f64 / (1u64 << bits) as f64;
+                    low + (high - low) * unit
+                };
+                // Rounding must not reach the upper bound, which is excluded.
+                if element == ElementType::F32 {
+                    bytes.resize(4 * count, 0);
+                    for bytes in bytes.as_chunks_mut().0 {
+                        let value = value(24) as f32;
+                        let below = if f64::from(value) < *high { value } else { value.next_down() };
+                        *bytes = below.to_le_bytes();
+                    }
+                    return bytes;
+                }
                 for _ in 0..count {
-                    // 53 random bits in [0, 1). Rounding to f32 must not reach `high`, so f32 takes 24 bits.
-                    let unit = match element {
-                        ElementType::F32 => (generator.next_u64() >> 40) as f64 / (1u64 << 24) as f64,
-                        _ => (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64,
-                    };
-                    let value = low + (high - low) * unit;
-                    // Rounding must not reach the upper bound, which is excluded.
+                    let value = value(53);
                     match element {
                         ElementType::F16 | ElementType::Bf16 => {
                             let bytes_of = |value: f64| element.encode_float(value);
@@ -106,11 +115,6 @@ impl Init {
                             let below = value - (*high - value).max(high.abs() / 1024.0);
                             let reaches = element.decode(&nearest) >= *high;
                             bytes.extend(if reaches { bytes_of(below.max(*low)) } else { nearest });
-                        }
-                        ElementType::F32 => {
-                            let value = value as f32;
-                            let below = if f64::from(value) < *high { value } else { value.next_down() };
-                            bytes.extend(below.to_le_bytes());
                         }
                         ElementType::F64 => {
                             bytes.extend(if value < *high { value } else { value.next_down() }.to_le_bytes())

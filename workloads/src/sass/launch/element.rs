@@ -97,4 +97,12 @@ impl ElementType {
             Self::U64 => bits as f64,
         }
     }
+
+    /// The values of elements that lie one behind the other.
+    pub fn decode_all(self, bytes: &[u8]) -> Vec<f64> {
+        match self {
+            Self::F32 => bytes.as_chunks().0.iter().map(|&element| f32::from_le_bytes(element).into()).collect(),
+            _ => bytes.chunks_exact(self.size_bytes()).map(|element| self.decode(element)).collect(),
+        }
+    }
 }

@@ -318,7 +318,7 @@ impl Shared {
 
     fn load_constant(&mut self, now: u64, due: u64, queued: &Queued, to: Destination) {
         let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
-        let bytes = self.spec.variable_constant_line_bytes;
+        let shift = self.spec.variable_constant_line_shift;
         let (access, lines) = self.access(queued);
         let address = match lines {
             [line, ..] if access.space == Space::Constant => {
@@ -328,7 +328,7 @@ impl Shared {
             // The stream names no address: the operand's own, or bank 0.
             _ => cta.kernel.constant_address + u64::from(queued.op.constant_address),
         };
-        let key = address / bytes;
+        let key = address >> shift;
         if self.spec.perfect_constants || self.memory.constants.touch(key) != 0 {
             // Tail counted from now as for every hit.
             self.wheel.schedule(due - 1, to.write());
@@ -338,7 +338,7 @@ impl Shared {
         let known = self.memory.constant_waiters.iter().any(|(waiting, ..)| *waiting == key);
         self.memory.constant_waiters.push((key, to, due - now));
         if !known {
-            self.l1i.request(now, &mut self.wheel, to.subcore, CachePort::VariableConstant, key, key * bytes);
+            self.l1i.request(now, &mut self.wheel, to.subcore, CachePort::VariableConstant, key, key << shift);
         }
     }
 

@@ -171,6 +171,8 @@ impl L1Data {
             let entry = self.by_line.get(line.address / LINE_BYTES);
             entry.is_some_and(|entry| self.entries[entry as usize].waiters.len() >= self.merges)
         };
+        // They will be looked up when there is room.
+        lines.iter().for_each(|line| self.tags.prefetch(line.address / LINE_BYTES));
         self.free_entries.len() >= lines.len()
             && self.requests.len() + lines.len() <= self.most_requests
             && !lines.iter().any(merged_full)

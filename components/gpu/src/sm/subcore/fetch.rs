@@ -18,6 +18,7 @@ use super::super::tags::Tags;
 use super::issue::next_behind;
 use super::{Mask, SubCore};
 use std::collections::VecDeque;
+use workloads::stream::{DynamicOp, NO_ACCESS};
 
 /// A line of the stream buffer.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -99,10 +100,15 @@ impl SubCore {
             }
         }
         let next = self.warps.fetched[warp] as usize;
-        let index = self.warps.streams[warp][next].index;
+        let DynamicOp { index, access, .. } = self.warps.streams[warp][next];
+        if access != NO_ACCESS
+            && let Some(resident) = &shared.ctas[usize::from(self.warps.cta[warp])]
+        {
+            resident.source.prefetch(access);
+        }
         if !shared.spec.perfect_instruction_cache {
             let code = self.warps.kernels[warp].as_ref().map_or(0, |kernel| kernel.code_address);
-            let line = (code + u64::from(index) * 16) / shared.spec.l0_line_bytes;
+            let line = (code + u64::from(index) * 16) >> shared.spec.l0_line_shift;
             if line != self.front.recent && !self.look_up(now, warp, line, shared) {
                 return;
             }
@@ -132,10 +138,10 @@ impl SubCore {
             return false;
         }
         let lines = usize::from(shared.spec.stream_buffer_lines);
-        let bytes = shared.spec.l0_line_bytes;
+        let shift = shared.spec.l0_line_shift;
         let index = self.index;
         let mut ask = |line: u64| {
-            shared.l1i.request(now, &mut shared.wheel, index, CachePort::Instruction, line, line * bytes);
+            shared.l1i.request(now, &mut shared.wheel, index, CachePort::Instruction, line, line << shift);
         };
         match front.stream.front().copied() {
             Some(head) if head.line == line => {

@@ -14,9 +14,13 @@ use super::super::timing::{Effect, FP64, NO_CONSTANT, NO_UNIT, OpTiming, Route, 
 use super::super::{Queued, Shared};
 use super::warps::COUNTERS;
 use super::{Latched, Mask, SubCore};
+use sim_core::prefetch;
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
 use workloads::stream::NO_ACCESS;
+
+/// Operations of a warp's stream that the host's caches are asked for beforehand.
+const OPS_AHEAD: usize = 16;
 
 /// The first of a set behind the slot of `last`, around the end.
 pub(super) fn next_behind(last: Mask, set: Mask) -> usize {
@@ -130,6 +134,8 @@ impl SubCore {
         }
         let op = self.warps.head[warp];
         let position = self.warps.position[warp] as usize;
+        // A warp's stream is read once and from one end to the other, but in between come those of thousands of warps.
+        prefetch(self.warps.streams[warp].as_ptr().wrapping_add(position + OPS_AHEAD));
         let dynamic = self.warps.streams[warp][position];
         let next = self.warps.streams[warp].get(position + 1).copied();
         let latched =
@@ -222,6 +228,11 @@ impl SubCore {
         if op.is_global_write() {
             self.warps.stores[warp] += 1;
         }
+        if access != NO_ACCESS
+            && let Some(resident) = &shared.ctas[usize::from(self.warps.cta[warp])]
+        {
+            prefetch(resident.source.access(access).1.as_ptr());
+        }
         let copy_group = match op.class {
             OpClass::CopyGlobalToShared => Some(self.warps.copies[warp].add()),
             OpClass::BulkCopy => self.add_bulk(warp, access, shared),
@@ -240,7 +251,11 @@ impl SubCore {
         }
     }
 
+    #[inline]
     fn schedule_increments(&mut self, now: u64, warp: usize, op: &OpTiming, shared: &mut Shared) {
+        if op.write_counter == NO_COUNTER && op.read_counter == NO_COUNTER {
+            return;
+        }
         // Control works in the cycle after issue.
         let due = now + 1 + shared.spec.counter_increment_cycles;
         for (counter, kind) in [(op.write_counter, op.wait_kind), (op.read_counter, WaitKind::Sources)] {
