@@ -90,6 +90,8 @@ pub struct Network<P> {
     /// A cycle before which each output sends nothing: its oldest packet is not there, or a rate is spent. A lower bound,
     /// which outputs that are looked at in vain keep up to date.
     sends_from: Vec<u64>,
+    /// A cycle before which nothing is taken from each input, since a rate is spent. A lower bound as well.
+    takes_from: Vec<u64>,
     /// The output of the oldest packet of each input, once it was asked for.
     bound_for: Vec<Option<u32>>,
     /// Scratch: inputs that may have another packet taken in this cycle.
@@ -105,7 +107,7 @@ sim_core::saved!(Network<P: Payload> {
     sized: queues, occupied;
     state: in_flight, first_input, first_output, moved;
     parts: input_gates, output_gates;
-    rebuilt: latency_cycles, queue_entries, sends_from, bound_for, again;
+    rebuilt: latency_cycles, queue_entries, sends_from, takes_from, bound_for, again;
 });
 
 /// How a network treats its packets.
@@ -130,6 +132,7 @@ impl<P: Payload + Copy> Network<P> {
             queues: (0..width).map(|_| VecDeque::new()).collect(),
             occupied: vec![0; width.div_ceil(64)],
             sends_from: vec![0; width],
+            takes_from: vec![0; ports],
             bound_for: vec![None; ports],
             again: Vec::with_capacity(ports),
             in_flight: 0,
@@ -231,16 +234,18 @@ impl<P: Payload + Copy> Network<P> {
         let (now, first) = (cx.now().0, self.first_input);
         let mut last_served = None;
         let mut again = std::mem::take(&mut self.again);
-        for input in (first..inputs.len()).chain(0..first) {
-            if cx.is_empty(inputs[input]) {
-                continue;
-            }
-            let open = opens_at(&self.input_gates, input);
-            if open > now {
-                next.cycle = next.cycle.min(open);
-            } else if self.take(cx, input, inputs[input], traffic, next) {
-                last_served = Some(input);
-                again.push(input as u32);
+        for inputs_in_turn in [first..inputs.len(), 0..first] {
+            for input in inputs_in_turn {
+                if cx.is_empty(inputs[input]) {
+                    continue;
+                }
+                let from = self.takes_from[input];
+                if from > now {
+                    next.cycle = next.cycle.min(from);
+                } else if self.take(cx, input, inputs[input], traffic, next) {
+                    last_served = Some(input);
+                    again.push(input as u32);
+                }
             }
         }
         // Rates and queues only fill up within a cycle: who got nothing in a round gets nothing in the next.
@@ -265,6 +270,7 @@ impl<P: Payload + Copy> Network<P> {
         let now = cx.now().0;
         let open = opens_at(&self.input_gates, input);
         if open > now {
+            self.takes_from[input] = open;
             next.cycle = next.cycle.min(open);
             return false;
         }
@@ -285,6 +291,7 @@ impl<P: Payload + Copy> Network<P> {
         self.bound_for[input] = None;
         let bytes = traffic.bytes(&packet);
         self.input_gates.iter_mut().for_each(|gate| gate.spend(input, bytes, now));
+        self.takes_from[input] = opens_at(&self.input_gates, input);
         self.moved.packets_in += 1;
         self.moved.bytes_in += u64::from(bytes);
         let due = now + self.latency_cycles;
