@@ -141,6 +141,7 @@ impl Machine {
         if plan.stretches {
             stretch::prepare(&mut shards);
         }
+        shards.iter_mut().for_each(Shard::sort_arenas);
         Ok(Machine {
             name: file.name.clone(),
             clock_names: file.clocks.iter().map(|c| c.name.clone()).collect(),

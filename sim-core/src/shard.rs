@@ -13,6 +13,12 @@ pub(crate) struct Shard {
     pub stretch: Stretch,
     /// First cycle of each domain that was not worked through yet.
     next_cycle: Vec<u64>,
+    /// Of each domain, the arenas that are ticked cycle by cycle.
+    ticked: Vec<Vec<usize>>,
+    /// Their words of the wake set.
+    words: Vec<Vec<(usize, usize)>>,
+    /// Next cycle of each domain with any cause and its time, as they were found last.
+    found: Vec<Option<(u64, Femtos)>>,
     pub edges: u64,
     pub cpu_ns: u64,
     /// Time of the last edge at which something foreground happened.
@@ -45,6 +51,9 @@ impl Shard {
             arenas: Vec::new(),
             stretch: Stretch::default(),
             next_cycle: vec![0; clocks.len()],
+            ticked: vec![Vec::new(); clocks.len()],
+            words: vec![Vec::new(); clocks.len()],
+            found: vec![None; clocks.len()],
             fabric: Fabric::new(number, shards, clocks),
             edges: 0,
             cpu_ns: 0,
@@ -67,12 +76,17 @@ impl Shard {
         self.stretch.start_at(self.next_cycle[self.stretch.domain]);
     }
 
+    /// All arenas are there, and it is known who stays behind.
+    pub fn sort_arenas(&mut self) {
+        for (number, arena) in self.arenas.iter().enumerate().filter(|(_, arena)| !arena.stretches()) {
+            self.ticked[arena.domain()].push(number);
+            self.words[arena.domain()].push(arena.words());
+        }
+    }
+
     /// Whether anybody of a domain is due at its next edge.
     fn anybody_due(&self, domain: usize) -> bool {
-        self.arenas.iter().any(|a| {
-            let (from, end) = a.words();
-            a.domain() == domain && !a.stretches() && self.fabric.wake.any(from, end)
-        })
+        self.words[domain].iter().any(|&(from, end)| self.fabric.wake.any(from, end))
     }
 
     /// Without those who stay behind: next cycle of a domain with a foreground cause, and with a background cause.
@@ -101,9 +115,11 @@ impl Shard {
         let mut next = Next { foreground: None, background: None };
         for domain in 0..self.next_cycle.len() {
             let (foreground, background) = self.next_of(domain);
-            let mut time = |c: Option<u64>| c.map(|c| self.fabric.clocks[domain].edge_in_sequence(Cycle(c)));
-            next.foreground = next.foreground.into_iter().chain(time(foreground)).min();
-            next.background = next.background.into_iter().chain(time(background)).min();
+            let mut edge = |c: Option<u64>| c.map(|c| (c, self.fabric.clocks[domain].edge_in_sequence(Cycle(c))));
+            let (foreground, background) = (edge(foreground), edge(background));
+            self.found[domain] = foreground.into_iter().chain(background).min();
+            next.foreground = next.foreground.into_iter().chain(foreground.map(|f| f.1)).min();
+            next.background = next.background.into_iter().chain(background.map(|b| b.1)).min();
         }
         next
     }
@@ -153,10 +169,10 @@ impl Shard {
             };
             let had_work = self.fabric.work.outstanding > 0;
             self.fabric.time = time;
+            // What is sent at this time arrives later, in every domain: what was found still holds.
             for domain in 0..domains {
-                let (foreground, background) = self.next_of(domain);
-                let Some(cycle) = foreground.into_iter().chain(background).min() else { continue };
-                if self.fabric.clocks[domain].edge_in_sequence(Cycle(cycle)) == time && self.step(domain, cycle) {
+                let Some((cycle, _)) = self.found[domain].filter(|found| found.1 == time) else { continue };
+                if self.step(domain, cycle) {
                     self.last_foreground = self.last_foreground.max(Some(time));
                 }
             }
@@ -186,10 +202,8 @@ impl Shard {
         for slot in &mut self.fabric.lanes {
             foreground |= slot.lane.deliver(domain as u8, cycle, &mut self.fabric.wake) > 0;
         }
-        for arena in &mut self.arenas {
-            if arena.domain() == domain && !arena.stretches() {
-                arena.tick(&mut self.fabric, cycle);
-            }
+        for &arena in &self.ticked[domain] {
+            self.arenas[arena].tick(&mut self.fabric, cycle);
         }
         foreground
     }

@@ -303,6 +303,10 @@ impl<T> Wheel<T> {
         let block = cycle >> 8;
         self.now = cycle.saturating_sub(1).max(self.now);
         let slot = block as usize & (SLOTS - 1);
+        let comes_into_reach = self.heap.peek().is_some_and(|Reverse(late)| late.due >> 8 < block + SLOTS as u64);
+        if self.far[slot].is_empty() && !comes_into_reach {
+            return;
+        }
         // What waits near for this block was pushed later than what comes from far, and that later than the heap's:
         // an item goes far only while the wheel stands further from its due cycle.
         let mut lens = [0_usize; SLOTS];
