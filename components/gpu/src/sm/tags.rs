@@ -99,14 +99,20 @@ pub(crate) struct Evicted {
     pub dirty: u8,
 }
 
+/// Ends of a set's list in order of use, and how many of its ways are filled.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct Set {
+    newest: u32,
+    oldest: u32,
+    used: u32,
+}
+
 /// Tags of a cache. A *line* is an address divided by the line size.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Tags {
     map: LineMap,
     ways: Vec<Way>,
-    newest: Vec<u32>,
-    oldest: Vec<u32>,
-    used: Vec<u32>,
+    sets: Vec<Set>,
     ways_per_set: u32,
     set_mask: u64,
 }
@@ -118,9 +124,7 @@ impl Tags {
         Self {
             map: LineMap::with_capacity(lines),
             ways: vec![way; lines],
-            newest: vec![NONE; sets as usize],
-            oldest: vec![NONE; sets as usize],
-            used: vec![0; sets as usize],
+            sets: vec![Set { newest: NONE, oldest: NONE, used: 0 }; sets as usize],
             ways_per_set: ways,
             set_mask: u64::from(sets - 1),
         }
@@ -167,12 +171,12 @@ impl Tags {
         }
         let set = (line & self.set_mask) as usize;
         let mut evicted = None;
-        let way = if self.used[set] < self.ways_per_set {
-            let way = set as u32 * self.ways_per_set + self.used[set];
-            self.used[set] += 1;
+        let way = if self.sets[set].used < self.ways_per_set {
+            let way = set as u32 * self.ways_per_set + self.sets[set].used;
+            self.sets[set].used += 1;
             way
         } else {
-            let way = self.oldest[set];
+            let way = self.sets[set].oldest;
             let Way { line, dirty, .. } = self.ways[way as usize];
             evicted = (dirty != 0).then_some(Evicted { line, dirty });
             self.map.remove(line);
@@ -187,7 +191,7 @@ impl Tags {
 
     fn renew(&mut self, way: u32, line: u64) {
         let set = (line & self.set_mask) as usize;
-        if self.newest[set] != way {
+        if self.sets[set].newest != way {
             self.unlink(way, set);
             self.link_newest(way, set);
         }
@@ -196,24 +200,24 @@ impl Tags {
     fn unlink(&mut self, way: u32, set: usize) {
         let Way { newer, older, .. } = self.ways[way as usize];
         match newer {
-            NONE => self.newest[set] = older,
+            NONE => self.sets[set].newest = older,
             newer => self.ways[newer as usize].older = older,
         }
         match older {
-            NONE => self.oldest[set] = newer,
+            NONE => self.sets[set].oldest = newer,
             older => self.ways[older as usize].newer = newer,
         }
     }
 
     fn link_newest(&mut self, way: u32, set: usize) {
-        let second = self.newest[set];
+        let second = self.sets[set].newest;
         self.ways[way as usize].newer = NONE;
         self.ways[way as usize].older = second;
         match second {
-            NONE => self.oldest[set] = way,
+            NONE => self.sets[set].oldest = way,
             second => self.ways[second as usize].newer = way,
         }
-        self.newest[set] = way;
+        self.sets[set].newest = way;
     }
 }
 
