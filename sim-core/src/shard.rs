@@ -127,6 +127,7 @@ impl Shard {
     /// Works through all edges within the horizon.
     pub fn run(&mut self, horizon: Horizon) {
         let begun = thread_cpu_ns();
+        self.stretch.forget_times();
         let last = self.edges + horizon.edges;
         if self.next_cycle.len() == 1 && self.stretch.cycles == 0 {
             self.run_one_clock(horizon, last)

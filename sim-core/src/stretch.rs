@@ -28,6 +28,7 @@ const LEAST_CYCLES: u32 = 4;
 
 const NEVER: u64 = u64::MAX;
 const LINE_BYTES: usize = 64;
+/// About as many misses as a core of the host has under way at a time.
 const LINES_AT_ONCE: usize = 16;
 
 /// Components of a shard that work through several cycles in one go.
@@ -154,6 +155,11 @@ impl Stretch {
     /// Nothing before `cycle` is left to do; when the first of them is due is not known.
     pub fn start_at(&mut self, cycle: u64) {
         (self.reached, self.next, self.free) = (cycle, None, (NEVER, Femtos(0), Femtos(0)));
+    }
+
+    /// A clock may have another frequency than in the last run.
+    pub fn forget_times(&mut self) {
+        self.free.0 = NEVER;
     }
 }
 

@@ -301,6 +301,17 @@ proptest! {
     }
 
     #[test]
+    fn a_clock_may_change_between_two_runs(office in office(), ns in 1_u64..300, mhz in 100_u64..3_000) {
+        let changed = |stretches| {
+            let mut machine = office.build(1, stretches);
+            machine.run(StopAt::WorkDoneBy(Femtos::from_ns(ns)), &mut |_| {}).unwrap();
+            machine.set_frequency("a", mhz * 1_000_000).unwrap();
+            result(machine)
+        };
+        prop_assert_eq!(changed(false), changed(true));
+    }
+
+    #[test]
     fn a_machine_that_runs_to_a_time_is_at_that_time(office in office(), ns in 1_u64..2_000) {
         // Beyond the end of the work, with background alone.
         let at = |stretches| {
