@@ -25,8 +25,9 @@ pub trait Component: Saved + Sized + Send + 'static {
     /// ticked as a whole. Say `false` for a large component.
     const CHEAP_IDLE_TICK: bool = true;
     /// Whether the component has so much state that it pays to work through several of its cycles in one go, as many as
-    /// its links' latencies allow: the host's caches are then filled once for all of them. It holds no foreground work,
-    /// and components of one shard are not ticked in the order of time: they may share nothing but links.
+    /// its links' latencies allow: the host's caches are then filled once for all of them. It holds no foreground work
+    /// and sets no background alarm, and components of one shard are not ticked in the order of time: they may share
+    /// nothing but links.
     const STRETCHES: bool = false;
     /// Plain data from the machine file, with `deny_unknown_fields`.
     type Spec: DeserializeOwned;
