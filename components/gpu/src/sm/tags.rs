@@ -147,11 +147,6 @@ impl Tags {
         }
     }
 
-    /// Sectors of a line that are there; who looks leaves no trace.
-    pub fn peek(&self, line: u64) -> u8 {
-        self.map.get(line).map_or(0, |way| self.ways[way as usize].sectors)
-    }
-
     /// Adds sectors to a line, which takes the place of the least recently used one of its set if it is absent.
     pub fn fill(&mut self, line: u64, sectors: u8) -> Option<Evicted> {
         self.put(line, sectors, 0)
