@@ -38,6 +38,10 @@ pub trait Component: Saved + Sized + Send + 'static {
     /// One clock edge. See [`Activity`] for the contract of sleeping.
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity;
 
+    /// Asks the host's caches ([`prefetch`](crate::prefetch)) for what lies outside the component itself and the coming ticks
+    /// will look at. Called before a stretch ([`Component::STRETCHES`]).
+    fn prefetch(&self, _cx: &Cx<'_>) {}
+
     /// Counters, histograms and breakdowns up to cycle `at` of the component's clock, where the run stopped.
     fn report(&self, at: Cycle, out: &mut StatsNode);
 
@@ -173,6 +177,13 @@ impl Cx<'_> {
         } else if self.fabric.lane_mut::<P>(from.lane).return_credit(from.fifo, due) {
             self.fabric.wake_sender(w.out, due);
         }
+    }
+
+    /// Messages on their way to an input of a component that [stretches](Component::STRETCHES), in order: for
+    /// [`Component::prefetch`], since what is on its way may not change what a tick does.
+    #[inline]
+    pub fn upcoming<P: Payload>(&self, to: In<P>) -> impl Iterator<Item = &P> + Clone {
+        self.fabric.lane::<P>(to.lane).upcoming(to.fifo)
     }
 
     /// Messages waiting at an input.

@@ -185,6 +185,12 @@ impl<P: Payload> Lane<P> {
         self.occupied[(fifo >> 6) as usize] >> (fifo & 63) & 1 == 0
     }
 
+    /// Messages in flight to a FIFO whose owner works through several cycles in one go.
+    pub fn upcoming(&self, fifo: u32) -> impl Iterator<Item = &P> + Clone {
+        let waiting = self.waiting.get(fifo as usize).and_then(Option::as_ref);
+        waiting.into_iter().flatten().map(|(_, message)| message)
+    }
+
     pub fn peek_nth(&self, fifo: u32, nth: u16) -> Option<&P> {
         let f = &self.fifos[fifo as usize];
         match nth {

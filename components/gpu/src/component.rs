@@ -260,7 +260,6 @@ impl Component for SmComponent {
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
-        self.sm.prefetch();
         let mut due =
             if cx.is_heard::<SmFact>() { self.cycle::<true, true>(cx) } else { self.cycle::<false, true>(cx) };
         // Nobody listens where it goes on.
@@ -270,6 +269,10 @@ impl Component for SmComponent {
         let Due { cycle, credit } = due;
         let activity = if cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(cycle)) };
         if credit { activity.or_credit() } else { activity }
+    }
+
+    fn prefetch(&self, cx: &Cx<'_>) {
+        self.sm.prefetch(cx.upcoming(self.response));
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {

@@ -346,9 +346,14 @@ impl Sm {
         }
     }
 
-    /// Asks the host's caches for what the next cycles will look at and others have been worked on since.
-    #[inline]
-    pub fn prefetch(&self) {
+    /// Asks the host's caches for what the next cycles will look at, the answers of memory that will come in them included:
+    /// other SMs have been worked on since.
+    pub fn prefetch<'r>(&self, responses: impl Iterator<Item = &'r MemResponse> + Clone) {
+        let lines = responses.filter_map(|response| match Answer::of_id(response.id) {
+            Answer::Data(entry) => Some(entry),
+            _ => None,
+        });
+        lines.clone().for_each(|entry| self.shared.memory.l1.prefetch_entry(entry));
         self.shared.wheel.prefetch();
         self.shared.memory.prefetch();
         let mut places = 0;
@@ -361,6 +366,7 @@ impl Sm {
             prefetch(place.cast::<u8>().wrapping_add(offset_of!(Resident, source)).cast::<OpSource>());
             places &= places - 1;
         }
+        lines.for_each(|entry| self.shared.memory.l1.prefetch_fill(entry));
     }
 
     /// One cycle: counters and arrivals, acceptance of memory instructions, the sub-cores, requests to memory.

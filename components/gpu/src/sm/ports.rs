@@ -27,6 +27,15 @@ impl Ports {
         &mut self.busy
     }
 
+    /// Takes more cycles, after [`Ports::from`] in the same cycle.
+    #[inline]
+    pub fn add(&mut self, now: u64, cycles: [u64; BANKS]) {
+        debug_assert_eq!(self.base, now, "looked at in another cycle");
+        for bank in 0..BANKS {
+            self.busy[bank] |= cycles[bank];
+        }
+    }
+
     /// Taken cycles of a bank: bit i = cycle `now` + i.
     #[inline]
     pub fn taken(&self, now: u64, bank: usize) -> u64 {

@@ -118,17 +118,16 @@ impl RegisterFileCache {
         }
         for slot in 0..3 {
             let kept = op.reuse >> slot & 1 == 1;
-            if !kept && self.rule != ReuseCache::ReuseFlags {
+            let (first, count) = (op.slot_first[slot], op.slot_count[slot]);
+            if count == 0 || !kept && self.rule != ReuseCache::ReuseFlags {
                 continue;
             }
             let mut replace = |register: u8| {
                 self.entries[slot][usize::from(register % 2)] = if kept { entry(warp, register) } else { EMPTY };
             };
-            match op.slot_count[slot] {
-                0 => {}
-                1 => replace(op.slot_first[slot]),
-                _ => registers(op, slot).for_each(replace),
-            }
+            replace(first);
+            // Of each bank, the last register stays.
+            (1..count).for_each(|offset| replace(first.wrapping_add(offset)));
         }
         self.empty = self.entries == [[EMPTY; BANKS]; 3];
     }

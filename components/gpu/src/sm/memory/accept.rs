@@ -86,7 +86,7 @@ impl Shared {
         if queued.access.line_count == 0 {
             return &[];
         }
-        self.ctas[usize::from(queued.cta)].as_ref().map_or(&[], |cta| cta.source.access(queued.number).1)
+        self.ctas[usize::from(queued.cta)].as_ref().map_or(&[], |cta| cta.source.lines(queued.number, &queued.access))
     }
 
     /// Starts an accepted instruction; cycles for which it keeps others from being accepted.
@@ -220,7 +220,7 @@ impl Shared {
     /// As a load whose data goes to shared memory.
     fn copy(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination) {
         let lines = match &self.ctas[usize::from(queued.cta)] {
-            Some(cta) if queued.access.line_count > 0 => cta.source.access(queued.number).1,
+            Some(cta) if queued.access.line_count > 0 => cta.source.lines(queued.number, &queued.access),
             _ => &[],
         };
         let request_at = now + self.spec.miss_request_cycles;
@@ -257,7 +257,7 @@ impl Shared {
         let waiting = WaitingLoad::new(to, behind, link_cycles);
         let resident = self.ctas[usize::from(queued.cta)].as_ref();
         let lines = match resident {
-            Some(cta) if access.line_count > 0 => cta.source.access(queued.number).1,
+            Some(cta) if access.line_count > 0 => cta.source.lines(queued.number, access),
             _ => &[],
         };
         let (generation, slot) = (core.warps.generation[warp], resident.map_or(0, |cta| cta.slot));

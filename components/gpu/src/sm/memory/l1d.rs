@@ -11,7 +11,7 @@ use super::super::tags::{Evicted, LineMap, Tags};
 use super::super::timing::L1Use;
 use super::Destination;
 use protocol::{MemOp, MemRequest};
-use sim_core::Femtos;
+use sim_core::{Femtos, prefetch};
 use std::collections::VecDeque;
 use workloads::stream::{LINE_BYTES, Line, SECTOR_BYTES};
 
@@ -176,6 +176,23 @@ impl L1Data {
         self.free_entries.len() >= lines.len()
             && self.requests.len() + lines.len() <= self.most_requests
             && !lines.iter().any(merged_full)
+    }
+
+    /// Asks the host's caches for an entry that will be answered.
+    #[inline]
+    pub fn prefetch_entry(&self, index: u32) {
+        prefetch(self.entries.as_ptr().wrapping_add(index as usize));
+    }
+
+    /// Asks the host's caches for what the answer of an entry will change. Looks at the entry.
+    #[inline]
+    pub fn prefetch_fill(&self, index: u32) {
+        let entry = &self.entries[index as usize];
+        prefetch(entry.waiters.as_ptr());
+        self.by_line.prefetch(entry.line);
+        if entry.keeps {
+            self.tags.prefetch_fill(entry.line);
+        }
     }
 
     /// Looks up the lines of a load. `None`: all sectors are there. Otherwise the number under which it waits.

@@ -29,14 +29,17 @@ impl ReadPorts {
             let fits = (0..BANKS).all(|bank| self.share(now, rule, bank, needed[bank], window).is_some());
             return fits.then_some([0; BANKS]);
         }
-        let taken = self.first.from(now);
-        let mut cycles = [0; BANKS];
-        for bank in 0..BANKS {
-            if needed[bank] > 0 {
-                cycles[bank] = reserve(rule, needed[bank], window, taken[bank])?;
+        let taken = *self.first.from(now);
+        match rule {
+            Reservation::Late => {
+                let cycles = needed.map(|count| last_cycles(count, window));
+                (cycles[0] & taken[0] | cycles[1] & taken[1] == 0).then_some(cycles)
+            }
+            Reservation::Early => {
+                let [even, odd] = needed;
+                Some([first_cycles(even, window, taken[0])?, first_cycles(odd, window, taken[1])?])
             }
         }
-        Some(cycles)
     }
 
     /// Takes what [`ReadPorts::find`] found.
@@ -45,10 +48,7 @@ impl ReadPorts {
         if !self.more.is_empty() {
             return self.take_shared(now, rule, needed, window);
         }
-        let taken = self.first.from(now);
-        for bank in 0..BANKS {
-            taken[bank] |= found[bank];
-        }
+        self.first.add(now, found);
     }
 
     #[cold]
@@ -79,7 +79,13 @@ impl ReadPorts {
                 let share = (usize::from(needed) + ports - 1 - nth) / ports;
                 if share > 0 {
                     let port = (first + nth) % ports;
-                    cycles[port] = reserve(rule, share as u8, window, taken[port])?;
+                    cycles[port] = match rule {
+                        Reservation::Late => {
+                            let cycles = last_cycles(share as u8, window);
+                            (cycles & taken[port] == 0).then_some(cycles)
+                        }
+                        Reservation::Early => first_cycles(share as u8, window, taken[port]),
+                    }?;
                 }
             }
             Some(cycles)
@@ -97,27 +103,23 @@ impl ReadPorts {
     }
 }
 
-/// The cycles of the window that `count` reads of one bank take (bit i = i cycles from now); `None` if they are not free.
+/// The last cycles of the window, one for each of `count` reads (bit i = i cycles from now).
 #[inline]
-fn reserve(rule: Reservation, count: u8, window: u8, taken: u64) -> Option<u64> {
+fn last_cycles(count: u8, window: u8) -> u64 {
     // An instruction that reads more than its window holds opens it wider.
-    let window = window.max(count);
-    match rule {
-        Reservation::Late => {
-            let cycles = ((1 << count) - 1) << (window + 1 - count);
-            (taken & cycles == 0).then_some(cycles)
-        }
-        Reservation::Early => {
-            let (mut cycles, mut left) = (0, count);
-            for cycle in 1..=window {
-                if left > 0 && taken >> cycle & 1 == 0 {
-                    cycles |= 1 << cycle;
-                    left -= 1;
-                }
-            }
-            (left == 0).then_some(cycles)
+    ((1 << count) - 1) << (window.max(count) + 1 - count)
+}
+
+/// The first free cycles of the window, one for each of `count` reads; `None` if there are not so many.
+fn first_cycles(count: u8, window: u8, taken: u64) -> Option<u64> {
+    let (mut cycles, mut left) = (0, count);
+    for cycle in 1..=window.max(count) {
+        if left > 0 && taken >> cycle & 1 == 0 {
+            cycles |= 1 << cycle;
+            left -= 1;
         }
     }
+    (left == 0).then_some(cycles)
 }
 
 #[cfg(test)]
@@ -126,12 +128,24 @@ mod tests {
 
     #[test]
     fn late_reservation_takes_the_last_cycles_of_the_window() {
-        assert_eq!(reserve(Reservation::Late, 1, 3, 0), Some(0b1000));
-        assert_eq!(reserve(Reservation::Late, 2, 3, 0), Some(0b1100));
-        assert_eq!(reserve(Reservation::Late, 3, 3, 0), Some(0b1110));
-        assert_eq!(reserve(Reservation::Late, 2, 3, 0b100), None);
-        assert_eq!(reserve(Reservation::Late, 2, 3, 0b10), Some(0b1100));
-        assert_eq!(reserve(Reservation::Early, 2, 3, 0b100), Some(0b1010));
-        assert_eq!(reserve(Reservation::Early, 3, 3, 0b100), None);
+        assert_eq!(last_cycles(0, 3), 0);
+        assert_eq!(last_cycles(1, 3), 0b1000);
+        assert_eq!(last_cycles(2, 3), 0b1100);
+        assert_eq!(last_cycles(3, 3), 0b1110);
+        assert_eq!(last_cycles(4, 3), 0b11110);
+        assert_eq!(first_cycles(2, 3, 0b100), Some(0b1010));
+        assert_eq!(first_cycles(3, 3, 0b100), None);
+    }
+
+    #[test]
+    fn one_port_serves_one_read_of_a_bank_in_a_cycle() {
+        let mut ports = ReadPorts::new(1);
+        let found = ports.find(10, Reservation::Late, [2, 1], 3).unwrap();
+        assert_eq!(found, [0b1100, 0b1000]);
+        ports.take(10, Reservation::Late, [2, 1], 3, found);
+        // A cycle later: cycles 1 and 2 of bank 0 are taken, and cycle 2 of bank 1.
+        assert_eq!(ports.find(11, Reservation::Late, [2, 0], 3), None);
+        assert_eq!(ports.find(11, Reservation::Late, [1, 1], 3), Some([0b1000, 0b1000]));
+        assert_eq!(ports.delay(11, [2, 0]), 2);
     }
 }
