@@ -116,8 +116,6 @@ pub trait Traffic<P> {
     fn output(&self, packet: &P) -> usize;
     /// Its size as the rates count it.
     fn bytes(&self, packet: &P) -> u32;
-    /// It leaves after so many cycles in the network, of which so many in a queue.
-    fn leaves(&self, packet: &mut P, cycles: u64, queued: u64);
 }
 
 impl<P: Payload + Copy> Network<P> {
@@ -202,7 +200,7 @@ impl<P: Payload + Copy> Network<P> {
     ) -> bool {
         let now = cx.now().0;
         let mut sent = false;
-        while let Some(&(due, mut packet)) = self.queues[output].front() {
+        while let Some(&(due, packet)) = self.queues[output].front() {
             let from = due.max(opens_at(&self.output_gates, output));
             if from > now {
                 self.sends_from[output] = from;
@@ -217,11 +215,9 @@ impl<P: Payload + Copy> Network<P> {
             self.in_flight -= 1;
             let bytes = traffic.bytes(&packet);
             self.output_gates.iter_mut().for_each(|gate| gate.spend(output, bytes, now));
-            let queued = now - due;
             self.moved.packets_out += 1;
             self.moved.bytes_out += u64::from(bytes);
-            self.moved.queued_cycles += queued;
-            traffic.leaves(&mut packet, queued + self.latency_cycles, queued);
+            self.moved.queued_cycles += now - due;
             cx.send(port, packet);
             sent = true;
         }

@@ -27,7 +27,7 @@ mod misses;
 mod tags;
 
 use misses::{Asked, Misses, Side, Waiter};
-use protocol::{Bandwidth, ChannelInterleave, HostWrites, MemOp, MemRequest, MemResponse, Station, Stations};
+use protocol::{Bandwidth, ChannelInterleave, HostWrites, MemOp, MemRequest, MemResponse};
 use serde::{Deserialize, Serialize};
 use sim_core::stats::Breakdown;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Femtos, In, Out, Site, StatsNode};
@@ -379,8 +379,7 @@ impl Slice {
                 |(_, request)| {
                     let to = to.filter(|&to| cx.can_send(to));
                     if let Some(to) = to {
-                        let issued = cx.time();
-                        cx.send(to, MemRequest { issued, ..request });
+                        cx.send(to, request);
                     }
                     to.is_some()
                 },
@@ -396,7 +395,7 @@ impl Slice {
                 let Some(response) = cx.take(port) else { break };
                 match Sent::of_id(response.id) {
                     Sent::Line(entry) => self.fill(entry, &response, cx),
-                    Sent::Forwarded(number) => self.forward_done(number, &response, cx),
+                    Sent::Forwarded(number) => self.forward_done(number, cx),
                     Sent::WriteBack => {}
                 }
             }
@@ -404,33 +403,31 @@ impl Slice {
     }
 
     fn fill(&mut self, entry: u32, response: &MemResponse, cx: &Cx<'_>) {
-        let (now, time) = (cx.now().0, cx.time());
+        let now = cx.now().0;
         let line = self.misses.line(entry);
         self.put(line, response.sectors, false, now);
         let mut done = std::mem::take(&mut self.done);
         self.misses.arrived(entry, response.sectors, &mut done);
         for waiter in done.drain(..) {
-            let stations = spent(&waiter, response.stations, time);
             if matches!(waiter.request.op, MemOp::Read | MemOp::Prefetch) {
-                self.reply(2, now + self.latency.fill, &waiter, stations);
+                self.reply(2, now + self.latency.fill, &waiter);
             } else {
                 self.put(line, waiter.request.sectors, true, now);
-                self.reply(3, now + self.latency.fill + self.latency.atomic, &waiter, stations);
+                self.reply(3, now + self.latency.fill + self.latency.atomic, &waiter);
             }
         }
         self.done = done;
     }
 
-    fn forward_done(&mut self, number: u32, response: &MemResponse, cx: &Cx<'_>) {
+    fn forward_done(&mut self, number: u32, cx: &Cx<'_>) {
         if let Some(waiter) = self.forwarded[number as usize].take() {
             self.free_forwarded.push(number);
-            let stations = spent(&waiter, response.stations, cx.time());
-            self.reply(2, cx.now().0 + self.latency.fill, &waiter, stations);
+            self.reply(2, cx.now().0 + self.latency.fill, &waiter);
         }
     }
 
-    fn reply(&mut self, queue: usize, due: u64, waiter: &Waiter, stations: Stations) {
-        let response = MemResponse::to(&waiter.request, stations);
+    fn reply(&mut self, queue: usize, due: u64, waiter: &Waiter) {
+        let response = MemResponse::to(&waiter.request);
         let has_data = matches!(response.op, MemOp::Read | MemOp::Prefetch | MemOp::Atomic);
         if has_data && waiter.side == Side::Requester {
             self.counters.bytes_answered += u64::from(response.sectors.count_ones() * SECTOR_BYTES);
@@ -460,8 +457,7 @@ impl Slice {
             let bytes = count * SECTOR_BYTES;
             let address = self.channel_address(line * LINE_BYTES) + u64::from(first * SECTOR_BYTES);
             let (id, source) = (sent.id(), self.index);
-            let issued = Femtos::default();
-            self.to_memory.push_back((due, MemRequest { id, source, address, bytes, sectors: run, op, issued }));
+            self.to_memory.push_back((due, MemRequest { id, source, address, bytes, sectors: run, op }));
             all += u64::from(bytes);
         }
         all
@@ -519,7 +515,7 @@ impl Slice {
             if !self.data.is_open() {
                 return Some(self.data.opens_at());
             }
-            match self.look_up(Waiter { request, side: name, accepted: cx.time() }, cx) {
+            match self.look_up(Waiter { request, side: name }, cx) {
                 Ok(()) => {
                     cx.take(port);
                     self.mirror_first = side == 0;
@@ -543,7 +539,6 @@ impl Slice {
         let is_read = matches!(op, MemOp::Read | MemOp::Prefetch);
         let wanted = sectors.count_ones();
         let room = self.to_memory.len() < MISS_QUEUE && self.to_home.len() < MISS_QUEUE;
-        let network = cx.time().0.saturating_sub(waiter.request.issued.0) / 1000;
         if matches!(op, MemOp::Pim(_)) || (foreign && !is_read) {
             self.forward(waiter, foreign, room, now)?;
         } else if op == MemOp::Write {
@@ -552,7 +547,7 @@ impl Slice {
             }
             self.put(line, sectors, true, now);
             self.counters.written += u64::from(wanted);
-            self.reply(0, now + self.latency.hit, &waiter, at_network(network));
+            self.reply(0, now + self.latency.hit, &waiter);
         } else {
             let is_atomic = !is_read;
             if is_atomic && !self.atomics.is_open() {
@@ -576,10 +571,10 @@ impl Slice {
             } else if is_read {
                 self.tags.touch(line, local);
                 self.counters.read_hits += if waiter.side == Side::Requester { u64::from(wanted) } else { 0 };
-                self.reply(0, now + self.latency.hit, &waiter, at_network(network));
+                self.reply(0, now + self.latency.hit, &waiter);
             } else {
                 self.put(line, sectors, true, now);
-                self.reply(1, now + self.latency.hit + self.latency.atomic, &waiter, at_network(network));
+                self.reply(1, now + self.latency.hit + self.latency.atomic, &waiter);
             }
             if is_atomic {
                 self.counters.atomic += u64::from(wanted);
@@ -617,7 +612,6 @@ impl Slice {
             bytes: asked.sectors.count_ones() * SECTOR_BYTES,
             sectors: asked.sectors,
             op: MemOp::Read,
-            issued: Femtos::default(),
         };
         self.to_home.push_back((due, request));
     }
@@ -652,20 +646,4 @@ enum Held {
     Memory,
     /// The atomic unit is busy.
     Atomics,
-}
-
-fn at_network(picoseconds: u64) -> Stations {
-    let mut stations = Stations::default();
-    stations.add(Station::Network, picoseconds);
-    stations
-}
-
-/// Where the time went from when the SM sent a request to now: what memory says, the way here, and the rest in the cache.
-fn spent(waiter: &Waiter, memory: Stations, now: Femtos) -> Stations {
-    let mut stations = memory;
-    let behind: u64 = Station::ALL.iter().map(|&station| u64::from(memory.picoseconds(station))).sum();
-    let here = now.0.saturating_sub(waiter.accepted.0) / 1000;
-    stations.add(Station::Cache, here.saturating_sub(behind));
-    stations.add(Station::Network, waiter.accepted.0.saturating_sub(waiter.request.issued.0) / 1000);
-    stations
 }
