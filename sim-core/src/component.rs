@@ -12,6 +12,7 @@ use crate::time::{Cycle, Femtos};
 use crate::wake::SHARED_INPUT;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A part of a machine. It sees ports, never another component.
 ///
@@ -199,6 +200,16 @@ impl Cx<'_> {
             return true;
         }
         from.input == SHARED_INPUT && self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
+    }
+
+    /// The first input of a range that holds anything, of an array of inputs [declared together](Site::inputs).
+    #[inline]
+    pub fn next_full<P: Payload>(&self, inputs: &[In<P>], range: Range<usize>) -> Option<usize> {
+        let first = inputs.first()?;
+        debug_assert!((first.fifo..).zip(inputs).all(|(fifo, input)| fifo == input.fifo), "not declared together");
+        let fifos = first.fifo + range.start as u32..first.fifo + range.end as u32;
+        let full = self.fabric.lane::<P>(first.lane).next_full(fifos)?;
+        Some((full - first.fifo) as usize)
     }
 
     /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.

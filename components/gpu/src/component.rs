@@ -102,8 +102,7 @@ struct Ports<'t, 'c, const HEARD: bool> {
 
 impl<const HEARD: bool> Ports<'_, '_, HEARD> {
     fn send_translated(&mut self, request: MemRequest) {
-        let issued = self.cx.time();
-        self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
+        self.cx.send(self.request, MemRequest { source: self.index, ..request });
     }
 
     /// Takes in what pages have come, and sends one request that waited for its page.

@@ -11,7 +11,7 @@ use super::super::tags::{Evicted, LineMap, Tags};
 use super::super::timing::L1Use;
 use super::Destination;
 use protocol::{MemOp, MemRequest};
-use sim_core::{Femtos, prefetch};
+use sim_core::prefetch;
 use std::collections::VecDeque;
 use workloads::stream::{LINE_BYTES, Line, SECTOR_BYTES};
 
@@ -310,7 +310,6 @@ impl L1Data {
             address: line * u64::from(bytes),
             sectors: 0xf,
             op: MemOp::Read,
-            issued: Femtos::default(),
         });
     }
 
@@ -324,15 +323,7 @@ impl L1Data {
         self.serial += 1;
         let bytes = sectors.count_ones() * SECTOR_BYTES as u32;
         let at = self.requests.back().map_or(at, |last| last.0.max(at));
-        let request = MemRequest {
-            id: answer.id(self.serial),
-            source: 0,
-            bytes,
-            address,
-            sectors,
-            op,
-            issued: Femtos::default(),
-        };
+        let request = MemRequest { id: answer.id(self.serial), source: 0, bytes, address, sectors, op };
         self.requests.push_back((at, request));
     }
 
