@@ -27,12 +27,12 @@ impl SubCore {
         if env.listening() {
             self.state_execution(now, now + u64::from(delay), env);
         }
+        if env.listening() {
+            let slot = slot(self.index, *warp);
+            let reads = self.rfc.reads(op, *warp);
+            reads.for_each(|read| env.state(SmFact::RegisterRead { warp: slot, index: *index, read }));
+        }
         if self.rfc.concerns(op) {
-            if env.listening() {
-                let slot = slot(self.index, *warp);
-                let reads = self.rfc.reads(op, *warp);
-                reads.for_each(|read| env.state(SmFact::RegisterRead { warp: slot, index: *index, read }));
-            }
             self.rfc.update(op, *warp);
         }
         true
