@@ -125,8 +125,8 @@ pub(crate) struct Lane<P> {
     /// By FIFO, messages in flight to components that work through several cycles in one go: those look for themselves.
     /// `None`: the owner does not.
     waiting: Vec<Option<VecDeque<(u64, P)>>>,
-    /// FIFOs of such components to which something was sent since anybody asked.
-    news: Vec<u32>,
+    /// When the first of what was sent to such components since anybody asked arrives.
+    news: u64,
     /// A cycle that all of them have reached.
     reached_behind: u64,
     outbox: Vec<Vec<Crossing<P>>>,
@@ -142,7 +142,7 @@ impl<P: Payload> Lane<P> {
             stamps: Vec::new(),
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
             waiting: Vec::new(),
-            news: Vec::new(),
+            news: u64::MAX,
             reached_behind: 0,
             outbox: (0..shards).map(|_| Vec::new()).collect(),
             delivered: 0,
@@ -258,7 +258,7 @@ impl<P: Payload> Lane<P> {
             if let Some(Some(waiting)) = self.waiting.get_mut(fifo as usize) {
                 waiting.push_back((due, message));
             }
-            self.news.push(fifo);
+            self.news = self.news.min(due);
         } else {
             self.in_flight[domain as usize].push(due, (fifo, message));
         }
@@ -283,8 +283,8 @@ pub(crate) trait AnyLane: Send + Sync + Any {
     fn deliver_waiting(&mut self, fifo: u32, cycle: u64, wake: &mut Wake) -> Option<u64>;
     /// Components that work through several cycles in one go have reached a cycle.
     fn set_reached_behind(&mut self, cycle: u64);
-    /// Adds the owners of such FIFOs to which something was sent since the last call.
-    fn take_news(&mut self, heard: &mut Vec<u32>);
+    /// When the first of what was sent to such FIFOs since the last call arrives; [`u64::MAX`]: nothing was.
+    fn take_news(&mut self) -> u64;
     fn owner(&self, fifo: u32) -> u32;
     /// Moves what is due into its FIFOs and makes the owners due; number of messages.
     fn deliver(&mut self, domain: u8, cycle: u64, wake: &mut Wake) -> usize;
@@ -355,8 +355,8 @@ impl<P: Payload> AnyLane for Lane<P> {
         self.reached_behind = cycle;
     }
 
-    fn take_news(&mut self, heard: &mut Vec<u32>) {
-        heard.extend(self.news.drain(..).map(|fifo| self.fifos[fifo as usize].owner));
+    fn take_news(&mut self) -> u64 {
+        std::mem::replace(&mut self.news, u64::MAX)
     }
 
     fn owner(&self, fifo: u32) -> u32 {
@@ -497,7 +497,7 @@ impl<P: Payload> AnyLane for Lane<P> {
     fn start_at(&mut self, domain: usize, cycle: u64) {
         self.in_flight[domain] = Wheel::starting_at(cycle);
         self.waiting.iter_mut().flatten().for_each(VecDeque::clear);
-        self.news.clear();
+        self.news = u64::MAX;
     }
 
     fn set_delivered(&mut self, delivered: u64) {

@@ -44,8 +44,6 @@ pub(crate) struct Stretch {
     next: Option<u64>,
     /// A cycle, its time, and the time that others may go up to while it is the next.
     free: (u64, Femtos, Femtos),
-    /// Scratch: those to whom something was sent.
-    heard: Vec<u32>,
 }
 
 /// The cycles that those behind work through now.
@@ -194,13 +192,11 @@ impl Shard {
             return None;
         }
         let reached = stretch.reached;
+        let news = fabric.lanes.iter_mut().map(|slot| slot.lane.take_news()).min().unwrap_or(NEVER);
         let next = match stretch.next {
             Some(mut next) => {
-                for slot in &mut fabric.lanes {
-                    slot.lane.take_news(&mut stretch.heard);
-                }
-                stretch.heard.append(&mut fabric.wake.heard);
-                for id in stretch.heard.drain(..) {
+                next = next.min(news);
+                while let Some(id) = fabric.wake.heard.pop() {
                     next = next.min(fabric.next_of_stretch(id, reached));
                 }
                 next

@@ -93,6 +93,8 @@ pub struct Slice {
     answers: [Answers; 4],
     to_memory: TimedQueue<MemRequest>,
     to_home: TimedQueue<MemRequest>,
+    /// No answer and no request is due before; a lower bound.
+    first_due: u64,
     /// Writes, atomics and the like that the home does, by number.
     forwarded: Vec<Option<Waiter>>,
     free_forwarded: Vec<u32>,
@@ -152,7 +154,7 @@ struct Counters {
 sim_core::saved!(Slice {
     parts: tags, misses, data, atomics;
     state: answers, to_memory, to_home, forwarded, free_forwarded, mirror_first, counters, host_seen;
-    rebuilt: host, latency, index, partitions, slices_per_channel, granule_bits, interleave, ports, done;
+    rebuilt: first_due, host, latency, index, partitions, slices_per_channel, granule_bits, interleave, ports, done;
 });
 
 /// What an answer from memory or the home is for; the top bits of its id.
@@ -226,6 +228,7 @@ impl Component for Slice {
             answers: Default::default(),
             to_memory: TimedQueue::default(),
             to_home: TimedQueue::default(),
+            first_due: 0,
             forwarded: Vec::new(),
             free_forwarded: Vec::new(),
             done: Vec::new(),
@@ -235,17 +238,22 @@ impl Component for Slice {
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
-        let mut activity = self.answer(cx);
-        activity = self.ask(cx, activity);
+        let now = cx.now().0;
+        let mut activity = Activity::input();
+        if self.first_due <= now {
+            activity = self.answer(cx, activity);
+            activity = self.ask(cx, activity);
+        }
         self.take_fills(cx);
         if let Some(retry) = self.accept(cx) {
             activity = activity.or_until(Cycle(retry));
         }
-        // What was queued in this very tick.
-        let now = cx.now().0;
-        let requests = [self.to_memory.first_due(), self.to_home.first_due()];
-        let dues = self.answers.iter().map(TimedQueue::first_due).chain(requests);
-        let next = dues.fold(NEVER, |next, due| if due > now { next.min(due) } else { next });
+        // With what was queued in this very tick.
+        let [a, b, c, d] = &self.answers;
+        let [a, b, c, d] = [a, b, c, d].map(TimedQueue::first_due);
+        let dues = [a, b, c, d, self.to_memory.first_due(), self.to_home.first_due()];
+        self.first_due = dues.into_iter().fold(NEVER, u64::min);
+        let next = dues.into_iter().fold(NEVER, |next, due| if due > now { next.min(due) } else { next });
         if next == NEVER { activity } else { activity.or_until(Cycle(next)) }
     }
 
@@ -318,9 +326,8 @@ impl SliceSpec {
 }
 
 impl Slice {
-    fn answer(&mut self, cx: &mut Cx<'_>) -> Activity {
+    fn answer(&mut self, cx: &mut Cx<'_>, mut activity: Activity) -> Activity {
         let now = cx.now().0;
-        let mut activity = Activity::input();
         let (response, mirror) = (self.ports.response, self.ports.partition.as_ref().map(|p| p.mirror_response));
         for queue in &mut self.answers {
             while let Some((side, answer)) = queue.due(now) {
@@ -358,14 +365,21 @@ impl Slice {
     /// Data and acknowledgements from memory and from the home.
     fn take_fills(&mut self, cx: &mut Cx<'_>) {
         let home = self.ports.partition.as_ref().map(|p| p.home_response);
-        for port in [Some(self.ports.memory_response), home].into_iter().flatten() {
-            while self.to_memory.len() < FILL_QUEUE {
-                let Some(response) = cx.take(port) else { break };
-                match Sent::of_id(response.id) {
-                    Sent::Line(entry) => self.fill(entry, &response, cx),
-                    Sent::Forwarded(number) => self.forward_done(number, cx),
-                    Sent::WriteBack => {}
-                }
+        if !cx.is_empty(self.ports.memory_response) {
+            self.take_fills_of(cx, self.ports.memory_response);
+        }
+        if let Some(home) = home.filter(|&home| !cx.is_empty(home)) {
+            self.take_fills_of(cx, home);
+        }
+    }
+
+    fn take_fills_of(&mut self, cx: &mut Cx<'_>, port: In<MemResponse>) {
+        while self.to_memory.len() < FILL_QUEUE {
+            let Some(response) = cx.take(port) else { return };
+            match Sent::of_id(response.id) {
+                Sent::Line(entry) => self.fill(entry, &response, cx),
+                Sent::Forwarded(number) => self.forward_done(number, cx),
+                Sent::WriteBack => {}
             }
         }
     }
@@ -465,25 +479,28 @@ impl Slice {
     fn accept(&mut self, cx: &mut Cx<'_>) -> Option<u64> {
         let now = cx.now().0;
         self.catch_up_with_host(cx.time());
+        let sides = [Side::Requester, Side::Mirror];
+        let ports = [Some(self.ports.request), self.ports.partition.as_ref().map(|p| p.mirror_request)];
+        // One that is held up does not hold up the other: the other partition's may be what it waits for.
+        let mut stuck = ports.map(|port| port.is_none_or(|port| cx.is_empty(port)));
+        if stuck == [true; 2] {
+            return None;
+        }
         self.data.advance(now);
         self.atomics.advance(now);
-        let mirror = self.ports.partition.as_ref().map(|p| p.mirror_request);
-        let sides = [(Side::Requester, Some(self.ports.request)), (Side::Mirror, mirror)];
-        // One that is held up does not hold up the other: the other partition's may be what it waits for.
-        let mut stuck = [false; 2];
         let mut retry = None;
         loop {
             let turn = usize::from(self.mirror_first);
-            let choice = [turn, 1 - turn].into_iter().find_map(|side| {
-                let (name, port) = sides[side];
-                let port = port.filter(|_| !stuck[side])?;
-                Some((side, name, port, *cx.peek(port)?))
-            });
-            let Some((side, name, port, request)) = choice else { return retry };
+            let side = if stuck[turn] { 1 - turn } else { turn };
+            let (Some(port), false) = (ports[side], stuck[side]) else { return retry };
+            let Some(&request) = cx.peek(port) else {
+                stuck[side] = true;
+                continue;
+            };
             if !self.data.is_open() {
                 return Some(self.data.opens_at());
             }
-            match self.look_up(Waiter { request, side: name }, cx) {
+            match self.look_up(Waiter { request, side: sides[side] }, cx) {
                 Ok(()) => {
                     cx.take(port);
                     self.mirror_first = side == 0;
