@@ -439,6 +439,7 @@ impl Raises {
 }
 
 /// Class of a command among the ready times of a rank: RDA waits as RD does, WRA as WR.
+#[inline]
 const fn rank_class(c: Command) -> usize {
     match c {
         Command::RdA => Command::Rd as usize,

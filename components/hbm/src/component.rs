@@ -289,8 +289,12 @@ impl Channel {
             match cx.take(self.requests[port]) {
                 Some(request) => {
                     empty = 0;
+                    // What waits already was refused at this very tick.
+                    let waits = !self.entering.is_empty();
                     self.begin(request, port as u16);
-                    self.enter();
+                    if !waits {
+                        self.enter();
+                    }
                 }
                 None => empty += 1,
             }

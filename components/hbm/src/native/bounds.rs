@@ -9,7 +9,7 @@
 //! Leaves out: what is issued, which no bound changes (`dense` looks without them).
 //! Canonical tests: `dense`.
 
-use crate::bank::{Banks, Tick};
+use crate::bank::{Banks, NEVER, Tick};
 use crate::command::Command;
 
 /// What a rank may have to issue.
@@ -69,12 +69,23 @@ impl Bounds {
         self.ticks[ranks].fill([0; 4]);
     }
 
-    /// The first tick at which a rank may issue a column command, which none may before its data bus.
+    /// The bounds of column commands, each with its rank.
     #[inline]
-    pub fn next_column(&mut self, banks: &Banks, command: Command, rank: usize) -> Tick {
+    pub fn columns(&mut self) -> impl Iterator<Item = (usize, &mut Tick)> {
+        self.ticks.iter_mut().map(|bounds| &mut bounds[Kind::Column as usize]).enumerate()
+    }
+
+    /// No rank issues a column command before its data bus is free.
+    #[inline]
+    pub fn raise_column(&mut self, banks: &Banks, command: Command, rank: usize) {
         let bound = &mut self.ticks[rank][Kind::Column as usize];
         *bound = banks.on_edge(command, (*bound).max(banks.rank_ready(command, rank)));
-        *bound
+    }
+
+    /// The first tick at which a rank may issue a column command.
+    #[inline]
+    pub fn next_column(&self) -> Tick {
+        self.ticks.iter().fold(NEVER, |next, bounds| next.min(bounds[Kind::Column as usize]))
     }
 
     /// The first tick at which a rank may issue ACT or PRE.

@@ -73,6 +73,8 @@ pub struct Native<O = ()> {
     refresh_ticks: [Tick; 3],
     column_not_before: Tick,
     row_not_before: Tick,
+    /// No pseudo channel decides or owes a refresh anew before.
+    decision_not_before: Tick,
     /// The same by rank.
     bounds: Bounds,
     /// The queue that refused last.
@@ -90,7 +92,7 @@ pub struct Native<O = ()> {
 }
 
 sim_core::saved!(Native<O: sim_core::Saved> {
-    state: clk, sequence, last_row, column_not_before, row_not_before, refused, pending, forwarded, written, counters,
+    state: clk, sequence, last_row, column_not_before, row_not_before, decision_not_before, refused, pending, forwarded, written, counters,
         breakdown;
     sized: refreshed, last_use;
     parts: banks, bounds, pseudo_channels, observer;
@@ -125,6 +127,7 @@ impl<O: CommandObserver> Native<O> {
             refresh_ticks: [ticks(t.n_rfc), ticks(t.n_rfc_pb), ticks(t.n_rfm_pb)],
             column_not_before: 0,
             row_not_before: 0,
+            decision_not_before: 0,
             bounds: Bounds::new(org.ranks()),
             refused: None,
             pending: VecDeque::new(),
@@ -162,12 +165,8 @@ impl<O: CommandObserver> Native<O> {
     /// Executes tick `clk`.
     fn step(&mut self, clk: Tick) {
         self.clk = clk;
-        for i in 0..self.pseudo_channels.len() {
-            if self.pseudo_channels[i].is_due(&self.policy, clk) && self.prepare(i, clk) {
-                self.bounds.forget(self.pseudo_channels[i].ranks.clone());
-                self.column_not_before = self.column_not_before.min(clk);
-                self.row_not_before = self.row_not_before.min(clk);
-            }
+        if self.decision_not_before <= clk || self.looks_at_refresh() {
+            self.prepare(clk);
         }
         if self.column_not_before <= clk && self.banks.generation().may_start(Command::Rd, clk) {
             self.column_slot(clk);
@@ -175,6 +174,42 @@ impl<O: CommandObserver> Native<O> {
         if self.row_not_before <= clk {
             self.row_slot(clk);
         }
+        if self.looks_at_refresh() {
+            self.choose_refreshes(clk);
+        }
+    }
+
+    /// Brings refresh and direction of all pseudo channels up to `clk`.
+    #[inline(never)]
+    fn prepare(&mut self, clk: Tick) {
+        self.decision_not_before = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &mut self.pseudo_channels[i];
+            let self_refresh = pc.power.asleep == Some(Command::SrEnter);
+            let mut changed = !self_refresh && pc.refresh.accrue(clk);
+            pc.look_at_refresh |= changed;
+            changed |= pc.decide(&self.policy, clk);
+            changed |= self.choose_refresh(i);
+            let pc = &self.pseudo_channels[i];
+            if changed {
+                self.bounds.forget(pc.ranks.clone());
+                self.column_not_before = self.column_not_before.min(clk);
+                self.row_not_before = self.row_not_before.min(clk);
+            }
+            let refresh = if self_refresh { NEVER } else { pc.refresh.next_due() };
+            self.decision_not_before = self.decision_not_before.min(pc.next_decision()).min(refresh);
+        }
+    }
+
+    /// Whether something changed that may choose another bank to refresh.
+    #[inline]
+    fn looks_at_refresh(&self) -> bool {
+        self.pseudo_channels.iter().any(|pc| pc.look_at_refresh)
+    }
+
+    /// Chooses what to refresh where something changed that matters.
+    #[inline(never)]
+    fn choose_refreshes(&mut self, clk: Tick) {
         for i in 0..self.pseudo_channels.len() {
             if self.choose_refresh(i) {
                 self.row_not_before = self.row_not_before.min(clk);
@@ -182,27 +217,12 @@ impl<O: CommandObserver> Native<O> {
         }
     }
 
-    /// Brings refresh and direction of a pseudo channel up to `clk`. Returns whether a slot must look again.
-    #[inline(never)]
-    fn prepare(&mut self, i: usize, clk: Tick) -> bool {
-        let pc = &mut self.pseudo_channels[i];
-        let self_refresh = pc.power.asleep == Some(Command::SrEnter);
-        let mut changed = !self_refresh && pc.refresh.accrue(clk);
-        pc.look_at_refresh |= changed;
-        changed |= pc.decide(&self.policy, clk);
-        changed | self.choose_refresh(i)
-    }
-
-    /// Chooses what to refresh, if something changed that matters. Returns whether the choice is another one.
-    #[inline]
+    /// Returns whether the choice is another one.
     fn choose_refresh(&mut self, i: usize) -> bool {
-        self.pseudo_channels[i].looks_at_refresh(&self.policy) && self.choose_refresh_again(i)
-    }
-
-    #[inline(never)]
-    fn choose_refresh_again(&mut self, i: usize) -> bool {
         let pc = &mut self.pseudo_channels[i];
-        pc.look_at_refresh = false;
+        if !std::mem::take(&mut pc.look_at_refresh) {
+            return false;
+        }
         let (target, idle) = (pc.refresh.target, pc.is_idle());
         let PseudoChannel { refresh, reads, writes, .. } = pc;
         let wanted = |rank: usize| {
@@ -214,13 +234,7 @@ impl<O: CommandObserver> Native<O> {
     }
 
     fn next_action(&self) -> Tick {
-        let mut next = self.column_not_before.min(self.row_not_before);
-        for pc in &self.pseudo_channels {
-            next = next.min(pc.next_decision());
-            if pc.power.asleep != Some(Command::SrEnter) {
-                next = next.min(pc.refresh.next_due());
-            }
-        }
+        let next = self.column_not_before.min(self.row_not_before).min(self.decision_not_before);
         next.max(self.clk + 1)
     }
 
@@ -326,7 +340,9 @@ impl<O: CommandObserver> Native<O> {
         let queued = Queued { id, address, arrive: self.clk, started: NEVER, row, column, bank, op };
         let (key, first) = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
-        pc.entered(op, key, self.clk);
+        if pc.entered(op, key, self.clk) {
+            self.decision_not_before = self.clk;
+        }
         let targeted = pc.refresh.target.is_some();
         pc.look_at_refresh |= targeted;
         if targeted || pc.power.asleep.is_some() {

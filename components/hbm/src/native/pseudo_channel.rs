@@ -115,8 +115,10 @@ impl PseudoChannel {
         }
     }
 
-    /// A request entered its queue. Direction changes only when a queue fills up or was empty.
-    pub fn entered(&mut self, op: Op, key: u64, clk: Tick) {
+    /// A request entered its queue. Direction changes only when a queue fills up or was empty. Returns whether there is
+    /// something to decide.
+    #[inline]
+    pub fn entered(&mut self, op: Op, key: u64, clk: Tick) -> bool {
         let decisive = match op {
             Op::Read => {
                 self.read_order.push_back(key);
@@ -124,22 +126,26 @@ impl PseudoChannel {
             }
             Op::Write | Op::Update => {
                 self.write_order.push_back(key);
-                self.writes.len() == 1 || self.writes.len() >= self.write_high
+                self.writes.len() == 1 || self.writes.len() >= self.write_high && !self.write_mode
             }
         };
         if decisive {
             self.next_decision = clk;
         }
+        decisive
     }
 
-    /// A request left its queue. Direction changes only at the low watermark or when a queue is empty.
-    pub fn left(&mut self, op: Op, key: u64, clk: Tick) {
+    /// A request left its queue. Direction changes only when a queue is empty, or at the low watermark if reads wait.
+    /// Returns whether there is something to decide.
+    #[inline]
+    pub fn left(&mut self, op: Op, key: u64, clk: Tick) -> bool {
         let (reads, writes) = (self.reads.len(), self.writes.len());
         let decisive = match op {
             Op::Read => reads == 0,
-            Op::Write | Op::Update => writes <= self.write_low,
+            Op::Write | Op::Update => writes == 0 || writes <= self.write_low && reads > 0,
         };
-        if decisive || self.overdue.is_some_and(|o| o.key == key) {
+        let decisive = decisive || self.overdue.is_some_and(|o| o.key == key);
+        if decisive {
             self.next_decision = clk;
         }
         if reads == 0 {
@@ -148,24 +154,19 @@ impl PseudoChannel {
         if reads + writes == 0 {
             self.power.idle_since = clk;
         }
+        decisive
+    }
+
+    /// Something changed that may choose another bank to refresh. It matters where a refresh is owed.
+    #[inline]
+    pub fn refresh_changed(&mut self, policy: &Policy) {
+        self.look_at_refresh |= self.refresh.debt > 0 || policy.refresh_management_activates > 0;
     }
 
     /// The next tick at which time alone may change what is served.
     #[inline]
     pub fn next_decision(&self) -> Tick {
         self.next_decision
-    }
-
-    /// Whether time or a change may alter what is refreshed or served.
-    #[inline]
-    pub fn is_due(&self, policy: &Policy, clk: Tick) -> bool {
-        self.looks_at_refresh(policy) || self.next_decision <= clk || self.refresh.next_due() <= clk
-    }
-
-    /// Whether a target of refresh is to be chosen again.
-    #[inline]
-    pub fn looks_at_refresh(&self, policy: &Policy) -> bool {
-        self.look_at_refresh && (self.refresh.debt > 0 || policy.refresh_management_activates > 0)
     }
 
     /// Decides direction and overdue request at `clk`. Returns whether anything changed.

@@ -32,59 +32,47 @@ impl<O: CommandObserver> Native<O> {
     pub(super) fn column_slot(&mut self, clk: Tick) {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, .. } = self;
-        for pc in &*pseudo_channels {
+        for (rank, bound) in bounds.columns() {
+            if *bound > clk {
+                pick.next = pick.next.min(*bound);
+                continue;
+            }
+            let pc = &pseudo_channels[banks.pseudo_channel_of(banks.first_of(rank)) as usize];
             if pc.power.asleep.is_some() {
                 continue;
             }
             let (queue, command) = pc.queue();
-            let mut barred = (usize::MAX, 0);
-            if let Some(overdue) = pc.overdue {
-                let rank = banks.rank_of(overdue.bank);
+            let mut hits = queue.hit_banks(rank) & !pc.held(rank, banks);
+            if let Some(overdue) = pc.overdue.filter(|o| banks.rank_of(o.bank) == rank) {
                 let bit = banks.bit_of(overdue.bank);
                 if banks.open_row(overdue.bank) != overdue.row {
                     // Its row must open first: no more hits to the row in its way.
-                    barred = (rank, bit);
-                } else if banks.earliest(command, overdue.bank) <= clk && pc.held(rank, banks) & bit == 0 {
-                    let (i, key) = (pc.index as usize, overdue.key);
-                    return self.issue_column(i, key, command, clk);
+                    hits &= !bit;
+                } else if hits & bit != 0 && banks.earliest(command, overdue.bank) <= clk {
+                    pick = Pick { key: overdue.key, command, bank: overdue.bank, ..pick };
+                    break;
                 }
             }
-            for rank in pc.ranks.clone() {
-                let bound = bounds.get(Kind::Column, rank);
-                if bound > clk {
-                    pick.next = pick.next.min(bound);
-                    continue;
-                }
-                let mut hits = queue.hit_banks(rank) & !pc.held(rank, banks);
-                if rank == barred.0 {
-                    hits &= !barred.1;
-                }
-                let next = pick.consider(banks, command, rank, hits, clk, queue.hits_of(rank));
-                bounds.set(Kind::Column, rank, next);
-            }
+            *bound = pick.consider(banks, command, rank, hits, clk, queue.hits_of(rank));
         }
         if pick.found() {
-            let pc = self.banks.pseudo_channel_of(pick.bank);
-            self.issue_column(pc as usize, pick.key, pick.command, clk);
-            self.column_not_before = self.column_not_before.max(self.next_column());
+            let i = self.banks.pseudo_channel_of(pick.bank) as usize;
+            self.issue_column(i, pick.key, pick.command, clk);
+            self.column_not_before = self.column_not_before.max(self.next_column(i));
         } else {
             self.column_not_before = pick.next;
         }
     }
 
-    /// The first tick at which a rank may issue a column command.
-    fn next_column(&mut self) -> Tick {
-        let mut next = NEVER;
-        for pc in &self.pseudo_channels {
-            if pc.power.asleep.is_some() {
-                continue;
-            }
-            let (_, command) = pc.queue();
-            for rank in pc.ranks.clone() {
-                next = next.min(self.bounds.next_column(&self.banks, command, rank));
-            }
+    /// The first tick at which a rank may issue a column command, after one of pseudo channel `i`.
+    #[inline]
+    fn next_column(&mut self, i: usize) -> Tick {
+        let pc = &self.pseudo_channels[i];
+        let (_, command) = pc.queue();
+        for rank in pc.ranks.clone() {
+            self.bounds.raise_column(&self.banks, command, rank);
         }
-        next
+        self.bounds.next_column()
     }
 
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
@@ -94,7 +82,9 @@ impl<O: CommandObserver> Native<O> {
         let bank = queue.get(key).bank;
         let request = queue.remove(key, self.banks.open_row(bank));
         let op = request.op;
-        pc.left(op, key, clk);
+        if pc.left(op, key, clk) {
+            self.decision_not_before = clk;
+        }
         self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), self.banks.bit_of(bank));
         let (wanted, hits) = pc.wanted(rank);
@@ -142,7 +132,7 @@ impl<O: CommandObserver> Native<O> {
         // The row slot has something new to do only if the row is done with: with the bank, when it may be; with sleep at
         // once, if nobody wants the bank. A target of refresh is chosen behind the slots and makes the row slot look.
         if wanted & bit == 0 {
-            pc.look_at_refresh = true;
+            pc.refresh_changed(&self.policy);
             if self.policy.sleeps() {
                 self.row_not_before = self.row_not_before.min(clk);
             }
@@ -251,6 +241,7 @@ impl<O: CommandObserver> Native<O> {
                 Ok(()) => {
                     if exit == Command::SrExit {
                         self.pseudo_channels[i].refresh.restart(clk);
+                        self.decision_not_before = clk;
                     }
                     return Ok(());
                 }
@@ -464,7 +455,7 @@ impl<O: CommandObserver> Native<O> {
             _ => {}
         }
         if command.bus() == Bus::Row || self.policy.refresh_management_activates > 0 {
-            pc.look_at_refresh = true;
+            pc.refresh_changed(&self.policy);
         }
         if command == Command::Act || command.closes() {
             let changed = match command.reach() {
