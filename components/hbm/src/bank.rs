@@ -353,27 +353,29 @@ impl Banks {
                 let rank = self.rank_of(bank);
                 self.ranks[rank].open_banks |= self.bit_of(bank);
             }
-            c if !c.closes() => {}
-            c if c.reach() == Reach::Bank => self.close(bank),
-            _ => {
-                let per_pc = self.org.banks_per_pseudo_channel();
-                let pc = self.pseudo_channel_of(bank);
-                self.open_row[(pc * per_pc) as usize..((pc + 1) * per_pc) as usize].fill(CLOSED);
-                let ranks = self.ranks_of(pc);
-                self.ranks[ranks].iter_mut().for_each(|r| r.open_banks = 0);
-            }
+            c if c.closes() => self.close(c.reach(), bank),
+            _ => {}
         }
     }
 
-    fn close(&mut self, bank: u32) {
-        self.open_row[bank as usize] = CLOSED;
-        let rank = self.rank_of(bank);
-        self.ranks[rank].open_banks &= !self.bit_of(bank);
+    #[inline(never)]
+    fn close(&mut self, reach: Reach, bank: u32) {
+        if reach == Reach::Bank {
+            self.open_row[bank as usize] = CLOSED;
+            let rank = self.rank_of(bank);
+            self.ranks[rank].open_banks &= !self.bit_of(bank);
+            return;
+        }
+        let per_pc = self.org.banks_per_pseudo_channel();
+        let pc = self.pseudo_channel_of(bank);
+        self.open_row[(pc * per_pc) as usize..((pc + 1) * per_pc) as usize].fill(CLOSED);
+        let ranks = self.ranks_of(pc);
+        self.ranks[ranks].iter_mut().for_each(|r| r.open_banks = 0);
     }
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
         let raises = &self.raises[c.index()];
-        let (own, number, pc) = (self.rank_of(bank), self.number_of(bank), self.pseudo_channel_of(bank));
+        let (own, number) = (self.rank_of(bank), self.number_of(bank));
         let rank = &mut self.ranks[own];
         raise_lines(&mut rank.banks, number, &raises.bank, tick);
         raise_lines(&mut rank.groups, number >> self.group_shift, &raises.group, tick);
@@ -384,9 +386,13 @@ impl Banks {
                 raise_all(&mut self.ranks[usize::from(*other)].all, rises, tick);
             }
         }
-        if !self.windowed.contains(c) {
-            return;
+        if self.windowed.contains(c) {
+            self.enter_windows(c, self.pseudo_channel_of(bank), tick);
         }
+    }
+
+    #[inline(never)]
+    fn enter_windows(&mut self, c: Command, pc: u32, tick: Tick) {
         let ranks = self.ranks_of(pc);
         for window in self.windows.iter_mut().filter(|w| w.before == c) {
             let (ring, at) = &mut window.rings[pc as usize];

@@ -39,7 +39,7 @@ use crate::error::ConfigError;
 use crate::mapper::FieldOrder;
 use crate::organisation::Location;
 use crate::preset::Preset;
-use crate::queue::Queued;
+use crate::queue::{NO_KEY, Queued};
 use crate::request::{Admission, Completion, Op, Parts, Request, Until};
 use crate::stats::Counters;
 use bounds::{Bounds, Kind};
@@ -354,6 +354,8 @@ impl<O: CommandObserver> Native<O> {
         }
         let command = match (self.banks.open_row(bank), op) {
             (CLOSED, _) => Command::Act,
+            // Its row waits until those who want the open one are done.
+            (open, _) if open != row && pc.queue_of(op).oldest_hit(bank) != NO_KEY => return Admission::Accepted,
             (open, _) if open != row => Command::PrePb,
             (_, Op::Read) => Command::Rd,
             (_, Op::Write | Op::Update) => Command::Wr,

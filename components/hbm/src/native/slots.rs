@@ -20,7 +20,7 @@ use super::pseudo_channel::{Overdue, PseudoChannel};
 use super::refresh::Target;
 use super::{Native, PagePolicy, Started};
 use crate::bank::{Banks, CLOSED, NEVER, PerBank, Tick};
-use crate::command::{Bus, Command, Reach};
+use crate::command::{Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
 use crate::queue::{NO_KEY, RequestQueue};
 use crate::request::{Completion, Op, Parts};
@@ -127,7 +127,18 @@ impl<O: CommandObserver> Native<O> {
                 self.written.push(Completion { id: request.id, op, arrive, done: clk, parts });
             }
         }
-        self.issue(i, command, bank, request.row, request.column, clk);
+        self.banks.issue(command, bank, request.row, clk);
+        let free = clk + Tick::from(self.banks.generation().command_ticks(command));
+        self.column_not_before = self.banks.on_edge(command, free);
+        let pc = &mut self.pseudo_channels[i];
+        if self.policy.refresh_management_activates > 0 {
+            pc.refresh_changed(&self.policy);
+        }
+        if command.closes() {
+            pc.power.issued(command, self.banks.any_open(i as u32), clk);
+            self.row_changed(i, command, bank);
+        }
+        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row: request.row, column: request.column });
         let (pc, banks) = (&mut self.pseudo_channels[i], &self.banks);
         // The row slot has something new to do only if the row is done with: with the bank, when it may be; with sleep at
         // once, if nobody wants the bank. A target of refresh is chosen behind the slots and makes the row slot look.
@@ -215,7 +226,7 @@ impl<O: CommandObserver> Native<O> {
         if !self.edge_allows(command, i as u32, bank, clk) {
             return Err(clk + 1);
         }
-        self.issue(i, command, bank, row, 0, clk);
+        self.issue(i, command, bank, row, clk);
         Ok(())
     }
 
@@ -425,21 +436,14 @@ impl<O: CommandObserver> Native<O> {
         i as u32 * self.banks.organisation().banks_per_pseudo_channel()
     }
 
-    fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, column: u32, clk: Tick) {
+    fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, clk: Tick) {
         self.banks.issue(command, bank, row, clk);
-        let pc = &mut self.pseudo_channels[i];
         // Its bus is busy for the length of the command; a slot need not look before.
         let free = clk + Tick::from(self.banks.generation().command_ticks(command));
-        match command.bus() {
-            Bus::Row => {
-                self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
-                self.row_not_before = free;
-            }
-            Bus::Column => self.column_not_before = self.banks.on_edge(command, free),
-        }
-        if command.bus() == Bus::Row || command.closes() {
-            pc.power.issued(command, self.banks.any_open(i as u32), clk);
-        }
+        self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+        self.row_not_before = free;
+        let pc = &mut self.pseudo_channels[i];
+        pc.power.issued(command, self.banks.any_open(i as u32), clk);
         match command {
             Command::Act => {
                 pc.refresh.activated(bank);
@@ -454,29 +458,34 @@ impl<O: CommandObserver> Native<O> {
             }
             _ => {}
         }
-        if command.bus() == Bus::Row || self.policy.refresh_management_activates > 0 {
-            pc.refresh_changed(&self.policy);
-        }
+        pc.refresh_changed(&self.policy);
         if command == Command::Act || command.closes() {
-            let changed = match command.reach() {
-                Reach::Bank => {
-                    let next = if command == Command::Act { Command::PrePb } else { Command::Act };
-                    let ready = self.banks.on_edge(next, self.banks.earliest(next, bank));
-                    self.bounds.lower_row(next, self.banks.rank_of(bank), ready);
-                    bank..bank + 1
-                }
-                Reach::PseudoChannel => {
-                    self.bounds.forget(pc.ranks.clone());
-                    bank..bank + self.banks.organisation().banks_per_pseudo_channel()
-                }
-            };
-            for b in changed {
-                let row = self.banks.open_row(b);
-                pc.reads.row_changed(b, row);
-                pc.writes.row_changed(b, row);
-            }
+            self.row_changed(i, command, bank);
         }
-        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column });
+        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column: 0 });
+    }
+
+    /// A command opened or closed the row of a bank, or closed those of all banks from this one on.
+    #[inline(never)]
+    fn row_changed(&mut self, i: usize, command: Command, bank: u32) {
+        let pc = &mut self.pseudo_channels[i];
+        let changed = match command.reach() {
+            Reach::Bank => {
+                let next = if command == Command::Act { Command::PrePb } else { Command::Act };
+                let ready = self.banks.on_edge(next, self.banks.earliest(next, bank));
+                self.bounds.lower_row(next, self.banks.rank_of(bank), ready);
+                bank..bank + 1
+            }
+            Reach::PseudoChannel => {
+                self.bounds.forget(pc.ranks.clone());
+                bank..bank + self.banks.organisation().banks_per_pseudo_channel()
+            }
+        };
+        for b in changed {
+            let row = self.banks.open_row(b);
+            pc.reads.row_changed(b, row);
+            pc.writes.row_changed(b, row);
+        }
     }
 }
 
