@@ -18,8 +18,6 @@ const BANK_MASK: usize = size_of::<PerBank<u8>>() - 1;
 pub const NO_KEY: u64 = u64::MAX;
 const NO_SLOT: u16 = u16::MAX;
 const FILTER: usize = 256;
-/// Sequence number of a free slot; keys have 48 bits of it.
-const GONE: u64 = u64::MAX;
 
 /// A queued request.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
@@ -46,8 +44,12 @@ pub struct Queued {
 struct Slot {
     request: Queued,
     sequence: u64,
+    /// Neighbours of its bank.
     next: u16,
     previous: u16,
+    /// Neighbours in the order of arrival.
+    younger: u16,
+    older: u16,
 }
 
 /// A queue of one direction. Keys order requests by arrival: a smaller key came earlier.
@@ -61,6 +63,8 @@ pub struct RequestQueue {
     free: Vec<u16>,
     head: Vec<u16>,
     tail: Vec<u16>,
+    oldest: u16,
+    youngest: u16,
     /// By rank.
     hit: Vec<PerBank<u64>>,
     miss: Vec<PerBank<u64>>,
@@ -71,7 +75,7 @@ pub struct RequestQueue {
 }
 
 sim_core::saved!(RequestQueue {
-    state: length, slots, free;
+    state: length, slots, free, oldest, youngest;
     sized: head, tail, hit, miss, hit_banks, miss_banks, filter;
     rebuilt: capacity, rank_shift;
 });
@@ -89,6 +93,8 @@ impl RequestQueue {
             free: Vec::with_capacity(capacity),
             head: vec![NO_SLOT; banks],
             tail: vec![NO_SLOT; banks],
+            oldest: NO_SLOT,
+            youngest: NO_SLOT,
             hit: vec![[NO_KEY; _]; ranks as usize],
             miss: vec![[NO_KEY; _]; ranks as usize],
             hit_banks: vec![0; ranks as usize],
@@ -189,11 +195,12 @@ impl RequestQueue {
     }
 
     /// Appends a request; the queue must have room. `sequence` grows from request to request, over all queues whose keys
-    /// are compared. `open_row` is the open row of its bank. Returns the request's key, and whether it is the first of its
-    /// bank that wants this command.
-    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> (u64, bool) {
+    /// are compared. `open_row` is the open row of its bank. Returns whether it is the first of its bank that wants this
+    /// command.
+    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> bool {
         let bank = request.bank as usize;
-        let slot = Slot { request, sequence, next: NO_SLOT, previous: self.tail[bank] };
+        let (previous, older) = (self.tail[bank], self.youngest);
+        let slot = Slot { request, sequence, next: NO_SLOT, previous, younger: NO_SLOT, older };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[usize::from(at)] = slot;
@@ -204,11 +211,16 @@ impl RequestQueue {
                 (self.slots.len() - 1) as u16
             }
         };
-        match self.tail[bank] {
+        match previous {
             NO_SLOT => self.head[bank] = at,
             tail => self.slots[usize::from(tail)].next = at,
         }
         self.tail[bank] = at;
+        match older {
+            NO_SLOT => self.oldest = at,
+            older => self.slots[usize::from(older)].younger = at,
+        }
+        self.youngest = at;
         let key = key_of(sequence, at);
         self.length += 1;
         self.filter[filter_of(request.address)] += 1;
@@ -220,13 +232,13 @@ impl RequestQueue {
             (true, true) => self.set_hit(request.bank, key),
             (true, false) => self.set_miss(request.bank, key),
         }
-        (key, first)
+        first
     }
 
-    /// Whether the request of a key still waits.
+    /// Key of the oldest request.
     #[inline]
-    pub fn holds(&self, key: u64) -> bool {
-        self.slots[slot_of(key)].sequence == key >> 16
+    pub fn oldest(&self) -> Option<u64> {
+        self.slots.get(usize::from(self.oldest)).map(|slot| key_of(slot.sequence, self.oldest))
     }
 
     /// Banks of a rank with any request.
@@ -248,7 +260,14 @@ impl RequestQueue {
             NO_SLOT => self.tail[bank] = slot.previous,
             n => self.slots[usize::from(n)].previous = slot.previous,
         }
-        self.slots[at].sequence = GONE;
+        match slot.older {
+            NO_SLOT => self.oldest = slot.younger,
+            older => self.slots[usize::from(older)].younger = slot.younger,
+        }
+        match slot.younger {
+            NO_SLOT => self.youngest = slot.older,
+            younger => self.slots[usize::from(younger)].older = slot.older,
+        }
         self.free.push(at as u16);
         self.length -= 1;
         self.filter[filter_of(slot.request.address)] -= 1;

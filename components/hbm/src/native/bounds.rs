@@ -39,17 +39,6 @@ impl Bounds {
         Bounds { ticks: vec![[0; 4]; ranks as usize] }
     }
 
-    #[inline]
-    pub fn get(&self, kind: Kind, rank: usize) -> Tick {
-        self.ticks[rank][kind as usize]
-    }
-
-    /// Notes what a look at a rank found.
-    #[inline]
-    pub fn set(&mut self, kind: Kind, rank: usize, tick: Tick) {
-        self.ticks[rank][kind as usize] = tick;
-    }
-
     /// A new candidate may be ready at `tick`.
     #[inline]
     pub fn lower(&mut self, kind: Kind, rank: usize, tick: Tick) {
@@ -69,10 +58,16 @@ impl Bounds {
         self.ticks[ranks].fill([0; 4]);
     }
 
-    /// The bounds of column commands, each with its rank.
+    /// The bounds of a kind, each with its rank.
     #[inline]
-    pub fn columns(&mut self) -> impl Iterator<Item = (usize, &mut Tick)> {
-        self.ticks.iter_mut().map(|bounds| &mut bounds[Kind::Column as usize]).enumerate()
+    pub fn of_ranks(&mut self, kind: Kind) -> impl Iterator<Item = (usize, &mut Tick)> {
+        self.ticks.iter_mut().map(move |bounds| &mut bounds[kind as usize]).enumerate()
+    }
+
+    /// Those of ACT and PRE of the direction served.
+    #[inline]
+    pub fn rows(&mut self) -> impl Iterator<Item = (usize, [&mut Tick; 2])> {
+        self.ticks.iter_mut().map(|[_, act, precharge, _]| [act, precharge]).enumerate()
     }
 
     /// No rank issues a column command before its data bus is free.

@@ -338,9 +338,9 @@ impl<O: CommandObserver> Native<O> {
             return Admission::Refused;
         }
         let queued = Queued { id, address, arrive: self.clk, started: NEVER, row, column, bank, op };
-        let (key, first) = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
+        let first = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
-        if pc.entered(op, key, self.clk) {
+        if pc.entered(op, self.clk) {
             self.decision_not_before = self.clk;
         }
         let targeted = pc.refresh.target.is_some();

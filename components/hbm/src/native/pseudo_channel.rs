@@ -9,8 +9,6 @@
 //! Numbers: `policy`.
 //! Start reading at [`PseudoChannel::decide`]; the canonical tests are `tests/native.rs`.
 
-use std::collections::VecDeque;
-
 use super::policy::Policy;
 use super::power::Power;
 use super::refresh::Refresh;
@@ -35,9 +33,6 @@ pub(super) struct PseudoChannel {
     pub ranks: std::ops::Range<usize>,
     pub reads: RequestQueue,
     pub writes: RequestQueue,
-    /// Keys in order of arrival; those that were served drop out when they reach the front.
-    read_order: VecDeque<u64>,
-    write_order: VecDeque<u64>,
     pub write_mode: bool,
     pub overdue: Option<Overdue>,
     pub refresh: Refresh,
@@ -51,7 +46,7 @@ pub(super) struct PseudoChannel {
 }
 
 sim_core::saved!(PseudoChannel {
-    state: read_order, write_order, write_mode, overdue, power, look_at_refresh, last_read, next_decision;
+    state: write_mode, overdue, power, look_at_refresh, last_read, next_decision;
     parts: reads, writes, refresh;
     rebuilt: index, ranks, write_high, write_low;
 });
@@ -65,8 +60,6 @@ impl PseudoChannel {
             ranks: banks.ranks_of(index),
             reads: queue(policy.read_queue),
             writes: queue(policy.write_queue),
-            read_order: VecDeque::with_capacity(2 * policy.read_queue),
-            write_order: VecDeque::with_capacity(2 * policy.write_queue),
             write_mode: false,
             overdue: None,
             refresh: Refresh::new(policy, org, refi_ticks, index),
@@ -118,14 +111,10 @@ impl PseudoChannel {
     /// A request entered its queue. Direction changes only when a queue fills up or was empty. Returns whether there is
     /// something to decide.
     #[inline]
-    pub fn entered(&mut self, op: Op, key: u64, clk: Tick) -> bool {
+    pub fn entered(&mut self, op: Op, clk: Tick) -> bool {
         let decisive = match op {
-            Op::Read => {
-                self.read_order.push_back(key);
-                self.reads.len() == 1
-            }
+            Op::Read => self.reads.len() == 1,
             Op::Write | Op::Update => {
-                self.write_order.push_back(key);
                 self.writes.len() == 1 || self.writes.len() >= self.write_high && !self.write_mode
             }
         };
@@ -175,10 +164,8 @@ impl PseudoChannel {
             return false;
         }
         let before = (self.write_mode, self.overdue);
-        let read = oldest(&self.reads, &mut self.read_order);
-        let write = oldest(&self.writes, &mut self.write_order);
         // Keys are numbered over both queues: the smaller one came earlier.
-        let first = match (read, write) {
+        let first = match (self.reads.oldest(), self.writes.oldest()) {
             (Some(r), Some(w)) if r < w => Some((Op::Read, r)),
             (Some(r), None) => Some((Op::Read, r)),
             (_, Some(w)) => Some((Op::Write, w)),
@@ -219,11 +206,4 @@ impl PseudoChannel {
         }
         idle <= clk
     }
-}
-
-fn oldest(queue: &RequestQueue, order: &mut VecDeque<u64>) -> Option<u64> {
-    while order.front().is_some_and(|key| !queue.holds(*key)) {
-        order.pop_front();
-    }
-    order.front().copied()
 }

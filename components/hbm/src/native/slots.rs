@@ -32,7 +32,7 @@ impl<O: CommandObserver> Native<O> {
     pub(super) fn column_slot(&mut self, clk: Tick) {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, .. } = self;
-        for (rank, bound) in bounds.columns() {
+        for (rank, bound) in bounds.of_ranks(Kind::Column) {
             if *bound > clk {
                 pick.next = pick.next.min(*bound);
                 continue;
@@ -341,18 +341,23 @@ impl<O: CommandObserver> Native<O> {
     fn pick_row(&mut self, clk: Tick) -> Pick {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, last_row, .. } = self;
-        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
-            let (queue, _) = pc.queue();
-            for rank in pc.ranks.clone() {
-                let (act, precharge) = (bounds.get(Kind::Act, rank), bounds.get(Kind::Precharge, rank));
-                if act > clk && precharge > clk {
-                    pick.next = pick.next.min(act).min(precharge);
-                    continue;
-                }
-                let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks));
-                bounds.set(Kind::Act, rank, rows.activate(&mut pick, banks, clk));
-                bounds.set(Kind::Precharge, rank, rows.precharge(&mut pick, banks, *last_row, clk));
+        for (rank, [act, precharge]) in bounds.rows() {
+            if *act > clk && *precharge > clk {
+                pick.next = pick.next.min(*act).min(*precharge);
+                continue;
             }
+            let pc = &pseudo_channels[banks.pseudo_channel_of(banks.first_of(rank)) as usize];
+            if pc.power.asleep.is_some() {
+                continue;
+            }
+            let rows = Rows::of(pc.queue().0, rank, banks, !pc.held(rank, banks));
+            if *act <= clk {
+                *act = rows.activate(&mut pick, banks, clk);
+            }
+            if *precharge <= clk {
+                *precharge = rows.precharge(&mut pick, banks, *last_row, clk);
+            }
+            pick.next = pick.next.min(*act).min(*precharge);
         }
         pick
     }
@@ -361,18 +366,19 @@ impl<O: CommandObserver> Native<O> {
     fn pick_ahead(&mut self, clk: Tick) -> Pick {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, last_row, .. } = self;
-        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
-            let (served, queue) = if pc.write_mode { (&pc.writes, &pc.reads) } else { (&pc.reads, &pc.writes) };
-            for rank in pc.ranks.clone() {
-                let bound = bounds.get(Kind::Ahead, rank);
-                if bound > clk {
-                    pick.next = pick.next.min(bound);
-                    continue;
-                }
-                let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks) & !served.wanted_banks(rank));
-                let act = rows.activate(&mut pick, banks, clk);
-                bounds.set(Kind::Ahead, rank, act.min(rows.precharge(&mut pick, banks, *last_row, clk)));
+        for (rank, bound) in bounds.of_ranks(Kind::Ahead) {
+            if *bound > clk {
+                pick.next = pick.next.min(*bound);
+                continue;
             }
+            let pc = &pseudo_channels[banks.pseudo_channel_of(banks.first_of(rank)) as usize];
+            if pc.power.asleep.is_some() {
+                continue;
+            }
+            let (served, queue) = if pc.write_mode { (&pc.writes, &pc.reads) } else { (&pc.reads, &pc.writes) };
+            let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks) & !served.wanted_banks(rank));
+            let act = rows.activate(&mut pick, banks, clk);
+            *bound = act.min(rows.precharge(&mut pick, banks, *last_row, clk));
         }
         pick
     }
