@@ -81,7 +81,7 @@ pub struct Native<O = ()> {
     refused: Option<(Op, usize)>,
     pending: VecDeque<Completion>,
     forwarded: VecDeque<Completion>,
-    written: Vec<Completion>,
+    written: VecDeque<Completion>,
     /// Whether somebody takes [`Native::started`].
     announces: bool,
     started: Vec<Started>,
@@ -132,7 +132,7 @@ impl<O: CommandObserver> Native<O> {
             refused: None,
             pending: VecDeque::new(),
             forwarded: VecDeque::new(),
-            written: Vec::new(),
+            written: VecDeque::new(),
             announces: false,
             started: Vec::new(),
             counters: Counters::default(),
@@ -267,11 +267,12 @@ impl<O: CommandObserver> Native<O> {
     /// A tick before which no queued write is issued. Holds as long as only reads are put in.
     /// `command` is what [`Native::next_command`] says.
     pub fn next_write(&self, command: Tick) -> Tick {
-        let of = |pc: &PseudoChannel| match (pc.writes.is_empty(), pc.write_mode) {
-            (true, _) => NEVER,
-            (false, true) => command,
+        let of = |pc: &PseudoChannel| match pc.writes.len() {
+            0 => NEVER,
+            // Behind a read that is overdue there may be a write that is, too.
+            _ if pc.write_mode || pc.overdue.is_some() => command,
             // The direction turns when a decision is due, or when the last read has gone.
-            (false, false) => pc.next_decision().min(command.saturating_add(pc.reads.len() as Tick)).max(command),
+            _ => pc.next_decision().min(command.saturating_add(pc.reads.len() as Tick)).max(command),
         };
         self.pseudo_channels.iter().map(of).min().unwrap_or(NEVER)
     }
@@ -294,6 +295,12 @@ impl<O: CommandObserver> Native<O> {
         self.banks.pseudo_channel_of(place.bank) as usize
     }
 
+    /// Whether the request that was refused last may find room now. True if the last one offered was not refused.
+    #[inline]
+    pub fn may_have_room(&self) -> bool {
+        self.refused.is_none_or(|(op, i)| self.room(i, op) > 0)
+    }
+
     /// Free places in a queue of a pseudo channel.
     pub fn room(&self, pseudo_channel: usize, op: Op) -> u64 {
         let pc = &self.pseudo_channels[pseudo_channel];
@@ -312,6 +319,7 @@ impl<O: CommandObserver> Native<O> {
 
     /// [`Controller::enqueue`] of a request of which the place is known.
     pub fn enqueue_at(&mut self, request: Request, place: Location) -> Admission {
+        self.refused = None;
         let Request { id, address, op } = request;
         let Location { bank, row, column } = place;
         let i = self.pseudo_channel_of(place);
@@ -375,44 +383,9 @@ impl<O: CommandObserver> Native<O> {
         Admission::Accepted
     }
 
-    fn retire(&mut self, done: &mut Vec<Completion>) {
-        done.append(&mut self.written);
-        loop {
-            let next = match (self.pending.front(), self.forwarded.front()) {
-                (Some(p), Some(f)) if f.done < p.done => &mut self.forwarded,
-                (None, Some(_)) => &mut self.forwarded,
-                (Some(_), _) => &mut self.pending,
-                (None, None) => return,
-            };
-            match next.front() {
-                Some(c) if c.done <= self.clk => done.push(*c),
-                _ => return,
-            }
-            next.pop_front();
-        }
-    }
-
-    fn next_completion(&self) -> Tick {
-        let front = |queue: &VecDeque<Completion>| queue.front().map_or(NEVER, |c| c.done.max(self.clk + 1));
-        front(&self.pending).min(front(&self.forwarded))
-    }
-}
-
-impl<O: CommandObserver> Controller for Native<O> {
-    fn now(&self) -> Tick {
-        self.clk
-    }
-
-    fn enqueue(&mut self, request: Request) -> Admission {
-        let place = self.map.locate(request.address);
-        self.enqueue_at(request, place)
-    }
-
-    fn next_event(&self) -> Tick {
-        self.next_action().min(self.next_completion())
-    }
-
-    fn run(&mut self, limit: Tick, until: Until, done: &mut Vec<Completion>) -> Tick {
+    /// [`Controller::run`] without the requests that are done: whoever asks for it takes them after each call with
+    /// [`Native::take_done`].
+    pub fn work(&mut self, limit: Tick, until: Until) {
         while self.clk < limit {
             let mut next = self.next_action();
             if until == Until::Completion {
@@ -441,7 +414,42 @@ impl<O: CommandObserver> Controller for Native<O> {
                 break;
             }
         }
-        self.retire(done);
+    }
+
+    /// Hands over the next request that is done.
+    #[inline]
+    pub fn take_done(&mut self) -> Option<Completion> {
+        if let Some(written) = self.written.pop_front() {
+            return Some(written);
+        }
+        let forwarded = self.forwarded.front().is_some_and(|f| self.pending.front().is_none_or(|p| f.done < p.done));
+        let next = if forwarded { &mut self.forwarded } else { &mut self.pending };
+        next.pop_front_if(|c| c.done <= self.clk)
+    }
+
+    fn next_completion(&self) -> Tick {
+        let front = |queue: &VecDeque<Completion>| queue.front().map_or(NEVER, |c| c.done.max(self.clk + 1));
+        front(&self.pending).min(front(&self.forwarded))
+    }
+}
+
+impl<O: CommandObserver> Controller for Native<O> {
+    fn now(&self) -> Tick {
+        self.clk
+    }
+
+    fn enqueue(&mut self, request: Request) -> Admission {
+        let place = self.map.locate(request.address);
+        self.enqueue_at(request, place)
+    }
+
+    fn next_event(&self) -> Tick {
+        self.next_action().min(self.next_completion())
+    }
+
+    fn run(&mut self, limit: Tick, until: Until, done: &mut Vec<Completion>) -> Tick {
+        self.work(limit, until);
+        done.extend(std::iter::from_fn(|| self.take_done()));
         self.clk
     }
 

@@ -124,7 +124,7 @@ impl<O: CommandObserver> Native<O> {
             }
             Op::Write | Op::Update => {
                 let parts = Parts::default();
-                self.written.push(Completion { id: request.id, op, arrive, done: clk, parts });
+                self.written.push_back(Completion { id: request.id, op, arrive, done: clk, parts });
             }
         }
         self.banks.issue(command, bank, request.row, clk);
