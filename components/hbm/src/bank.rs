@@ -34,8 +34,14 @@ pub type PerBank<T> = [T; MAX_BANKS_PER_RANK as usize];
 /// What is cut off a bank's number in its rank, for the compiler to see that it is in range.
 const BANK_MASK: usize = MAX_BANKS_PER_RANK as usize - 1;
 
-/// Ready times of a rank: a line a class of commands, in it one a bank or bank group.
-type Lines = [PerBank<Tick>; BANK_CLASSES];
+/// Lines of ready times of a rank: those of bank groups, the one of all banks, and all of them, a power of two so that a
+/// number of ten bits needs no check.
+const GROUPS: usize = BANK_CLASSES;
+const ALL: usize = 2 * BANK_CLASSES;
+const LINES: usize = 32;
+
+/// Leaves nothing of a bank's number.
+const MAX_SHIFT: u8 = 31;
 
 /// The ready times of one command in the banks of a rank.
 pub(crate) struct ReadyLines<'a> {
@@ -83,34 +89,31 @@ const fn is_frequent(c: Command) -> bool {
     )
 }
 
-/// Ready times kept for one rank, one a class of commands.
-const RANK_CLASSES: usize = 16;
-
-/// (Class of commands, ticks after which they may come.)
-type Rises = Vec<(u16, u32)>;
+/// One rule: a ready time is raised to some ticks after a command.
+#[derive(Debug, Clone, Copy)]
+struct Rise {
+    /// Place among the ready times of a rank, without the bank or group.
+    at: u16,
+    /// The number of the command's bank, so much shifted, is that of its bank or group; 0 after `MAX_SHIFT`.
+    shift: u8,
+    ticks: u32,
+}
 
 /// What one command raises, compiled from the table.
 #[derive(Debug, Clone, Default)]
 struct Raises {
-    /// For its bank.
-    bank: Rises,
-    /// For its bank group.
-    group: Rises,
-    /// For all banks of its rank.
-    rank: Rises,
-    /// For those of other ranks, by the command's rank: (rank, ticks).
-    others: Vec<Vec<(u16, Rises)>>,
+    /// In its rank.
+    own: Vec<Rise>,
+    /// In other ranks, by the command's rank: (rank, rules).
+    others: Vec<Vec<(u16, Vec<Rise>)>>,
 }
 
 /// What is known of one rank.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 struct Rank {
-    /// Ready times of each bank.
-    banks: Lines,
-    /// The same of the banks of each bank group together.
-    groups: Lines,
-    /// The same of all its banks, by class of commands among those of a rank.
-    all: [Tick; RANK_CLASSES],
+    /// Ready times: lines of its banks by class, from [`GROUPS`] on of its bank groups by class, and the line [`ALL`] of all
+    /// its banks, in which stand the classes of a rank.
+    ready: [PerBank<Tick>; LINES],
     /// One after the last tick of each command; 0 = none yet.
     after_last: [Tick; COMMANDS],
     open_banks: u32,
@@ -118,13 +121,22 @@ struct Rank {
 
 impl Rank {
     fn new() -> Self {
-        let lines = [[0; _]; BANK_CLASSES];
-        Rank { banks: lines, groups: lines, all: [0; _], after_last: [0; _], open_banks: 0 }
+        Rank { ready: [[0; _]; LINES], after_last: [0; _], open_banks: 0 }
+    }
+
+    /// Raises what a command to bank `number` at `tick` raises.
+    #[inline]
+    fn raise(&mut self, rises: &[Rise], number: usize, tick: Tick) {
+        let ready = self.ready.as_flattened_mut();
+        for rise in rises {
+            let at = usize::from(rise.at) + (number >> (rise.shift & MAX_SHIFT));
+            raise_to(&mut ready[at & (LINES * (BANK_MASK + 1) - 1)], tick + u64::from(rise.ticks));
+        }
     }
 }
 
 /// Rules between two ranks, by [`Relation`].
-type ByRank = [Rises; 3];
+type ByRank = [Vec<(Command, u32)>; 3];
 
 /// How a rank lies to the rank of another command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,13 +310,13 @@ impl Banks {
     pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> ReadyLines<'_> {
         let class = bank_class(c) & (BANK_CLASSES - 1);
         let rank = &self.ranks[rank];
-        ReadyLines { banks: &rank.banks[class], groups: &rank.groups[class], group_shift: self.group_shift }
+        ReadyLines { banks: &rank.ready[class], groups: &rank.ready[GROUPS + class], group_shift: self.group_shift }
     }
 
     /// The part of a command's ready time that rank, pseudo channel and channel set.
     #[inline]
     pub fn rank_ready(&self, c: Command, rank: usize) -> Tick {
-        let ready = self.ranks[rank].all[rank_class(c) & (RANK_CLASSES - 1)];
+        let ready = self.ranks[rank].ready[ALL][rank_class(c)];
         if is_frequent(c) { ready } else { ready.max(self.waited_for(c, rank)) }
     }
 
@@ -316,7 +328,7 @@ impl Banks {
         for (before, other) in self.ranks.iter().enumerate() {
             for &(command, d) in &waits[Relation::of(&self.org, before, rank) as usize] {
                 // One after the last tick, and so never 0 when there is one.
-                if let Some(tick) = other.after_last[usize::from(command) & (COMMANDS - 1)].checked_sub(1) {
+                if let Some(tick) = other.after_last[command.index()].checked_sub(1) {
                     raise_to(&mut ready, tick + u64::from(d));
                 }
             }
@@ -377,13 +389,11 @@ impl Banks {
         let raises = &self.raises[c.index()];
         let (own, number) = (self.rank_of(bank), self.number_of(bank));
         let rank = &mut self.ranks[own];
-        raise_lines(&mut rank.banks, number, &raises.bank, tick);
-        raise_lines(&mut rank.groups, number >> self.group_shift, &raises.group, tick);
-        raise_all(&mut rank.all, &raises.rank, tick);
+        rank.raise(&raises.own, number, tick);
         rank.after_last[c.index()] = tick + 1;
         if let Some(others) = raises.others.get(own) {
             for (other, rises) in others {
-                raise_all(&mut self.ranks[usize::from(*other)].all, rises, tick);
+                self.ranks[usize::from(*other)].raise(rises, number, tick);
             }
         }
         if self.windowed.contains(c) {
@@ -399,7 +409,7 @@ impl Banks {
             ring[*at] = tick + window.ticks;
             *at = if *at + 1 == ring.len() { 0 } else { *at + 1 };
             for rank in &mut self.ranks[ranks.clone()] {
-                raise_to(&mut rank.all[window.after.index() & (RANK_CLASSES - 1)], ring[*at]);
+                raise_to(&mut rank.ready[ALL][rank_class(window.after)], ring[*at]);
             }
         }
     }
@@ -411,20 +421,23 @@ impl Raises {
         use Relation::{Other, Same, Sibling};
         let ticks = u32::try_from(rule.ticks).unwrap_or(u32::MAX);
         let relations: &[Relation] = match (rule.level, rule.scope) {
-            (Level::Bank, _) => return add(&mut self.bank, bank_class(rule.after), ticks),
-            (Level::BankGroup, _) => return add(&mut self.group, bank_class(rule.after), ticks),
+            (Level::Bank, _) => return add(&mut self.own, bank_class(rule.after), 0, ticks),
+            (Level::BankGroup, _) => {
+                let shift = org.banks_per_group.trailing_zeros() as u8;
+                return add(&mut self.own, GROUPS + bank_class(rule.after), shift, ticks);
+            }
             (Level::StackId, Scope::Same) => &[Same],
             (Level::StackId, Scope::Siblings) => &[Sibling],
             (Level::PseudoChannel, _) => &[Same, Sibling],
             (Level::Channel, _) => &[Same, Sibling, Other],
         };
         if !is_frequent(rule.after) {
-            relations.iter().for_each(|r| add(&mut waits[*r as usize], rule.before.index(), ticks));
+            relations.iter().for_each(|r| add_wait(&mut waits[*r as usize], rule.before, ticks));
             return;
         }
-        let class = rank_class(rule.after);
+        let line = ALL * (BANK_MASK + 1) + rank_class(rule.after);
         if relations.contains(&Same) {
-            add(&mut self.rank, class, ticks);
+            add_at(&mut self.own, line, MAX_SHIFT, ticks);
         }
         let ranks = org.ranks() as usize;
         if relations.iter().any(|r| *r != Same) {
@@ -438,7 +451,7 @@ impl Raises {
                     list.push((rank as u16, Vec::new()));
                     list.len() - 1
                 });
-                add(&mut list[at].1, class, ticks);
+                add_at(&mut list[at].1, line, MAX_SHIFT, ticks);
             }
         }
     }
@@ -454,26 +467,23 @@ const fn rank_class(c: Command) -> usize {
     }
 }
 
-fn add(list: &mut Rises, at: usize, ticks: u32) {
+/// Adds a rule for the banks or groups of a line.
+fn add(list: &mut Vec<Rise>, line: usize, shift: u8, ticks: u32) {
+    add_at(list, line * (BANK_MASK + 1), shift, ticks);
+}
+
+fn add_at(list: &mut Vec<Rise>, at: usize, shift: u8, ticks: u32) {
     let at = at as u16;
-    match list.iter_mut().find(|(a, _)| *a == at) {
+    match list.iter_mut().find(|rise| rise.at == at) {
+        Some(rise) => rise.ticks = rise.ticks.max(ticks),
+        None => list.push(Rise { at, shift, ticks }),
+    }
+}
+
+fn add_wait(list: &mut Vec<(Command, u32)>, before: Command, ticks: u32) {
+    match list.iter_mut().find(|(command, _)| *command == before) {
         Some((_, d)) => *d = (*d).max(ticks),
-        None => list.push((at, ticks)),
-    }
-}
-
-/// Raises the ready times of one bank or group, the list naming classes.
-#[inline]
-fn raise_lines(ready: &mut Lines, number: usize, list: &[(u16, u32)], tick: Tick) {
-    for &(class, d) in list {
-        raise_to(&mut ready[usize::from(class) & (BANK_CLASSES - 1)][number & BANK_MASK], tick + u64::from(d));
-    }
-}
-
-#[inline]
-fn raise_all(ready: &mut [Tick; RANK_CLASSES], list: &[(u16, u32)], tick: Tick) {
-    for &(class, d) in list {
-        raise_to(&mut ready[usize::from(class) & (RANK_CLASSES - 1)], tick + u64::from(d));
+        None => list.push((before, ticks)),
     }
 }
 

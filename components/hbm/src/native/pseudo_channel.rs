@@ -93,6 +93,7 @@ impl PseudoChannel {
     }
 
     /// Banks of a rank that any queued request wants, and those wanted for their open row.
+    #[inline]
     pub fn wanted(&self, rank: usize) -> (u32, u32) {
         let hits = self.reads.hit_banks(rank) | self.writes.hit_banks(rank);
         (self.reads.wanted_banks(rank) | self.writes.wanted_banks(rank), hits)

@@ -22,7 +22,7 @@ use super::{Native, PagePolicy, Started};
 use crate::bank::{Banks, CLOSED, NEVER, PerBank, Tick};
 use crate::command::{Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
-use crate::queue::{NO_KEY, RequestQueue};
+use crate::queue::{NO_KEY, Queued, RequestQueue};
 use crate::request::{Completion, Op, Parts};
 use crate::scan::Pick;
 
@@ -79,9 +79,9 @@ impl<O: CommandObserver> Native<O> {
         let pc = &mut self.pseudo_channels[i];
         let direction = if plain == Command::Rd { Op::Read } else { Op::Write };
         let queue = pc.queue_of(direction);
-        let bank = queue.get(key).bank;
-        let request = queue.remove(key, self.banks.open_row(bank));
-        let op = request.op;
+        let request = *queue.get(key);
+        let Queued { bank, op, .. } = request;
+        queue.remove(key, self.banks.open_row(bank));
         if pc.left(op, key, clk) {
             self.decision_not_before = clk;
         }

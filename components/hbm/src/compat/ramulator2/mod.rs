@@ -342,8 +342,8 @@ impl<O: CommandObserver> Ramulator2<O> {
     fn issue_hit(&mut self, key: u64, clk: Tick) {
         let write = self.write_mode;
         let queue = if write { &mut self.writes } else { &mut self.reads };
-        let bank = queue.get(key).bank;
-        let request = queue.remove(key, self.banks.open_row(bank));
+        let request = *queue.get(key);
+        queue.remove(key, self.banks.open_row(request.bank));
         self.sizes_changed = true;
         if request.started == NEVER {
             self.counters.row_hits += 1;
