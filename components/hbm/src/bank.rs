@@ -35,7 +35,7 @@ pub type PerBank<T> = [T; MAX_BANKS_PER_RANK as usize];
 const BANK_MASK: usize = MAX_BANKS_PER_RANK as usize - 1;
 
 /// Lines of ready times of a rank: those of bank groups, the one of all banks, and all of them, a power of two so that a
-/// number of ten bits needs no check.
+/// number of five bits needs no check.
 const GROUPS: usize = BANK_CLASSES;
 const ALL: usize = 2 * BANK_CLASSES;
 const LINES: usize = 32;
@@ -92,8 +92,10 @@ const fn is_frequent(c: Command) -> bool {
 /// One rule: a ready time is raised to some ticks after a command.
 #[derive(Debug, Clone, Copy)]
 struct Rise {
-    /// Place among the ready times of a rank, without the bank or group.
-    at: u16,
+    /// Line among the ready times of a rank.
+    line: u8,
+    /// Place in the line of bank or group 0.
+    first: u8,
     /// The number of the command's bank, so much shifted, is that of its bank or group; 0 after `MAX_SHIFT`.
     shift: u8,
     ticks: u32,
@@ -127,10 +129,10 @@ impl Rank {
     /// Raises what a command to bank `number` at `tick` raises.
     #[inline]
     fn raise(&mut self, rises: &[Rise], number: usize, tick: Tick) {
-        let ready = self.ready.as_flattened_mut();
         for rise in rises {
-            let at = usize::from(rise.at) + (number >> (rise.shift & MAX_SHIFT));
-            raise_to(&mut ready[at & (LINES * (BANK_MASK + 1) - 1)], tick + u64::from(rise.ticks));
+            let at = usize::from(rise.first) + (number >> (rise.shift & MAX_SHIFT));
+            let line = &mut self.ready[usize::from(rise.line) & (LINES - 1)];
+            raise_to(&mut line[at & BANK_MASK], tick + u64::from(rise.ticks));
         }
     }
 }
@@ -421,10 +423,14 @@ impl Raises {
         use Relation::{Other, Same, Sibling};
         let ticks = u32::try_from(rule.ticks).unwrap_or(u32::MAX);
         let relations: &[Relation] = match (rule.level, rule.scope) {
-            (Level::Bank, _) => return add(&mut self.own, bank_class(rule.after), 0, ticks),
+            (Level::Bank, _) => {
+                let line = bank_class(rule.after) as u8;
+                return add(&mut self.own, Rise { line, first: 0, shift: 0, ticks });
+            }
             (Level::BankGroup, _) => {
+                let line = (GROUPS + bank_class(rule.after)) as u8;
                 let shift = org.banks_per_group.trailing_zeros() as u8;
-                return add(&mut self.own, GROUPS + bank_class(rule.after), shift, ticks);
+                return add(&mut self.own, Rise { line, first: 0, shift, ticks });
             }
             (Level::StackId, Scope::Same) => &[Same],
             (Level::StackId, Scope::Siblings) => &[Sibling],
@@ -435,9 +441,9 @@ impl Raises {
             relations.iter().for_each(|r| add_wait(&mut waits[*r as usize], rule.before, ticks));
             return;
         }
-        let line = ALL * (BANK_MASK + 1) + rank_class(rule.after);
+        let rise = Rise { line: ALL as u8, first: rank_class(rule.after) as u8, shift: MAX_SHIFT, ticks };
         if relations.contains(&Same) {
-            add_at(&mut self.own, line, MAX_SHIFT, ticks);
+            add(&mut self.own, rise);
         }
         let ranks = org.ranks() as usize;
         if relations.iter().any(|r| *r != Same) {
@@ -451,7 +457,7 @@ impl Raises {
                     list.push((rank as u16, Vec::new()));
                     list.len() - 1
                 });
-                add_at(&mut list[at].1, line, MAX_SHIFT, ticks);
+                add(&mut list[at].1, rise);
             }
         }
     }
@@ -467,16 +473,10 @@ const fn rank_class(c: Command) -> usize {
     }
 }
 
-/// Adds a rule for the banks or groups of a line.
-fn add(list: &mut Vec<Rise>, line: usize, shift: u8, ticks: u32) {
-    add_at(list, line * (BANK_MASK + 1), shift, ticks);
-}
-
-fn add_at(list: &mut Vec<Rise>, at: usize, shift: u8, ticks: u32) {
-    let at = at as u16;
-    match list.iter_mut().find(|rise| rise.at == at) {
-        Some(rise) => rise.ticks = rise.ticks.max(ticks),
-        None => list.push(Rise { at, shift, ticks }),
+fn add(list: &mut Vec<Rise>, rise: Rise) {
+    match list.iter_mut().find(|known| (known.line, known.first) == (rise.line, rise.first)) {
+        Some(known) => known.ticks = known.ticks.max(rise.ticks),
+        None => list.push(rise),
     }
 }
 

@@ -70,17 +70,18 @@ impl Bounds {
         self.ticks.iter_mut().map(|[_, act, precharge, _]| [act, precharge]).enumerate()
     }
 
-    /// No rank issues a column command before its data bus is free.
+    /// The first tick at which a rank may issue a column command. Those of `ranks` wait for `command`, which no rank issues
+    /// before its data bus is free.
     #[inline]
-    pub fn raise_column(&mut self, banks: &Banks, command: Command, rank: usize) {
-        let bound = &mut self.ticks[rank][Kind::Column as usize];
-        *bound = banks.on_edge(command, (*bound).max(banks.rank_ready(command, rank)));
-    }
-
-    /// The first tick at which a rank may issue a column command.
-    #[inline]
-    pub fn next_column(&self) -> Tick {
-        self.ticks.iter().fold(NEVER, |next, bounds| next.min(bounds[Kind::Column as usize]))
+    pub fn next_column(&mut self, banks: &Banks, command: Command, ranks: &std::ops::Range<usize>) -> Tick {
+        let mut next = NEVER;
+        for (rank, bound) in self.of_ranks(Kind::Column) {
+            if ranks.contains(&rank) {
+                *bound = banks.on_edge(command, (*bound).max(banks.rank_ready(command, rank)));
+            }
+            next = next.min(*bound);
+        }
+        next
     }
 
     /// The first tick at which a rank may issue ACT or PRE.

@@ -69,10 +69,7 @@ impl<O: CommandObserver> Native<O> {
     fn next_column(&mut self, i: usize) -> Tick {
         let pc = &self.pseudo_channels[i];
         let (_, command) = pc.queue();
-        for rank in pc.ranks.clone() {
-            self.bounds.raise_column(&self.banks, command, rank);
-        }
-        self.bounds.next_column()
+        self.bounds.next_column(&self.banks, command, &pc.ranks)
     }
 
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
