@@ -196,6 +196,11 @@ impl<C: Component> Arena for TypedArena<C> {
             let mut next = fabric.next_of_stretch(id, reached);
             let neighbour = self.components.as_ptr().wrapping_add(local + 1) as usize;
             fabric.ahead.neighbour = neighbour..neighbour + size_of::<C>();
+            if next < end {
+                let inputs = fabric.wake.minds[id as usize].inputs;
+                let component = self.first_number + local as u32;
+                self.components[local].prefetch(&Cx { fabric: &mut *fabric, now: next, id, component, inputs });
+            }
             while next < end {
                 fabric.time = fabric.ahead.time(next);
                 fabric.ahead.free = fabric.deliver_to_stretch(id, next).min(end);

@@ -12,6 +12,7 @@ use crate::time::{Cycle, Femtos};
 use crate::wake::SHARED_INPUT;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A part of a machine. It sees ports, never another component.
 ///
@@ -37,6 +38,10 @@ pub trait Component: Saved + Sized + Send + 'static {
 
     /// One clock edge. See [`Activity`] for the contract of sleeping.
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity;
+
+    /// Asks the host's caches ([`prefetch`](crate::prefetch)) for what lies outside the component itself and the coming ticks
+    /// will look at. Called before a stretch ([`Component::STRETCHES`]).
+    fn prefetch(&self, _cx: &Cx<'_>) {}
 
     /// Counters, histograms and breakdowns up to cycle `at` of the component's clock, where the run stopped.
     fn report(&self, at: Cycle, out: &mut StatsNode);
@@ -175,6 +180,13 @@ impl Cx<'_> {
         }
     }
 
+    /// Messages on their way to an input of a component that [stretches](Component::STRETCHES), in order: for
+    /// [`Component::prefetch`], since what is on its way may not change what a tick does.
+    #[inline]
+    pub fn upcoming<P: Payload>(&self, to: In<P>) -> impl Iterator<Item = &P> + Clone {
+        self.fabric.lane::<P>(to.lane).upcoming(to.fifo)
+    }
+
     /// Messages waiting at an input.
     #[inline]
     pub fn len<P: Payload>(&self, from: In<P>) -> u16 {
@@ -188,6 +200,16 @@ impl Cx<'_> {
             return true;
         }
         from.input == SHARED_INPUT && self.fabric.lane::<P>(from.lane).is_empty(from.fifo)
+    }
+
+    /// The first input of a range that holds anything, of an array of inputs [declared together](Site::inputs).
+    #[inline]
+    pub fn next_full<P: Payload>(&self, inputs: &[In<P>], range: Range<usize>) -> Option<usize> {
+        let first = inputs.first()?;
+        debug_assert!((first.fifo..).zip(inputs).all(|(fifo, input)| fifo == input.fifo), "not declared together");
+        let fifos = first.fifo + range.start as u32..first.fifo + range.end as u32;
+        let full = self.fabric.lane::<P>(first.lane).next_full(fifos)?;
+        Some((full - first.fifo) as usize)
     }
 
     /// Messages that may be sent now: the credits in hand. Zero for an output that is not connected.

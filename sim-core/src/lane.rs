@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::{Any, TypeId};
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Messages of a cycle between asking the cache for a FIFO and delivering into it.
 const AHEAD: usize = 24;
@@ -82,9 +83,7 @@ impl<P: Payload> Fifo<P> {
         assert!(self.len < self.capacity, "a message without a credit");
         if self.len == 0 {
             self.oldest = Some(message);
-            if self.input == SHARED_INPUT {
-                occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
-            }
+            occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
         } else {
             slots[self.ring.at(self.head, self.len - 1)] = Some(message);
         }
@@ -118,9 +117,7 @@ struct Crossing<P> {
 
 pub(crate) struct Lane<P> {
     fifos: Vec<Fifo<P>>,
-    /// One bit a FIFO that holds anything, kept for the inputs that have no bit in their owner's [`Mind`].
-    ///
-    /// [`Mind`]: crate::wake::Mind
+    /// One bit a FIFO that holds anything.
     occupied: Vec<u64>,
     slots: Vec<Option<P>>,
     stamps: Vec<u64>,
@@ -179,10 +176,30 @@ impl<P: Payload> Lane<P> {
         self.fifos[fifo as usize].oldest.as_ref()
     }
 
-    /// Whether a FIFO without a bit of its own is empty.
+    /// Whether a FIFO is empty.
     #[inline]
     pub fn is_empty(&self, fifo: u32) -> bool {
         self.occupied[(fifo >> 6) as usize] >> (fifo & 63) & 1 == 0
+    }
+
+    /// Messages in flight to a FIFO whose owner works through several cycles in one go.
+    pub fn upcoming(&self, fifo: u32) -> impl Iterator<Item = &P> + Clone {
+        let waiting = self.waiting.get(fifo as usize).and_then(Option::as_ref);
+        waiting.into_iter().flatten().map(|(_, message)| message)
+    }
+
+    /// The first FIFO of a range that holds anything.
+    #[inline]
+    pub fn next_full(&self, fifos: Range<u32>) -> Option<u32> {
+        let mut from = fifos.start;
+        while from < fifos.end {
+            let bits = self.occupied[(from >> 6) as usize] >> (from & 63);
+            if bits != 0 {
+                return Some(from + bits.trailing_zeros()).filter(|fifo| *fifo < fifos.end);
+            }
+            from = (from | 63) + 1;
+        }
+        None
     }
 
     pub fn peek_nth(&self, fifo: u32, nth: u16) -> Option<&P> {
@@ -201,9 +218,7 @@ impl<P: Payload> Lane<P> {
         let message = f.oldest.take()?;
         f.len -= 1;
         if f.len == 0 {
-            if f.input == SHARED_INPUT {
-                self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
-            }
+            self.occupied[(fifo >> 6) as usize] &= !(1 << (fifo & 63));
             *inputs &= !(1 << (f.input & 31)) | 1 << SHARED_INPUT;
         } else {
             f.oldest = self.slots[f.ring.at(f.head, 0)];
@@ -452,9 +467,7 @@ impl<P: Payload> AnyLane for Lane<P> {
         }
         if f.len > 0 {
             wake.fill_input(f.owner, f.input);
-            if f.input == SHARED_INPUT {
-                self.occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
-            }
+            self.occupied[(fifo >> 6) as usize] |= 1 << (fifo & 63);
         }
         match self.waiting.get_mut(fifo as usize) {
             Some(Some(waiting)) => waiting.extend(&flying),

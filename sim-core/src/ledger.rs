@@ -87,6 +87,10 @@ impl Ledger {
             self.head = self.head.wrapping_add(1) & ring.mask;
             self.pending -= 1;
         }
+        if self.pending == 0 {
+            // As in a FIFO: an empty ring starts over, and a lightly used one keeps to its first places.
+            self.head = 0;
+        }
     }
 
     /// Takes the credits that are due at `now`.

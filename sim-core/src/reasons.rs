@@ -3,6 +3,7 @@
 //! An interval is charged when the reason changes and at the stop, so that a sleeping component is accounted for
 //! without being ticked, and the parts always sum to the whole.
 
+use crate::prefetch::prefetch;
 use crate::time::Cycle;
 use std::marker::PhantomData;
 
@@ -34,6 +35,13 @@ impl<R: Reason> ReasonClock<R> {
     /// Starts at a cycle with `reason`; cycles before it are charged to nothing.
     pub fn starting_at(since: Cycle, reason: R) -> ReasonClock<R> {
         ReasonClock { charged: vec![0; R::NAMES.len()], reason: reason.index(), since, reasons: PhantomData }
+    }
+
+    /// Asks the host's caches for the counts.
+    #[inline]
+    pub fn prefetch(&self) {
+        const COUNTS_A_LINE: usize = 64 / size_of::<u64>();
+        self.charged.iter().step_by(COUNTS_A_LINE).for_each(|count| prefetch(count));
     }
 
     /// Place of the present reason within [`Reason::NAMES`].

@@ -9,7 +9,7 @@
 //! Numbers: from the machine file, each with its origin.
 //! Start reading at `tick`; the canonical tests are below.
 
-use protocol::{Bandwidth, MemRequest, MemResponse, MemoryLoad, Station, Stations};
+use protocol::{Bandwidth, MemRequest, MemResponse, MemoryLoad};
 use serde::{Deserialize, Serialize};
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
 use std::collections::VecDeque;
@@ -153,10 +153,7 @@ impl FixedMemory {
             idle_ports = 0;
             self.bandwidth.spend(request.bytes);
             self.count(&request);
-            let mut stations = Stations::default();
-            let picoseconds = (cx.time().0 - request.issued.0) / 1000;
-            stations.add(Station::Network, picoseconds);
-            self.in_flight.push_back((now + self.latency_cycles, MemResponse::to(&request, stations)));
+            self.in_flight.push_back((now + self.latency_cycles, MemResponse::to(&request)));
             port = (port + 1) % ports;
         }
         self.first = port;
@@ -216,9 +213,8 @@ mod tests {
                 }
             }
             if self.sent < self.count && cx.room(self.request) > 0 {
-                let issued: Femtos = cx.time();
                 let op = MemOp::Read;
-                let request = MemRequest { id: self.sent, source: 0, address: 0, bytes: 32, sectors: 1, op, issued };
+                let request = MemRequest { id: self.sent, source: 0, address: 0, bytes: 32, sectors: 1, op };
                 cx.send(self.request, request);
                 self.sent += 1;
             }

@@ -48,7 +48,7 @@ impl Component for Source {
                 return Activity::input().or_credit().or_until(Cycle(at));
             }
             let (id, bytes) = (self.sent as u64, sectors.count_ones() * 32);
-            cx.send(self.request, MemRequest { id, source: 0, address, bytes, sectors, op, issued: cx.time() });
+            cx.send(self.request, MemRequest { id, source: 0, address, bytes, sectors, op });
             self.sent += 1;
         }
         Activity::input()

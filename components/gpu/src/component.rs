@@ -102,8 +102,7 @@ struct Ports<'t, 'c, const HEARD: bool> {
 
 impl<const HEARD: bool> Ports<'_, '_, HEARD> {
     fn send_translated(&mut self, request: MemRequest) {
-        let issued = self.cx.time();
-        self.cx.send(self.request, MemRequest { source: self.index, issued, ..request });
+        self.cx.send(self.request, MemRequest { source: self.index, ..request });
     }
 
     /// Takes in what pages have come, and sends one request that waited for its page.
@@ -179,9 +178,10 @@ struct Due {
 }
 
 impl SmComponent {
-    fn cycle<const HEARD: bool>(&mut self, cx: &mut Cx<'_>) -> Due {
+    /// `ARRIVES`: something may have come. Otherwise all inputs are as the cycle before left them, empty.
+    fn cycle<const HEARD: bool, const ARRIVES: bool>(&mut self, cx: &mut Cx<'_>) -> Due {
         let now = cx.now().0;
-        while let Some(command) = cx.take(self.launch) {
+        while ARRIVES && let Some(command) = cx.take(self.launch) {
             match command {
                 SmCommand::Launch { cta, slot, carves } => {
                     let cta = self.store.take(cta, slot);
@@ -198,7 +198,7 @@ impl SmComponent {
         let translation = translation.as_mut();
         let mut ports: Ports<'_, '_, HEARD> =
             Ports { cx, index, done, request, translation, has_sent: false, unanswered, failed };
-        while let Some(response) = ports.cx.take(self.response) {
+        while ARRIVES && let Some(response) = ports.cx.take(self.response) {
             *ports.unanswered -= 1;
             sm.respond(now, &response, &mut ports);
         }
@@ -206,13 +206,15 @@ impl SmComponent {
         let next = sm.step(now, &mut ports);
         ports.ask_for_pages();
         let has_sent = ports.has_sent;
-        self.draining.retain(|&slot| {
-            let drained = self.sm.has_drained(slot);
-            if drained {
-                cx.send(self.done, SmReply::Drained { slot });
-            }
-            !drained
-        });
+        if ARRIVES && !self.draining.is_empty() {
+            self.draining.retain(|&slot| {
+                let drained = self.sm.has_drained(slot);
+                if drained {
+                    cx.send(self.done, SmReply::Drained { slot });
+                }
+                !drained
+            });
+        }
         let due = Due { cycle: next.cycle, credit: next.wants_to_send };
         match &self.translation {
             Some(Translation { tlb, .. }) if tlb.has_ready() || has_sent && next.wants_to_send => {
@@ -257,16 +259,19 @@ impl Component for SmComponent {
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
-        self.sm.prefetch();
-        loop {
-            let Due { cycle, credit } =
-                if cx.is_heard::<SmFact>() { self.cycle::<true>(cx) } else { self.cycle::<false>(cx) };
-            if !credit && cycle != NEVER && cx.go_on(Cycle(cycle)) {
-                continue;
-            }
-            let activity = if cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(cycle)) };
-            return if credit { activity.or_credit() } else { activity };
+        let mut due =
+            if cx.is_heard::<SmFact>() { self.cycle::<true, true>(cx) } else { self.cycle::<false, true>(cx) };
+        // Nobody listens where it goes on.
+        while !due.credit && due.cycle != NEVER && cx.go_on(Cycle(due.cycle)) {
+            due = self.cycle::<false, false>(cx);
         }
+        let Due { cycle, credit } = due;
+        let activity = if cycle == NEVER { Activity::input() } else { Activity::input().or_until(Cycle(cycle)) };
+        if credit { activity.or_credit() } else { activity }
+    }
+
+    fn prefetch(&self, cx: &Cx<'_>) {
+        self.sm.prefetch(cx.upcoming(self.response));
     }
 
     fn report(&self, at: Cycle, out: &mut StatsNode) {

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use protocol::{MemOp, MemRequest, MemResponse, Station, Stations};
+use protocol::{MemOp, MemRequest, MemResponse};
 use serde::Deserialize;
 use sim_core::stats::{Breakdown, Histogram};
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
@@ -66,7 +66,6 @@ struct InFlight {
     done: u64,
     /// The write half of an atomic is under way.
     writing_back: bool,
-    stations: Stations,
 }
 
 /// A request of which not all accesses found room yet.
@@ -306,22 +305,14 @@ impl Channel {
             // The banks have no such commands; the answer comes at once, so that the sender does not hang, and is counted.
             MemOp::Pim(_) => {
                 self.refused_pim_commands += 1;
-                self.answers.push_back((port, MemResponse::to(&request, Stations::default())));
+                self.answers.push_back((port, MemResponse::to(&request)));
                 return;
             }
         };
         let address = self.interleave.map_or(request.address, |i| i.split(request.address).1);
         let offset = (address % u64::from(self.access_bytes)) as u32;
         let accesses = (offset + request.bytes.max(1)).div_ceil(self.access_bytes);
-        let flight = InFlight {
-            request,
-            port,
-            left: accesses,
-            open: accesses,
-            done: 0,
-            writing_back: false,
-            stations: Stations::default(),
-        };
+        let flight = InFlight { request, port, left: accesses, open: accesses, done: 0, writing_back: false };
         match op {
             Op::Read => self.open_reads += 1,
             Op::Write | Op::Update => self.open_writes.change(0, accesses),
@@ -455,19 +446,6 @@ impl Channel {
             Op::Read => self.read_latency.record(latency),
             Op::Write | Op::Update => self.write_latency.record(latency),
         }
-        let flight = &mut self.in_flight[c.id as usize];
-        // The last access to be done decides; its times stand for the request's.
-        if flight.left == 1 {
-            let p = c.parts;
-            let parts = match c.op {
-                Op::Read => [p.queue_ticks + p.bus_ticks, p.bank_ticks, p.refresh_ticks, p.data_ticks],
-                Op::Write | Op::Update => [latency as u32, 0, 0, 0],
-            };
-            let stations = [Station::MemoryQueue, Station::Bank, Station::Refresh, Station::Data];
-            for (station, ticks) in stations.into_iter().zip(parts) {
-                flight.stations.add(station, (f64::from(ticks) * self.tick_ps) as u64);
-            }
-        }
         match c.op {
             Op::Read => self.access_done(c.id as u32),
             Op::Write | Op::Update => self.write_done(c.id as u32),
@@ -499,7 +477,7 @@ impl Channel {
             return;
         }
         self.outstanding -= 1;
-        self.answers.push_back((flight.port, MemResponse::to(&flight.request, flight.stations)));
+        self.answers.push_back((flight.port, MemResponse::to(&flight.request)));
         self.free.push(slot);
     }
 
@@ -571,8 +549,7 @@ mod tests {
                     _ => MemOp::Read,
                 };
                 let address = id * u64::from(bytes);
-                let issued = cx.time();
-                cx.send(self.request, MemRequest { id, source: 0, address, bytes, sectors: 15, op, issued });
+                cx.send(self.request, MemRequest { id, source: 0, address, bytes, sectors: 15, op });
                 self.sent += 1;
             }
             if self.sent < requests { Activity::BUSY } else { Activity::input() }
@@ -603,11 +580,7 @@ mod tests {
     #[test]
     fn an_unloaded_read_takes_links_and_bank() {
         let (answered, _) = run("requests = 1\nbytes = 32\nwrite_every = 0\natomic_every = 0", 1);
-        let (cycle, response) = answered[0];
-        assert_eq!(cycle, 5 + 32 + 7);
-        let at = |station| response.stations.picoseconds(station);
-        assert_eq!((at(Station::Bank), at(Station::Data)), (15_000, 16_000));
-        assert_eq!(at(Station::MemoryQueue) + at(Station::Refresh), 1000);
+        assert_eq!(answered[0].0, 5 + 32 + 7);
     }
 
     #[test]

@@ -78,8 +78,7 @@ impl Component for Requester {
             let port = self.requests[self.spread.split(address).0 as usize];
             if cx.room(port) > 0 {
                 let op = if (self.state >> 8) % 100 < writes_percent { MemOp::Write } else { MemOp::Read };
-                let issued = cx.time();
-                cx.send(port, MemRequest { id: self.sent, source: 0, address, bytes: 64, sectors: 3, op, issued });
+                cx.send(port, MemRequest { id: self.sent, source: 0, address, bytes: 64, sectors: 3, op });
                 self.sent += 1;
             }
         }

@@ -184,9 +184,8 @@ impl Component for Source {
             }
         }
         while self.sent < LINES && cx.room(self.request) > 0 {
-            let (id, issued) = (self.sent, cx.time());
-            let request =
-                MemRequest { id, source: 0, address: id * 128, bytes: 128, sectors: 15, op: MemOp::Read, issued };
+            let id = self.sent;
+            let request = MemRequest { id, source: 0, address: id * 128, bytes: 128, sectors: 15, op: MemOp::Read };
             cx.send(self.request, request);
             self.sent += 1;
         }

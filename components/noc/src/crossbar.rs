@@ -16,7 +16,7 @@
 //! Numbers: from the machine file, each with its origin. Canonical tests: `tests/crossbar.rs`.
 
 use crate::network::{Gates, Moved, Network, Traffic};
-use protocol::{ChannelInterleave, MemOp, MemRequest, MemResponse, MemoryLoad, Station};
+use protocol::{ChannelInterleave, MemOp, MemRequest, MemResponse, MemoryLoad};
 use serde::Deserialize;
 use sim_core::stats::Breakdown;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, In, Out, Site, StatsNode};
@@ -88,14 +88,11 @@ impl Traffic<MemRequest> for ToSlices {
     fn bytes(&self, request: &MemRequest) -> u32 {
         if request.op.carries_data() { request.bytes } else { self.header_bytes }
     }
-
-    fn leaves(&self, _request: &mut MemRequest, _cycles: u64, _queued: u64) {}
 }
 
 /// Responses: routed by the SM that asked.
 struct ToSms {
     header_bytes: u32,
-    picoseconds_per_cycle: f64,
 }
 
 impl Traffic<MemResponse> for ToSms {
@@ -108,12 +105,6 @@ impl Traffic<MemResponse> for ToSms {
             MemOp::Read | MemOp::Prefetch | MemOp::Atomic => response.sectors.count_ones() * SECTOR_BYTES,
             MemOp::Write | MemOp::Update | MemOp::Pim(_) => self.header_bytes,
         }
-    }
-
-    fn leaves(&self, response: &mut MemResponse, cycles: u64, queued: u64) {
-        let picoseconds = |cycles: u64| (cycles as f64 * self.picoseconds_per_cycle) as u64;
-        response.stations.add(Station::Network, picoseconds(cycles - queued));
-        response.stations.add(Station::NetworkQueue, picoseconds(queued));
     }
 }
 
@@ -156,7 +147,7 @@ impl Component for Crossbar {
                 first_slice: (0..sms).map(first_slice).collect(),
                 header_bytes: spec.header_bytes,
             },
-            to_sms: ToSms { header_bytes: spec.header_bytes, picoseconds_per_cycle: 1e12 / site.clock_hz() as f64 },
+            to_sms: ToSms { header_bytes: spec.header_bytes },
             sm_requests: site.inputs("req", sms, PORT_CAPACITY),
             sm_responses: site.outputs("resp", sms),
             slice_requests: site.outputs("mem_req", slices),

@@ -90,8 +90,6 @@ pub struct Network<P> {
     /// A cycle before which each output sends nothing: its oldest packet is not there, or a rate is spent. A lower bound,
     /// which outputs that are looked at in vain keep up to date.
     sends_from: Vec<u64>,
-    /// A cycle before which nothing is taken from each input, since a rate is spent. A lower bound as well.
-    takes_from: Vec<u64>,
     /// The output of the oldest packet of each input, once it was asked for.
     bound_for: Vec<Option<u32>>,
     /// Scratch: inputs that may have another packet taken in this cycle.
@@ -107,7 +105,7 @@ sim_core::saved!(Network<P: Payload> {
     sized: queues, occupied;
     state: in_flight, first_input, first_output, moved;
     parts: input_gates, output_gates;
-    rebuilt: latency_cycles, queue_entries, sends_from, takes_from, bound_for, again;
+    rebuilt: latency_cycles, queue_entries, sends_from, bound_for, again;
 });
 
 /// How a network treats its packets.
@@ -116,8 +114,6 @@ pub trait Traffic<P> {
     fn output(&self, packet: &P) -> usize;
     /// Its size as the rates count it.
     fn bytes(&self, packet: &P) -> u32;
-    /// It leaves after so many cycles in the network, of which so many in a queue.
-    fn leaves(&self, packet: &mut P, cycles: u64, queued: u64);
 }
 
 impl<P: Payload + Copy> Network<P> {
@@ -132,7 +128,6 @@ impl<P: Payload + Copy> Network<P> {
             queues: (0..width).map(|_| VecDeque::new()).collect(),
             occupied: vec![0; width.div_ceil(64)],
             sends_from: vec![0; width],
-            takes_from: vec![0; ports],
             bound_for: vec![None; ports],
             again: Vec::with_capacity(ports),
             in_flight: 0,
@@ -202,7 +197,7 @@ impl<P: Payload + Copy> Network<P> {
     ) -> bool {
         let now = cx.now().0;
         let mut sent = false;
-        while let Some(&(due, mut packet)) = self.queues[output].front() {
+        while let Some(&(due, packet)) = self.queues[output].front() {
             let from = due.max(opens_at(&self.output_gates, output));
             if from > now {
                 self.sends_from[output] = from;
@@ -217,11 +212,9 @@ impl<P: Payload + Copy> Network<P> {
             self.in_flight -= 1;
             let bytes = traffic.bytes(&packet);
             self.output_gates.iter_mut().for_each(|gate| gate.spend(output, bytes, now));
-            let queued = now - due;
             self.moved.packets_out += 1;
             self.moved.bytes_out += u64::from(bytes);
-            self.moved.queued_cycles += queued;
-            traffic.leaves(&mut packet, queued + self.latency_cycles, queued);
+            self.moved.queued_cycles += now - due;
             cx.send(port, packet);
             sent = true;
         }
@@ -234,14 +227,12 @@ impl<P: Payload + Copy> Network<P> {
         let (now, first) = (cx.now().0, self.first_input);
         let mut last_served = None;
         let mut again = std::mem::take(&mut self.again);
-        for inputs_in_turn in [first..inputs.len(), 0..first] {
-            for input in inputs_in_turn {
-                if cx.is_empty(inputs[input]) {
-                    continue;
-                }
-                let from = self.takes_from[input];
-                if from > now {
-                    next.cycle = next.cycle.min(from);
+        for mut turn in [first..inputs.len(), 0..first] {
+            while let Some(input) = cx.next_full(inputs, turn.clone()) {
+                turn.start = input + 1;
+                let open = opens_at(&self.input_gates, input);
+                if open > now {
+                    next.cycle = next.cycle.min(open);
                 } else if self.take(cx, input, inputs[input], traffic, next) {
                     last_served = Some(input);
                     again.push(input as u32);
@@ -252,7 +243,15 @@ impl<P: Payload + Copy> Network<P> {
         while !again.is_empty() {
             again.retain(|&input| {
                 let (input, port) = (input as usize, inputs[input as usize]);
-                let moved = !cx.is_empty(port) && self.take(cx, input, port, traffic, next);
+                if cx.is_empty(port) {
+                    return false;
+                }
+                let open = opens_at(&self.input_gates, input);
+                if open > now {
+                    next.cycle = next.cycle.min(open);
+                    return false;
+                }
+                let moved = self.take(cx, input, port, traffic, next);
                 if moved {
                     last_served = Some(input);
                 }
@@ -265,15 +264,9 @@ impl<P: Payload + Copy> Network<P> {
         }
     }
 
-    /// Takes a packet from an input that has one, if it may come in; whether it did.
+    /// Takes a packet from an input that has one and whose rates are open, if its output has room; whether it did.
     fn take(&mut self, cx: &mut Cx<'_>, input: usize, port: In<P>, traffic: &impl Traffic<P>, next: &mut Next) -> bool {
         let now = cx.now().0;
-        let open = opens_at(&self.input_gates, input);
-        if open > now {
-            self.takes_from[input] = open;
-            next.cycle = next.cycle.min(open);
-            return false;
-        }
         let output = match self.bound_for[input] {
             Some(output) => output as usize,
             None => {
@@ -291,7 +284,6 @@ impl<P: Payload + Copy> Network<P> {
         self.bound_for[input] = None;
         let bytes = traffic.bytes(&packet);
         self.input_gates.iter_mut().for_each(|gate| gate.spend(input, bytes, now));
-        self.takes_from[input] = opens_at(&self.input_gates, input);
         self.moved.packets_in += 1;
         self.moved.bytes_in += u64::from(bytes);
         let due = now + self.latency_cycles;

@@ -1,7 +1,7 @@
 //! The crossbar between sources and slices that answer at once, in closed form.
 
 use noc::crossbar::Crossbar;
-use protocol::{MemOp, MemRequest, MemResponse, Stations};
+use protocol::{MemOp, MemRequest, MemResponse};
 use serde::Deserialize;
 use sim_core::{
     Activity, BuildError, Component, Cx, Cycle, Detail, In, Machine, MachineFile, Out, Plan, Registry, Resources, Site,
@@ -56,7 +56,6 @@ impl Component for Source {
                     bytes: sectors.count_ones() * 32,
                     sectors,
                     op: MemOp::Read,
-                    issued: cx.time(),
                 },
             );
             self.sent += 1;
@@ -93,7 +92,7 @@ impl Component for Echo {
         while cx.room(self.response) > 0 {
             let Some(request) = cx.take(self.request) else { return Activity::input() };
             self.taken += 1;
-            cx.send(self.response, MemResponse::to(&request, Stations::default()));
+            cx.send(self.response, MemResponse::to(&request));
         }
         Activity::input().or_credit()
     }

@@ -21,5 +21,5 @@ pub use bandwidth::Bandwidth;
 pub use host::{HostWrite, HostWrites};
 pub use interleave::ChannelInterleave;
 pub use launch::{SmCommand, SmReply};
-pub use memory::{MemOp, MemRequest, MemResponse, MemoryLoad, Station, Stations};
+pub use memory::{MemOp, MemRequest, MemResponse, MemoryLoad};
 pub use translation::{TranslationBuffer, TranslationRequest, TranslationResponse};

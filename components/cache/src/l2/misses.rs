@@ -3,7 +3,6 @@
 use protocol::MemRequest;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use sim_core::Femtos;
 
 /// Where a request came in, and where its answer leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +18,6 @@ pub enum Side {
 pub struct Waiter {
     pub request: MemRequest,
     pub side: Side,
-    pub accepted: Femtos,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -24,14 +24,15 @@
 //! Numbers: from the machine file, each with its origin. Start reading at `tick`; canonical tests: `tests/l2.rs`.
 
 mod misses;
+mod queue;
 mod tags;
 
 use misses::{Asked, Misses, Side, Waiter};
-use protocol::{Bandwidth, ChannelInterleave, HostWrites, MemOp, MemRequest, MemResponse, Station, Stations};
+use protocol::{Bandwidth, ChannelInterleave, HostWrites, MemOp, MemRequest, MemResponse};
+use queue::{NEVER, TimedQueue};
 use serde::{Deserialize, Serialize};
 use sim_core::stats::Breakdown;
 use sim_core::{Activity, BuildError, Component, Cx, Cycle, Femtos, In, Out, Site, StatsNode};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use tags::{LINE_BYTES, SECTOR_BYTES, Tags};
 
@@ -90,8 +91,8 @@ pub struct Slice {
     host_seen: usize,
     /// Answers in the order of their due cycles: hits, atomics, and what came from memory or home with and without atomic.
     answers: [Answers; 4],
-    to_memory: VecDeque<(u64, MemRequest)>,
-    to_home: VecDeque<(u64, MemRequest)>,
+    to_memory: TimedQueue<MemRequest>,
+    to_home: TimedQueue<MemRequest>,
     /// Writes, atomics and the like that the home does, by number.
     forwarded: Vec<Option<Waiter>>,
     free_forwarded: Vec<u32>,
@@ -102,7 +103,7 @@ pub struct Slice {
     counters: Counters,
 }
 
-type Answers = VecDeque<(u64, Side, MemResponse)>;
+type Answers = TimedQueue<(Side, MemResponse)>;
 
 #[derive(Clone, Copy)]
 struct Latency {
@@ -223,8 +224,8 @@ impl Component for Slice {
             host: site.resource::<HostWrites>(),
             host_seen: 0,
             answers: Default::default(),
-            to_memory: VecDeque::new(),
-            to_home: VecDeque::new(),
+            to_memory: TimedQueue::default(),
+            to_home: TimedQueue::default(),
             forwarded: Vec::new(),
             free_forwarded: Vec::new(),
             done: Vec::new(),
@@ -241,13 +242,11 @@ impl Component for Slice {
             activity = activity.or_until(Cycle(retry));
         }
         // What was queued in this very tick.
-        let answers = self.answers.iter().filter_map(|queue| Some(queue.front()?.0));
-        let requests = [&self.to_memory, &self.to_home].into_iter().filter_map(|queue| Some(queue.front()?.0));
         let now = cx.now().0;
-        match answers.chain(requests).filter(|&due| due > now).min() {
-            Some(due) => activity.or_until(Cycle(due)),
-            None => activity,
-        }
+        let requests = [self.to_memory.first_due(), self.to_home.first_due()];
+        let dues = self.answers.iter().map(TimedQueue::first_due).chain(requests);
+        let next = dues.fold(NEVER, |next, due| if due > now { next.min(due) } else { next });
+        if next == NEVER { activity } else { activity.or_until(Cycle(next)) }
     }
 
     fn report(&self, _at: Cycle, out: &mut StatsNode) {
@@ -318,74 +317,42 @@ impl SliceSpec {
     }
 }
 
-/// Sends the head of a queue while it is due and there is room. What it waits for otherwise is added to `activity`.
-fn send_due<T: Copy>(
-    queue: &mut VecDeque<T>,
-    now: u64,
-    mut activity: Activity,
-    due: impl Fn(&T) -> u64,
-    mut send: impl FnMut(T) -> bool,
-) -> Activity {
-    while let Some(&head) = queue.front() {
-        if due(&head) > now {
-            break;
-        }
-        if !send(head) {
-            activity = activity.or_credit();
-            break;
-        }
-        queue.pop_front();
-    }
-    activity
-}
-
 impl Slice {
     fn answer(&mut self, cx: &mut Cx<'_>) -> Activity {
         let now = cx.now().0;
         let mut activity = Activity::input();
         let (response, mirror) = (self.ports.response, self.ports.partition.as_ref().map(|p| p.mirror_response));
         for queue in &mut self.answers {
-            activity = send_due(
-                queue,
-                now,
-                activity,
-                |answer| answer.0,
-                |(_, side, answer)| {
-                    let to = match (side, mirror) {
-                        (Side::Mirror, Some(mirror)) => mirror,
-                        _ => response,
-                    };
-                    let can_send = cx.can_send(to);
-                    if can_send {
-                        cx.send(to, answer);
-                    }
-                    can_send
-                },
-            );
+            while let Some((side, answer)) = queue.due(now) {
+                let to = match (side, mirror) {
+                    (Side::Mirror, Some(mirror)) => mirror,
+                    _ => response,
+                };
+                if !cx.can_send(to) {
+                    activity = activity.or_credit();
+                    break;
+                }
+                cx.send(to, answer);
+                queue.pop();
+            }
         }
         activity
     }
 
-    fn ask(&mut self, cx: &mut Cx<'_>, activity: Activity) -> Activity {
+    fn ask(&mut self, cx: &mut Cx<'_>, mut activity: Activity) -> Activity {
         let now = cx.now().0;
         let home = self.ports.partition.as_ref().map(|p| p.home_request);
-        let ways = [(&mut self.to_memory, Some(self.ports.memory_request)), (&mut self.to_home, home)];
-        ways.into_iter().fold(activity, |activity, (queue, to)| {
-            send_due(
-                queue,
-                now,
-                activity,
-                |request| request.0,
-                |(_, request)| {
-                    let to = to.filter(|&to| cx.can_send(to));
-                    if let Some(to) = to {
-                        let issued = cx.time();
-                        cx.send(to, MemRequest { issued, ..request });
-                    }
-                    to.is_some()
-                },
-            )
-        })
+        for (queue, to) in [(&mut self.to_memory, Some(self.ports.memory_request)), (&mut self.to_home, home)] {
+            while let Some(request) = queue.due(now) {
+                let Some(to) = to.filter(|&to| cx.can_send(to)) else {
+                    activity = activity.or_credit();
+                    break;
+                };
+                cx.send(to, request);
+                queue.pop();
+            }
+        }
+        activity
     }
 
     /// Data and acknowledgements from memory and from the home.
@@ -396,7 +363,7 @@ impl Slice {
                 let Some(response) = cx.take(port) else { break };
                 match Sent::of_id(response.id) {
                     Sent::Line(entry) => self.fill(entry, &response, cx),
-                    Sent::Forwarded(number) => self.forward_done(number, &response, cx),
+                    Sent::Forwarded(number) => self.forward_done(number, cx),
                     Sent::WriteBack => {}
                 }
             }
@@ -404,46 +371,44 @@ impl Slice {
     }
 
     fn fill(&mut self, entry: u32, response: &MemResponse, cx: &Cx<'_>) {
-        let (now, time) = (cx.now().0, cx.time());
+        let now = cx.now().0;
         let line = self.misses.line(entry);
-        self.put(line, response.sectors, false, now);
+        let (_, local) = self.interleave.split(line * LINE_BYTES);
+        self.put(line, local, response.sectors, false, now);
         let mut done = std::mem::take(&mut self.done);
         self.misses.arrived(entry, response.sectors, &mut done);
         for waiter in done.drain(..) {
-            let stations = spent(&waiter, response.stations, time);
             if matches!(waiter.request.op, MemOp::Read | MemOp::Prefetch) {
-                self.reply(2, now + self.latency.fill, &waiter, stations);
+                self.reply(2, now + self.latency.fill, &waiter);
             } else {
-                self.put(line, waiter.request.sectors, true, now);
-                self.reply(3, now + self.latency.fill + self.latency.atomic, &waiter, stations);
+                self.put(line, local, waiter.request.sectors, true, now);
+                self.reply(3, now + self.latency.fill + self.latency.atomic, &waiter);
             }
         }
         self.done = done;
     }
 
-    fn forward_done(&mut self, number: u32, response: &MemResponse, cx: &Cx<'_>) {
+    fn forward_done(&mut self, number: u32, cx: &Cx<'_>) {
         if let Some(waiter) = self.forwarded[number as usize].take() {
             self.free_forwarded.push(number);
-            let stations = spent(&waiter, response.stations, cx.time());
-            self.reply(2, cx.now().0 + self.latency.fill, &waiter, stations);
+            self.reply(2, cx.now().0 + self.latency.fill, &waiter);
         }
     }
 
-    fn reply(&mut self, queue: usize, due: u64, waiter: &Waiter, stations: Stations) {
-        let response = MemResponse::to(&waiter.request, stations);
+    fn reply(&mut self, queue: usize, due: u64, waiter: &Waiter) {
+        let response = MemResponse::to(&waiter.request);
         let has_data = matches!(response.op, MemOp::Read | MemOp::Prefetch | MemOp::Atomic);
         if has_data && waiter.side == Side::Requester {
             self.counters.bytes_answered += u64::from(response.sectors.count_ones() * SECTOR_BYTES);
         }
-        self.answers[queue].push_back((due, waiter.side, response));
+        self.answers[queue].push(due, (waiter.side, response));
     }
 
-    /// Makes sectors valid; an evicted line is written back.
-    fn put(&mut self, line: u64, sectors: u8, written: bool, now: u64) {
-        let (_, local) = self.interleave.split(line * LINE_BYTES);
+    /// Makes sectors of a line valid, whose address within the slice is known; an evicted line is written back.
+    fn put(&mut self, line: u64, local: u64, sectors: u8, written: bool, now: u64) {
         if let Some(evicted) = self.tags.put(line, local, sectors, written) {
             // Not before what is in the queue already, which may be due later.
-            let due = self.to_memory.back().map_or(now, |last| last.0.max(now));
+            let due = now.max(self.to_memory.last_due());
             let written = self.ask_memory(evicted.line, evicted.dirty, MemOp::Write, Sent::WriteBack, due);
             self.counters.memory_written_bytes += written;
         }
@@ -460,8 +425,7 @@ impl Slice {
             let bytes = count * SECTOR_BYTES;
             let address = self.channel_address(line * LINE_BYTES) + u64::from(first * SECTOR_BYTES);
             let (id, source) = (sent.id(), self.index);
-            let issued = Femtos::default();
-            self.to_memory.push_back((due, MemRequest { id, source, address, bytes, sectors: run, op, issued }));
+            self.to_memory.push(due, MemRequest { id, source, address, bytes, sectors: run, op });
             all += u64::from(bytes);
         }
         all
@@ -519,7 +483,7 @@ impl Slice {
             if !self.data.is_open() {
                 return Some(self.data.opens_at());
             }
-            match self.look_up(Waiter { request, side: name, accepted: cx.time() }, cx) {
+            match self.look_up(Waiter { request, side: name }, cx) {
                 Ok(()) => {
                     cx.take(port);
                     self.mirror_first = side == 0;
@@ -543,28 +507,28 @@ impl Slice {
         let is_read = matches!(op, MemOp::Read | MemOp::Prefetch);
         let wanted = sectors.count_ones();
         let room = self.to_memory.len() < MISS_QUEUE && self.to_home.len() < MISS_QUEUE;
-        let network = cx.time().0.saturating_sub(waiter.request.issued.0) / 1000;
         if matches!(op, MemOp::Pim(_)) || (foreign && !is_read) {
             self.forward(waiter, foreign, room, now)?;
         } else if op == MemOp::Write {
             if !room {
                 return Err(Held::Memory);
             }
-            self.put(line, sectors, true, now);
+            self.put(line, local, sectors, true, now);
             self.counters.written += u64::from(wanted);
-            self.reply(0, now + self.latency.hit, &waiter, at_network(network));
+            self.reply(0, now + self.latency.hit, &waiter);
         } else {
             let is_atomic = !is_read;
             if is_atomic && !self.atomics.is_open() {
                 return Err(Held::Atomics);
             }
-            let missing = sectors & !self.tags.valid(line, local);
+            let place = self.tags.find(line, local);
+            let missing = sectors & !self.tags.valid(place);
             if missing != 0 {
                 if !room {
                     return Err(Held::Memory);
                 }
                 let Some(asked) = self.misses.wait(line, foreign, missing, waiter) else { return Err(Held::Memory) };
-                self.tags.touch(line, local);
+                place.into_iter().for_each(|place| self.tags.touch(place));
                 self.miss(line, foreign, asked, now);
                 if is_read && waiter.side == Side::Requester {
                     let new = u64::from(asked.sectors.count_ones());
@@ -574,12 +538,12 @@ impl Slice {
                     self.counters.read_hits += u64::from(wanted - missing.count_ones());
                 }
             } else if is_read {
-                self.tags.touch(line, local);
+                place.into_iter().for_each(|place| self.tags.touch(place));
                 self.counters.read_hits += if waiter.side == Side::Requester { u64::from(wanted) } else { 0 };
-                self.reply(0, now + self.latency.hit, &waiter, at_network(network));
+                self.reply(0, now + self.latency.hit, &waiter);
             } else {
-                self.put(line, sectors, true, now);
-                self.reply(1, now + self.latency.hit + self.latency.atomic, &waiter, at_network(network));
+                self.put(line, local, sectors, true, now);
+                self.reply(1, now + self.latency.hit + self.latency.atomic, &waiter);
             }
             if is_atomic {
                 self.counters.atomic += u64::from(wanted);
@@ -605,7 +569,7 @@ impl Slice {
         }
         let due = now + self.latency.miss;
         if !foreign {
-            let due = self.to_memory.back().map_or(due, |last| last.0.max(due));
+            let due = due.max(self.to_memory.last_due());
             let asked = self.ask_memory(line, asked.sectors, MemOp::Read, Sent::Line(asked.entry), due);
             self.counters.memory_read_bytes += asked;
             return;
@@ -617,9 +581,8 @@ impl Slice {
             bytes: asked.sectors.count_ones() * SECTOR_BYTES,
             sectors: asked.sectors,
             op: MemOp::Read,
-            issued: Femtos::default(),
         };
-        self.to_home.push_back((due, request));
+        self.to_home.push(due, request);
     }
 
     /// Passes a request on to the home, or to memory if it is the memory's own.
@@ -636,11 +599,11 @@ impl Slice {
         let request = MemRequest { id: Sent::Forwarded(number).id(), source: self.index, ..waiter.request };
         let due = now + self.latency.miss;
         if foreign {
-            self.to_home.push_back((due, request));
+            self.to_home.push(due, request);
         } else {
-            let due = self.to_memory.back().map_or(due, |last| last.0.max(due));
+            let due = due.max(self.to_memory.last_due());
             let address = self.channel_address(request.address);
-            self.to_memory.push_back((due, MemRequest { address, ..request }));
+            self.to_memory.push(due, MemRequest { address, ..request });
         }
         Ok(())
     }
@@ -652,20 +615,4 @@ enum Held {
     Memory,
     /// The atomic unit is busy.
     Atomics,
-}
-
-fn at_network(picoseconds: u64) -> Stations {
-    let mut stations = Stations::default();
-    stations.add(Station::Network, picoseconds);
-    stations
-}
-
-/// Where the time went from when the SM sent a request to now: what memory says, the way here, and the rest in the cache.
-fn spent(waiter: &Waiter, memory: Stations, now: Femtos) -> Stations {
-    let mut stations = memory;
-    let behind: u64 = Station::ALL.iter().map(|&station| u64::from(memory.picoseconds(station))).sum();
-    let here = now.0.saturating_sub(waiter.accepted.0) / 1000;
-    stations.add(Station::Cache, here.saturating_sub(behind));
-    stations.add(Station::Network, waiter.accepted.0.saturating_sub(waiter.request.issued.0) / 1000);
-    stations
 }

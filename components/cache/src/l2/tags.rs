@@ -9,13 +9,33 @@ pub const LINE_BYTES: u64 = 128;
 /// Bytes of a sector.
 pub const SECTOR_BYTES: u32 = 32;
 
-const EMPTY: u64 = u64::MAX;
+/// A line, its dirty and its valid sectors, from the top in 48, 8 and 8 bits: sixteen ways are two lines of the host's.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Way(u64);
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct State {
-    used: u64,
-    valid: u8,
-    dirty: u8,
+impl Way {
+    const EMPTY: Self = Self(u64::MAX << 16);
+
+    fn of(line: u64) -> Self {
+        debug_assert!(line < Self::EMPTY.line(), "line {line:#x} is none of an address of 55 bits");
+        Self(line << 16)
+    }
+
+    const fn line(self) -> u64 {
+        self.0 >> 16
+    }
+
+    fn dirty(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    fn valid(self) -> u8 {
+        self.0 as u8
+    }
+
+    fn with(self, dirty: u8, valid: u8) -> Self {
+        Self(self.0 | u64::from(dirty) << 8 | u64::from(valid))
+    }
 }
 
 /// A line that had to make room.
@@ -26,28 +46,31 @@ pub struct Evicted {
     pub dirty: u8,
 }
 
+/// Where a line is, until the tags change.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    set: usize,
+    at: usize,
+}
+
 /// The tags. A *line* is an address divided by the line size.
 pub struct Tags {
     sets: ChannelInterleave,
     ways: usize,
-    lines: Vec<u64>,
-    states: Vec<State>,
-    clock: u64,
+    /// Set by set, in each the most recently used first.
+    lines: Vec<Way>,
     dirty_sectors: u64,
 }
 
-sim_core::saved!(Tags { sized: lines, states; state: clock, dirty_sectors; rebuilt: sets, ways });
+sim_core::saved!(Tags { sized: lines; state: dirty_sectors; rebuilt: sets, ways });
 
 impl Tags {
     /// Any number of sets; lines are spread over them by the same balanced hash as over slices.
     pub fn new(sets: u32, ways: u32) -> Self {
-        let entries = sets as usize * ways as usize;
         Self {
             sets: ChannelInterleave::new(sets, LINE_BYTES as u32, true),
             ways: ways as usize,
-            lines: vec![EMPTY; entries],
-            states: vec![State::default(); entries],
-            clock: 0,
+            lines: vec![Way::EMPTY; sets as usize * ways as usize],
             dirty_sectors: 0,
         }
     }
@@ -57,20 +80,27 @@ impl Tags {
         self.sets.split(local_address).0 as usize * self.ways
     }
 
-    fn find(&self, set: usize, line: u64) -> Option<usize> {
-        self.lines[set..set + self.ways].iter().position(|&there| there == line).map(|way| set + way)
+    fn find_in(&self, set: usize, line: u64) -> Option<Place> {
+        let found = self.lines[set..set + self.ways].iter().position(|there| there.line() == line)?;
+        Some(Place { set, at: set + found })
+    }
+
+    /// Where a line is.
+    pub fn find(&self, line: u64, local_address: u64) -> Option<Place> {
+        self.find_in(self.set(local_address), line)
     }
 
     /// Valid sectors of a line; 0 if it is absent.
-    pub fn valid(&self, line: u64, local_address: u64) -> u8 {
-        self.find(self.set(local_address), line).map_or(0, |at| self.states[at].valid)
+    pub fn valid(&self, place: Option<Place>) -> u8 {
+        place.map_or(0, |Place { at, .. }| self.lines[at].valid())
     }
 
     /// A line that is there becomes the most recently used.
-    pub fn touch(&mut self, line: u64, local_address: u64) {
-        if let Some(at) = self.find(self.set(local_address), line) {
-            self.clock += 1;
-            self.states[at].used = self.clock;
+    pub fn touch(&mut self, Place { set, at }: Place) {
+        if at > set {
+            let touched = self.lines[at];
+            self.lines.copy_within(set..at, set + 1);
+            self.lines[set] = touched;
         }
     }
 
@@ -78,26 +108,18 @@ impl Tags {
     pub fn put(&mut self, line: u64, local_address: u64, sectors: u8, written: bool) -> Option<Evicted> {
         let set = self.set(local_address);
         let mut evicted = None;
-        let at = match self.find(set, line) {
-            Some(at) => at,
-            None => {
-                let oldest = (set..set + self.ways).min_by_key(|&way| self.states[way].used).unwrap_or(set);
-                let State { dirty, .. } = self.states[oldest];
-                self.dirty_sectors -= u64::from(dirty.count_ones());
-                evicted = (dirty != 0).then_some(Evicted { line: self.lines[oldest], dirty });
-                self.lines[oldest] = line;
-                self.states[oldest] = State::default();
-                oldest
-            }
-        };
-        self.clock += 1;
-        let state = &mut self.states[at];
-        state.used = self.clock;
-        state.valid |= sectors;
-        if written {
-            self.dirty_sectors += u64::from((sectors & !state.dirty).count_ones());
-            state.dirty |= sectors;
-        }
+        let place = self.find_in(set, line).unwrap_or_else(|| {
+            let at = set + self.ways - 1;
+            let last = std::mem::replace(&mut self.lines[at], Way::of(line));
+            self.dirty_sectors -= u64::from(last.dirty().count_ones());
+            evicted = (last.dirty() != 0).then_some(Evicted { line: last.line(), dirty: last.dirty() });
+            Place { set, at }
+        });
+        self.touch(place);
+        let way = &mut self.lines[set];
+        let dirty = if written { sectors } else { 0 };
+        self.dirty_sectors += u64::from((dirty & !way.dirty()).count_ones());
+        *way = way.with(dirty, sectors);
         evicted
     }
 
@@ -126,8 +148,9 @@ mod tests {
                 let found = set.iter().position(|entry| entry.0 == line);
                 if what == 0 {
                     let expected = found.map_or(0, |at| { let entry = set.remove(at); set.push(entry); entry.1 });
-                    prop_assert_eq!(tags.valid(line, address), expected);
-                    tags.touch(line, address);
+                    let place = tags.find(line, address);
+                    prop_assert_eq!(tags.valid(place), expected);
+                    place.into_iter().for_each(|place| tags.touch(place));
                     continue;
                 }
                 let written = what == 2;

@@ -1,33 +1,29 @@
 //! Fixed-latency constant cache of a sub-core, looked up at issue.
 
+use super::line_set::LineSet;
 use super::spec::{CacheShape, ConstantCache};
 use super::subcore::Mask;
-use super::tags::Tags;
 
 pub(crate) struct FixedConstants {
-    tags: Tags,
+    lines: LineSet,
     shape: CacheShape,
     perfect: bool,
     recent: u64,
     pending: Vec<(u64, Mask)>,
 }
 
-sim_core::saved!(FixedConstants { state: tags, recent, pending; rebuilt: shape, perfect });
+sim_core::saved!(FixedConstants { state: lines, recent, pending; rebuilt: shape, perfect });
 
 impl FixedConstants {
     pub fn new(spec: &ConstantCache) -> Self {
         let shape = spec.fixed_latency;
         Self {
-            tags: Tags::new(shape.sets, shape.ways),
+            lines: LineSet::new(shape.sets, shape.ways),
             shape,
             perfect: spec.perfect,
             recent: u64::MAX,
             pending: Vec::new(),
         }
-    }
-
-    pub fn line_bytes(&self) -> u64 {
-        u64::from(self.shape.line_bytes)
     }
 
     /// The line's number over all kernels.
@@ -40,7 +36,7 @@ impl FixedConstants {
         if self.perfect || key == self.recent {
             return true;
         }
-        let hit = self.tags.touch(key) != 0;
+        let hit = self.lines.touch(key);
         if hit {
             self.recent = key;
         }
@@ -49,7 +45,7 @@ impl FixedConstants {
 
     /// As [`FixedConstants::holds`], but does not count as a use.
     pub fn would_hold(&self, key: u64) -> bool {
-        self.perfect || key == self.recent || self.tags.peek(key) != 0
+        self.perfect || key == self.recent || self.lines.holds(key)
     }
 
     /// Notes who waits for an absent line; true if it was not asked for before.
@@ -74,6 +70,6 @@ impl FixedConstants {
     pub fn warm(&mut self, key: u64) {
         // The most recent line may be the one that this fill evicts.
         self.recent = u64::MAX;
-        self.tags.fill(key, 1);
+        self.lines.fill(key);
     }
 }

@@ -13,7 +13,7 @@ pub(crate) enum CachePort {
     VariableConstant,
 }
 
-/// `key` of the cache events is the line in units of the asking cache.
+/// `key` of the cache events is the line in units of the asking cache. As small as can be: an SM has dozens on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Event {
     Increment {
@@ -85,7 +85,6 @@ pub(crate) enum Event {
         subcore: u8,
         port: CachePort,
         key: u64,
-        line: u64,
     },
     CacheReply {
         subcore: u8,
@@ -93,3 +92,5 @@ pub(crate) enum Event {
         key: u64,
     },
 }
+
+const _: () = assert!(size_of::<Event>() == 16);

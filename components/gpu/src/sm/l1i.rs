@@ -11,8 +11,8 @@
 //! Leaves out: a limit on outstanding misses (the stream buffers bound them).
 
 use super::event::{CachePort, Event};
-use super::spec::{CacheShape, FrontEnd};
-use super::tags::Tags;
+use super::line_set::LineSet;
+use super::spec::SmSpec;
 use super::wheel::EventWheel;
 
 /// Who waits for a line.
@@ -25,8 +25,10 @@ struct Waiter {
 
 #[derive(Clone, Debug)]
 pub(crate) struct L1Instruction {
-    tags: Tags,
-    shape: CacheShape,
+    lines: LineSet,
+    line_shift: u32,
+    /// Of the lines of who asks, by [`CachePort`].
+    client_shifts: [u32; 3],
     link_cycles: u64,
     lookup_cycles: u64,
     request_free: u64,
@@ -37,15 +39,19 @@ pub(crate) struct L1Instruction {
 }
 
 sim_core::saved!(L1Instruction {
-    state: tags, request_free, reply_free, pending, hits, misses;
-    rebuilt: shape, link_cycles, lookup_cycles;
+    state: lines, request_free, reply_free, pending, hits, misses;
+    rebuilt: line_shift, client_shifts, link_cycles, lookup_cycles;
 });
 
 impl L1Instruction {
-    pub fn new(spec: &FrontEnd) -> Self {
+    /// Lines are powers of two.
+    pub fn new(spec: &SmSpec) -> Self {
+        let SmSpec { front_end: spec, constant_cache: constants, .. } = spec;
+        let clients = [spec.l0, constants.fixed_latency, constants.variable_latency];
         Self {
-            tags: Tags::new(spec.l1.sets, spec.l1.ways),
-            shape: spec.l1,
+            lines: LineSet::new(spec.l1.sets, spec.l1.ways),
+            line_shift: spec.l1.line_bytes.trailing_zeros(),
+            client_shifts: clients.map(|client| client.line_bytes.trailing_zeros()),
             link_cycles: u64::from(spec.link_cycles),
             lookup_cycles: u64::from(spec.l1_lookup_cycles),
             request_free: 0,
@@ -57,23 +63,14 @@ impl L1Instruction {
     }
 
     pub fn line_bytes(&self) -> u64 {
-        u64::from(self.shape.line_bytes)
+        1 << self.line_shift
     }
 
-    /// A cache asks for the bytes at `address`; `key` comes back with them.
-    pub fn request(
-        &mut self,
-        now: u64,
-        wheel: &mut EventWheel<Event>,
-        subcore: u8,
-        port: CachePort,
-        key: u64,
-        address: u64,
-    ) {
+    /// A cache asks for one of its lines, `key`, which comes back with the bytes.
+    pub fn request(&mut self, now: u64, wheel: &mut EventWheel<Event>, subcore: u8, port: CachePort, key: u64) {
         let sent = now.max(self.request_free);
         self.request_free = sent + 1;
-        let line = address >> self.shape.line_bytes.trailing_zeros();
-        wheel.schedule(sent + self.link_cycles, Event::L1Lookup { subcore, port, key, line });
+        wheel.schedule(sent + self.link_cycles, Event::L1Lookup { subcore, port, key });
     }
 
     /// A request arrives. Returns the line if it has to be fetched from memory.
@@ -82,9 +79,9 @@ impl L1Instruction {
         now: u64,
         wheel: &mut EventWheel<Event>,
         (subcore, port, key): (u8, CachePort, u64),
-        line: u64,
     ) -> Option<u64> {
-        if self.tags.touch(line) != 0 {
+        let line = key << self.client_shifts[port as usize] >> self.line_shift;
+        if self.lines.touch(line) {
             self.hits += 1;
             self.reply(now + self.lookup_cycles, wheel, subcore, port, key);
             return None;
@@ -101,7 +98,7 @@ impl L1Instruction {
 
     /// Memory has answered.
     pub fn filled(&mut self, now: u64, wheel: &mut EventWheel<Event>, line: u64) {
-        self.tags.fill(line, 1);
+        self.lines.fill(line);
         if let Some(at) = self.pending.iter().position(|(pending, _)| *pending == line) {
             let (_, waiters) = self.pending.swap_remove(at);
             for waiter in waiters {
@@ -118,6 +115,6 @@ impl L1Instruction {
 
     /// Puts the line of `address` into the cache: a warm start.
     pub fn warm(&mut self, address: u64) {
-        self.tags.fill(address / self.line_bytes(), 1);
+        self.lines.fill(address / self.line_bytes());
     }
 }

@@ -32,6 +32,7 @@ mod fact;
 mod hazard;
 mod kernel_handles;
 mod l1i;
+mod line_set;
 mod mbarrier;
 mod memory;
 mod occupancy;
@@ -67,8 +68,11 @@ use hazard::HazardCheck;
 use l1i::L1Instruction;
 use memory::l1d::{Answer, WaitingLoad};
 use memory::{Destination, MemoryPipeline, Queued};
+use ports::BANKS;
 use protocol::{MemOp, MemRequest, MemResponse};
+use sim_core::prefetch;
 use spec::{Fetch, Fp64, MAX_WARPS, Policy, Reservation, SUBCORES};
+use std::mem::offset_of;
 use subcore::SubCore;
 use wheel::EventWheel;
 
@@ -205,7 +209,7 @@ impl Sm {
             shared: Shared {
                 spec: Rules::new(spec),
                 wheel: EventWheel::new(),
-                l1i: L1Instruction::new(&spec.front_end),
+                l1i: L1Instruction::new(spec),
                 memory: MemoryPipeline::new(spec),
                 bulk: BulkEngine::new(spec.bulk_copy.as_ref()),
                 ctas: (0..ctas).map(|_| None).collect(),
@@ -342,10 +346,27 @@ impl Sm {
         }
     }
 
-    /// Asks the host's caches for what the next cycles will look at and others have been worked on since.
-    #[inline]
-    pub fn prefetch(&self) {
-        self.subcores.iter().for_each(|core| core.warps.prefetch_streams());
+    /// Asks the host's caches for what the next cycles will look at, the answers of memory that will come in them included:
+    /// other SMs have been worked on since.
+    pub fn prefetch<'r>(&self, responses: impl Iterator<Item = &'r MemResponse> + Clone) {
+        let lines = responses.filter_map(|response| match Answer::of_id(response.id) {
+            Answer::Data(entry) => Some(entry),
+            _ => None,
+        });
+        lines.clone().for_each(|entry| self.shared.memory.l1.prefetch_entry(entry));
+        self.shared.wheel.prefetch();
+        self.shared.memory.prefetch();
+        let mut places = 0;
+        for core in &self.subcores {
+            core.prefetch();
+            places |= core.warps.prefetch_streams();
+        }
+        while places != 0 {
+            let place = self.shared.ctas.as_ptr().wrapping_add(places.trailing_zeros() as usize);
+            prefetch(place.cast::<u8>().wrapping_add(offset_of!(Resident, source)).cast::<OpSource>());
+            places &= places - 1;
+        }
+        lines.for_each(|entry| self.shared.memory.l1.prefetch_fill(entry));
     }
 
     /// One cycle: counters and arrivals, acceptance of memory instructions, the sub-cores, requests to memory.
@@ -407,7 +428,7 @@ impl Sm {
             Event::LoadWrite { subcore, warp, counter, banks, position, index } => {
                 // A fixed-latency result that takes the port in this cycle goes first.
                 let core = &mut self.subcores[usize::from(subcore)];
-                let taken = (0..2).any(|bank| banks >> bank & 1 == 1 && core.write_ports.taken(now, bank) & 1 == 1);
+                let taken = (0..BANKS).any(|bank| banks >> bank & 1 == 1 && core.write_ports.taken(now, bank) & 1 == 1);
                 if env.listening() {
                     let instruction = core.dynamic(warp, position);
                     env.state(SmFact::Stage { instruction, stage: Stage::WriteBack, cycle: now });
@@ -491,8 +512,8 @@ impl Sm {
                     }
                 }
             }
-            Event::L1Lookup { subcore, port, key, line } => {
-                let missing = self.shared.l1i.lookup(now, &mut self.shared.wheel, (subcore, port, key), line);
+            Event::L1Lookup { subcore, port, key } => {
+                let missing = self.shared.l1i.lookup(now, &mut self.shared.wheel, (subcore, port, key));
                 if let Some(line) = missing {
                     let bytes = self.shared.l1i.line_bytes();
                     self.shared.memory.l1.fetch(line, bytes as u32);

@@ -5,7 +5,7 @@
 pub(crate) struct Ports {
     base: u64,
     /// Bit i: cycle `base` + i is taken.
-    busy: [u64; 2],
+    busy: [u64; BANKS],
 }
 
 /// Registers of the two banks: bank = register number mod 2.
@@ -16,14 +16,23 @@ impl Ports {
         Self { base: 0, busy: [0; BANKS] }
     }
 
+    /// The cycles that are taken of each bank, to add to: bit i = cycle `now` + i.
     #[inline]
-    fn advance(&mut self, now: u64) {
+    pub fn from(&mut self, now: u64) -> &mut [u64; BANKS] {
         let past = now - self.base;
-        if past > 0 {
-            for busy in &mut self.busy {
-                *busy = if past < 64 { *busy >> past } else { 0 };
-            }
-            self.base = now;
+        self.base = now;
+        for busy in &mut self.busy {
+            *busy = busy.checked_shr(past.min(64) as u32).unwrap_or(0);
+        }
+        &mut self.busy
+    }
+
+    /// Takes more cycles, after [`Ports::from`] in the same cycle.
+    #[inline]
+    pub fn add(&mut self, now: u64, cycles: [u64; BANKS]) {
+        debug_assert_eq!(self.base, now, "looked at in another cycle");
+        for bank in 0..BANKS {
+            self.busy[bank] |= cycles[bank];
         }
     }
 
@@ -32,13 +41,6 @@ impl Ports {
     pub fn taken(&self, now: u64, bank: usize) -> u64 {
         let past = now - self.base;
         if past < 64 { self.busy[bank] >> past } else { 0 }
-    }
-
-    /// Takes the cycles whose bits are set in `cycles` (bit i = cycle `now` + i).
-    #[inline]
-    pub fn take(&mut self, now: u64, bank: usize, cycles: u64) {
-        self.advance(now);
-        self.busy[bank] |= cycles;
     }
 
     /// Cycles by which a reader that needs `count` cycles from `now` on, and yields to all reservations, is delayed.
@@ -63,11 +65,13 @@ mod tests {
     #[test]
     fn reservations_move_with_time() {
         let mut ports = Ports::new();
-        ports.take(10, 0, 0b1110);
+        ports.from(10)[0] |= 0b1110;
         assert_eq!(ports.taken(11, 0), 0b111);
         assert_eq!(ports.taken(11, 1), 0);
         assert_eq!(ports.delay(11, 0, 1), 3);
         assert_eq!(ports.delay(11, 0, 2), 3);
+        assert_eq!(ports.from(12), &mut [0b11, 0]);
         assert_eq!(ports.taken(200, 0), 0);
+        assert_eq!(ports.from(200), &mut [0, 0]);
     }
 }

@@ -64,17 +64,13 @@ impl RegisterFileCache {
             return if self.hits_any(op, warp) { self.count_misses(op, warp) } else { op.reads };
         }
         // At most one register a slot: those that miss, each once.
-        let one = one == 1 && !self.hits(warp, 0, first);
-        let two = two == 1 && !self.hits(warp, 1, second) && !(one && second == first);
-        let three = three == 1
-            && !self.hits(warp, 2, third)
-            && !(one && third == first)
-            && !(op.slot_count[1] == 1 && !self.hits(warp, 1, second) && third == second);
-        let mut needed = [0; BANKS];
-        for (misses, register) in [(one, first), (two, second), (three, third)] {
-            needed[usize::from(register % 2)] += u8::from(misses);
-        }
-        needed
+        let one = (one == 1) & !self.hits(warp, 0, first);
+        let two = (two == 1) & !self.hits(warp, 1, second);
+        let three = (three == 1) & !self.hits(warp, 2, third) & !(one & (third == first)) & !(two & (third == second));
+        let two = two & !(one & (second == first));
+        let misses = u8::from(one) + u8::from(two) + u8::from(three);
+        let odd = (u8::from(one) & first) + (u8::from(two) & second) + (u8::from(three) & third);
+        [misses - odd, odd]
     }
 
     #[inline]
@@ -103,28 +99,37 @@ impl RegisterFileCache {
         needed
     }
 
-    /// Takes in the reads of an instruction that leaves Allocate. `observe` sees each read.
+    /// What an instruction that leaves Allocate will find, read by read: before [`RegisterFileCache::update`].
+    pub fn reads(&self, op: &OpTiming, warp: u8) -> impl Iterator<Item = RegisterRead> {
+        let looks_up = self.rule != ReuseCache::None;
+        (0..3).filter(move |_| looks_up).flat_map(move |slot| {
+            let kept = op.reuse >> slot & 1 == 1;
+            let read =
+                move |register| RegisterRead { slot: slot as u8, register, hit: self.hits(warp, slot, register), kept };
+            registers(op, slot).map(read)
+        })
+    }
+
+    /// Takes in the reads of an instruction that leaves Allocate.
     #[inline]
-    pub fn update(&mut self, op: &OpTiming, warp: u8, mut observe: impl FnMut(RegisterRead)) {
+    pub fn update(&mut self, op: &OpTiming, warp: u8) {
         if self.rule == ReuseCache::None {
             return;
         }
-        // Hits are those before any entry changes.
-        let before = self.entries;
-        for (slot, before) in before.iter().enumerate() {
+        for slot in 0..3 {
             let kept = op.reuse >> slot & 1 == 1;
-            for register in registers(op, slot) {
-                let bank = usize::from(register % 2);
-                let own = entry(warp, register);
-                observe(RegisterRead { slot: slot as u8, register, hit: before[bank] == own, kept });
-                if kept {
-                    self.entries[slot][bank] = own;
-                    self.empty = false;
-                } else if self.rule == ReuseCache::ReuseFlags {
-                    self.entries[slot][bank] = EMPTY;
-                }
+            let (first, count) = (op.slot_first[slot], op.slot_count[slot]);
+            if count == 0 || !kept && self.rule != ReuseCache::ReuseFlags {
+                continue;
             }
+            let mut replace = |register: u8| {
+                self.entries[slot][usize::from(register % 2)] = if kept { entry(warp, register) } else { EMPTY };
+            };
+            replace(first);
+            // Of each bank, the last register stays.
+            (1..count).for_each(|offset| replace(first.wrapping_add(offset)));
         }
+        self.empty = self.entries == [[EMPTY; BANKS]; 3];
     }
 
     /// Whether an update of this instruction can change anything.

@@ -77,6 +77,15 @@ impl OpSource {
         }
     }
 
+    /// The lines of an access, which has this number.
+    #[inline]
+    pub(crate) fn lines(&self, number: u32, access: &Access) -> &[Line] {
+        match self {
+            Self::Recorded(stream) => stream.lines_of(access),
+            Self::Live(live) => live.cta.access(number).1,
+        }
+    }
+
     /// The access of an operation, and its lines.
     #[inline]
     pub(crate) fn access(&self, number: u32) -> (&Access, &[Line]) {

@@ -136,6 +136,16 @@ impl Tags {
         self.map.prefetch(line);
     }
 
+    /// Asks the host's caches for what adding a line will look at, as far as it can be told beforehand.
+    #[inline]
+    pub fn prefetch_fill(&self, line: u64) {
+        self.map.prefetch(line);
+        let set = &self.sets[(line & self.set_mask) as usize];
+        for way in [set.newest, set.oldest] {
+            prefetch(self.ways.as_ptr().wrapping_add(way as usize));
+        }
+    }
+
     /// Sectors that are present of a line; 0 if the line is absent. A present line becomes the most recently used.
     pub fn touch(&mut self, line: u64) -> u8 {
         match self.map.get(line) {
@@ -145,11 +155,6 @@ impl Tags {
                 self.ways[way as usize].sectors
             }
         }
-    }
-
-    /// Sectors of a line that are there; who looks leaves no trace.
-    pub fn peek(&self, line: u64) -> u8 {
-        self.map.get(line).map_or(0, |way| self.ways[way as usize].sectors)
     }
 
     /// Adds sectors to a line, which takes the place of the least recently used one of its set if it is absent.

@@ -97,7 +97,6 @@ impl Component for Source {
                         bytes: sectors.count_ones() * 32,
                         sectors,
                         op,
-                        issued: cx.time(),
                     },
                 );
                 self.sent += 1;

@@ -153,8 +153,7 @@ impl TiledNpu {
             let op = if write { MemOp::Write } else { MemOp::Read };
             let id = u64::from(engine) << ID_BITS | (self.asked & ((1 << ID_BITS) - 1));
             self.asked += 1;
-            let issued = cx.time();
-            cx.send(port, MemRequest { id, source: 0, address, bytes, sectors: 15, op, issued });
+            cx.send(port, MemRequest { id, source: 0, address, bytes, sectors: 15, op });
         }
     }
 

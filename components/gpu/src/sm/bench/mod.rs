@@ -19,7 +19,7 @@ use super::occupancy::CtaResources;
 use super::rfc::RegisterRead;
 use super::stats::SmCounters;
 use super::{Cta, Hazard, KernelTiming, NEVER, OpSource, Sm, SmSpec};
-use protocol::{MemRequest, MemResponse, Stations};
+use protocol::{MemRequest, MemResponse};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use workloads::stream::CtaStream;
@@ -103,7 +103,7 @@ impl SmEnv for Outside<'_> {
     }
 
     fn send(&mut self, request: MemRequest) {
-        let answer = MemResponse::to(&request, Stations::default());
+        let answer = MemResponse::to(&request);
         self.answers.push_back((self.now + self.latency, answer));
     }
 

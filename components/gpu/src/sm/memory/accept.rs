@@ -12,10 +12,10 @@ use super::{Destination, Queued};
 use protocol::MemOp;
 use workloads::sass::OpClass;
 use workloads::sass::control::NO_COUNTER;
-use workloads::stream::{Access, AccessKind, NO_ACCESS, SECTOR_BYTES, Space};
+use workloads::stream::{Access, AccessKind, Line, NO_ACCESS, SECTOR_BYTES, Space};
 
 /// An access without lanes: what an instruction with a false guard does.
-const NOTHING: Access = Access {
+pub(crate) const NOTHING: Access = Access {
     space: Space::Global,
     kind: AccessKind::Load,
     width_bytes: 0,
@@ -49,7 +49,9 @@ impl Shared {
                     self.memory.accepted += 1;
                     let occupied = self.execute(now, subcore, &head, &mut subcores[subcore], env);
                     self.memory.accept_free = now + occupied;
-                    self.forget_access(head.cta, head.access);
+                    if subcores[subcore].warps.is_live(head.warp) {
+                        self.forget_access(head.cta, head.number);
+                    }
                     let credit = Event::Credit { subcore: subcore as u8 };
                     self.wheel.schedule(now + self.spec.credit_return_cycles, credit);
                     break;
@@ -64,8 +66,8 @@ impl Shared {
         let head = self.memory.queues[subcore].front()?;
         let in_time = now >= head.from && now >= self.memory.address_unit_free[subcore];
         let room = || {
-            let (access, lines) = self.access(head);
-            lines.is_empty() || access.space == Space::Constant || self.memory.l1.has_room(lines)
+            let lines = self.lines(head);
+            lines.is_empty() || head.access.space == Space::Constant || self.memory.l1.has_room(lines)
         };
         (in_time && room()).then_some(*head)
     }
@@ -78,14 +80,13 @@ impl Shared {
         heads.min().map_or(NEVER, |earliest| earliest.max(self.memory.accept_free).max(now + 1))
     }
 
-    fn access(&self, queued: &Queued) -> (Access, &[workloads::stream::Line]) {
-        match &self.ctas[usize::from(queued.cta)] {
-            Some(cta) if queued.access != NO_ACCESS => {
-                let (access, lines) = cta.source.access(queued.access);
-                (*access, lines)
-            }
-            _ => (NOTHING, &[]),
+    /// Lines of an access; shared memory has none.
+    #[inline]
+    fn lines(&self, queued: &Queued) -> &[Line] {
+        if queued.access.line_count == 0 {
+            return &[];
         }
+        self.ctas[usize::from(queued.cta)].as_ref().map_or(&[], |cta| cta.source.lines(queued.number, &queued.access))
     }
 
     /// Starts an accepted instruction; cycles for which it keeps others from being accepted.
@@ -93,10 +94,10 @@ impl Shared {
         let op = &queued.op;
         let accept = self.spec.issue_to_accept_cycles;
         let to = Destination::of(subcore, queued);
-        let (access, _) = self.access(queued);
+        let access = &queued.access;
         // Operands are read now; fixed-latency instructions have the ports first.
         let delay = core.operand_delay(now, op);
-        let Effort { passes, conflict, coalescing } = self.effort(&access);
+        let Effort { passes, conflict, coalescing } = self.effort(access);
         let occupied = passes.max(self.spec.accept_cycles);
         if access.space == Space::Shared {
             self.memory.shared_passes += passes;
@@ -115,14 +116,14 @@ impl Shared {
         match (op.class, access.space) {
             (OpClass::LoadConstant, _) => self.load_constant(now, now + tail, queued, to),
             (OpClass::Mbarrier, _) => self.mbarrier(now, tail, queued, to, core),
-            (OpClass::BulkCopy, _) if queued.access != NO_ACCESS => self.bulk(now, queued, to),
+            (OpClass::BulkCopy, _) if queued.number != NO_ACCESS => self.bulk(now, queued, to),
             (OpClass::BulkCopy, _) => self.settle(queued.warp, core),
             // With a false guard it copies nothing, in the same time.
             (OpClass::CopyGlobalToShared, _) => self.copy(now, tail, queued, to),
             // Also a store or atomic through a generic address that turned out to go to shared memory.
             (OpClass::Shuffle, _) | (_, Space::Shared | Space::Constant) => self.in_order(now, tail, queued, to, core),
             // A false guard: nothing to look up.
-            _ if queued.access == NO_ACCESS => self.in_order(now, tail, queued, to, core),
+            _ if queued.number == NO_ACCESS => self.in_order(now, tail, queued, to, core),
             (_, Space::Global | Space::Local) => self.through_l1(now, (tail, tail - coalescing), queued, to, core),
         }
         if let Some(before) = stated {
@@ -161,7 +162,7 @@ impl Shared {
     #[cold]
     #[inline(never)]
     fn state_access<E: SmEnv>(&self, now: u64, queued: &Queued, to: Destination, before: (u64, u64), env: &mut E) {
-        let (access, lines) = self.access(queued);
+        let (access, lines) = (&queued.access, self.lines(queued));
         let l1 = &self.memory.l1;
         let (hits, misses) = (l1.sector_hits - before.0, l1.sector_misses - before.1);
         let global = matches!(access.space, Space::Global | Space::Local) && !lines.is_empty();
@@ -194,7 +195,7 @@ impl Shared {
     }
 
     fn mbarrier(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination, core: &mut SubCore) {
-        let (access, _) = self.access(queued);
+        let access = &queued.access;
         let count = if access.kind == AccessKind::Mbarrier { access.line_count } else { 0 };
         let waits = self.use_mbarriers(now, queued.cta, access.first_line, count, tail, to);
         if to.counter == NO_COUNTER {
@@ -211,21 +212,19 @@ impl Shared {
     }
 
     fn bulk(&mut self, now: u64, queued: &Queued, to: Destination) {
-        let (access, _) = self.access(queued);
         let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
-        let copy = cta.source.asynchronous().bulk[access.first_line as usize];
+        let copy = cta.source.asynchronous().bulk[queued.access.first_line as usize];
         self.start_bulk(now, copy, queued.cta, (to.subcore, to.warp), to.copy_group);
     }
 
     /// As a load whose data goes to shared memory.
     fn copy(&mut self, now: u64, tail: u64, queued: &Queued, to: Destination) {
-        let (access, _) = self.access(queued);
         let lines = match &self.ctas[usize::from(queued.cta)] {
-            Some(cta) if access.line_count > 0 => cta.source.access(queued.access).1,
+            Some(cta) if queued.access.line_count > 0 => cta.source.lines(queued.number, &queued.access),
             _ => &[],
         };
         let request_at = now + self.spec.miss_request_cycles;
-        let write_cycles = u64::from(access.passes);
+        let write_cycles = u64::from(queued.access.passes);
         let waiting = WaitingLoad::new(to, tail.saturating_sub(self.spec.miss_request_cycles).max(1), write_cycles);
         if self.memory.l1.load(lines, request_at, queued.op.l1, waiting).is_none() {
             self.release_copy(now + tail, write_cycles, to);
@@ -251,14 +250,14 @@ impl Shared {
         let (tail, tail_of_miss) = tails;
         let op = &queued.op;
         let warp = usize::from(queued.warp);
-        let (access, _) = self.access(queued);
+        let access = &queued.access;
         let request_at = now + self.spec.miss_request_cycles;
         let link_cycles = u64::from(u32::from(access.bytes).div_ceil(self.spec.return_bytes_per_cycle));
         let behind = tail_of_miss.saturating_sub(self.spec.miss_request_cycles).max(1);
         let waiting = WaitingLoad::new(to, behind, link_cycles);
         let resident = self.ctas[usize::from(queued.cta)].as_ref();
         let lines = match resident {
-            Some(cta) if access.line_count > 0 => cta.source.access(queued.access).1,
+            Some(cta) if access.line_count > 0 => cta.source.lines(queued.number, access),
             _ => &[],
         };
         let (generation, slot) = (core.warps.generation[warp], resident.map_or(0, |cta| cta.slot));
@@ -319,7 +318,7 @@ impl Shared {
     fn load_constant(&mut self, now: u64, due: u64, queued: &Queued, to: Destination) {
         let Some(cta) = &self.ctas[usize::from(queued.cta)] else { return };
         let shift = self.spec.variable_constant_line_shift;
-        let (access, lines) = self.access(queued);
+        let (access, lines) = (&queued.access, self.lines(queued));
         let address = match lines {
             [line, ..] if access.space == Space::Constant => {
                 let first = SECTOR_BYTES * u64::from(line.sectors.trailing_zeros());
@@ -329,7 +328,7 @@ impl Shared {
             _ => cta.kernel.constant_address + u64::from(queued.op.constant_address),
         };
         let key = address >> shift;
-        if self.spec.perfect_constants || self.memory.constants.touch(key) != 0 {
+        if self.spec.perfect_constants || self.memory.constants.touch(key) {
             // Tail counted from now as for every hit.
             self.wheel.schedule(due - 1, to.write());
             self.hazard_ready(to, queued.cta, due);
@@ -338,7 +337,7 @@ impl Shared {
         let known = self.memory.constant_waiters.iter().any(|(waiting, ..)| *waiting == key);
         self.memory.constant_waiters.push((key, to, due - now));
         if !known {
-            self.l1i.request(now, &mut self.wheel, to.subcore, CachePort::VariableConstant, key, key << shift);
+            self.l1i.request(now, &mut self.wheel, to.subcore, CachePort::VariableConstant, key);
         }
     }
 
@@ -351,7 +350,7 @@ impl Shared {
 
     /// A line has come into the cache behind LDC: who waited for it goes on as after a hit.
     pub fn constant_line_arrived(&mut self, now: u64, key: u64, subcores: &mut [SubCore; SUBCORES]) {
-        self.memory.constants.fill(key, 1);
+        self.memory.constants.fill(key);
         let mut at = 0;
         while at < self.memory.constant_waiters.len() {
             let (waiting, to, tail) = self.memory.constant_waiters[at];

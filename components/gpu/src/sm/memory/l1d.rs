@@ -11,7 +11,7 @@ use super::super::tags::{Evicted, LineMap, Tags};
 use super::super::timing::L1Use;
 use super::Destination;
 use protocol::{MemOp, MemRequest};
-use sim_core::Femtos;
+use sim_core::prefetch;
 use std::collections::VecDeque;
 use workloads::stream::{LINE_BYTES, Line, SECTOR_BYTES};
 
@@ -178,6 +178,23 @@ impl L1Data {
             && !lines.iter().any(merged_full)
     }
 
+    /// Asks the host's caches for an entry that will be answered.
+    #[inline]
+    pub fn prefetch_entry(&self, index: u32) {
+        prefetch(self.entries.as_ptr().wrapping_add(index as usize));
+    }
+
+    /// Asks the host's caches for what the answer of an entry will change. Looks at the entry.
+    #[inline]
+    pub fn prefetch_fill(&self, index: u32) {
+        let entry = &self.entries[index as usize];
+        prefetch(entry.waiters.as_ptr());
+        self.by_line.prefetch(entry.line);
+        if entry.keeps {
+            self.tags.prefetch_fill(entry.line);
+        }
+    }
+
     /// Looks up the lines of a load. `None`: all sectors are there. Otherwise the number under which it waits.
     pub fn load(&mut self, lines: &[Line], request_at: u64, use_of_l1: L1Use, waiting: WaitingLoad) -> Option<u32> {
         let mut load = None;
@@ -293,7 +310,6 @@ impl L1Data {
             address: line * u64::from(bytes),
             sectors: 0xf,
             op: MemOp::Read,
-            issued: Femtos::default(),
         });
     }
 
@@ -307,15 +323,7 @@ impl L1Data {
         self.serial += 1;
         let bytes = sectors.count_ones() * SECTOR_BYTES as u32;
         let at = self.requests.back().map_or(at, |last| last.0.max(at));
-        let request = MemRequest {
-            id: answer.id(self.serial),
-            source: 0,
-            bytes,
-            address,
-            sectors,
-            op,
-            issued: Femtos::default(),
-        };
+        let request = MemRequest { id: answer.id(self.serial), source: 0, bytes, address, sectors, op };
         self.requests.push_back((at, request));
     }
 

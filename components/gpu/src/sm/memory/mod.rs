@@ -18,15 +18,19 @@
 mod accept;
 pub(crate) mod l1d;
 
+pub(crate) use accept::NOTHING;
+
 use super::event::Event;
 use super::fact::Dynamic;
+use super::line_set::LineSet;
 use super::spec::{SUBCORES, SmSpec};
 use super::subcore::slot;
-use super::tags::Tags;
 use super::timing::OpTiming;
 use super::wheel::NEVER;
 use l1d::L1Data;
+use sim_core::prefetch;
 use std::collections::VecDeque;
+use workloads::stream::Access;
 
 /// A memory instruction in the local queue of its sub-core.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -39,8 +43,9 @@ pub(crate) struct Queued {
     pub position: u32,
     /// Index of the instruction in its kernel.
     pub index: u32,
-    /// Index into the accesses of the CTA's stream.
-    pub access: u32,
+    /// What it accesses: index into the accesses of the CTA's stream, and the access.
+    pub number: u32,
+    pub access: Access,
     /// Group of an asynchronous copy.
     pub copy_group: Option<u32>,
     pub cta: u16,
@@ -100,7 +105,7 @@ pub(crate) struct MemoryPipeline {
     return_free: [u64; SUBCORES],
     /// When shared memory has taken the last asynchronous copy's bytes.
     copies_written: u64,
-    constants: Tags,
+    constants: LineSet,
     constant_waiters: Vec<(u64, Destination, u64)>,
     pub l1: L1Data,
     pub accepted: u64,
@@ -125,7 +130,7 @@ impl MemoryPipeline {
             shared_released: [0; SUBCORES],
             return_free: [0; SUBCORES],
             copies_written: 0,
-            constants: Tags::new(constant.sets, constant.ways),
+            constants: LineSet::new(constant.sets, constant.ways),
             constant_waiters: Vec::new(),
             l1: L1Data::new(&spec.l1_data),
             accepted: 0,
@@ -139,8 +144,16 @@ impl MemoryPipeline {
         self.queues[usize::from(subcore)].push_back(queued);
     }
 
+    /// Asks the host's caches for the heads of the queues.
+    #[inline]
+    pub fn prefetch(&self) {
+        for head in self.queues.iter().filter_map(VecDeque::front) {
+            prefetch(head);
+        }
+    }
+
     /// Puts a line into the cache behind LDC: a warm start.
     pub fn warm_constant(&mut self, key: u64) {
-        self.constants.fill(key, 1);
+        self.constants.fill(key);
     }
 }

@@ -20,6 +20,7 @@ use super::super::scoreboard::BOARD;
 use super::super::spec::{Collectors as Spec, PIPES};
 use super::super::timing::{NO_UNIT, OpTiming, Route, VARIABLE_UNITS};
 use super::super::{Queued, Shared};
+use super::allocate::write_result;
 use super::{Latched, SubCore};
 
 /// A latch for each pipe and variable-latency unit, and one for memory.
@@ -109,7 +110,7 @@ impl SubCore {
                 collectors.latches[latch_of(op)] = Some(Collecting { latched, issued: now, queued, missing });
             }
             // It has no unit to go to.
-            _ => self.left(latched, shared),
+            _ => self.left(latched.warp, latched.last, shared),
         }
     }
 
@@ -147,8 +148,8 @@ impl SubCore {
                 }
                 let written = match op.written_banks {
                     0 => now + u64::from(op.write_delay),
-                    _ => match self.write_result(now, latched, shared) {
-                        Some(written) => written,
+                    _ => match write_result(self.write_ports.from(now), op, shared.spec.result_queue_entries) {
+                        Some(delay) => now + u64::from(delay),
                         None => return false,
                     },
                 };
@@ -185,7 +186,7 @@ impl SubCore {
                 shared.memory.push(self.index, Queued { from, ..queued });
             }
         }
-        self.left(latched, shared);
+        self.left(latched.warp, latched.last, shared);
         true
     }
 }

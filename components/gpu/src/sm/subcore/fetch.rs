@@ -13,8 +13,8 @@ use super::super::Shared;
 use super::super::env::SmEnv;
 use super::super::event::CachePort;
 use super::super::fact::SmFact;
+use super::super::line_set::LineSet;
 use super::super::spec;
-use super::super::tags::Tags;
 use super::issue::next_behind;
 use super::{Mask, SubCore};
 use std::collections::VecDeque;
@@ -28,7 +28,7 @@ struct StreamLine {
 }
 
 pub(super) struct FrontEnd {
-    tags: Tags,
+    lines: LineSet,
     /// Most recently used line: most fetches go there.
     recent: u64,
     stream: VecDeque<StreamLine>,
@@ -40,12 +40,12 @@ pub(super) struct FrontEnd {
     last_fetched: Mask,
 }
 
-sim_core::saved!(FrontEnd { state: tags, recent, stream, stream_next, demand, waiting, last_fetched });
+sim_core::saved!(FrontEnd { state: lines, recent, stream, stream_next, demand, waiting, last_fetched });
 
 impl FrontEnd {
     pub fn new(spec: &spec::FrontEnd) -> Self {
         Self {
-            tags: Tags::new(spec.l0.sets, spec.l0.ways),
+            lines: LineSet::new(spec.l0.sets, spec.l0.ways),
             recent: u64::MAX,
             stream: VecDeque::with_capacity(usize::from(spec.stream_buffer_lines) + 1),
             stream_next: 0,
@@ -53,6 +53,12 @@ impl FrontEnd {
             waiting: 0,
             last_fetched: 0,
         }
+    }
+
+    /// Asks the host's caches for the tags of the L0.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.lines.prefetch();
     }
 }
 
@@ -128,7 +134,7 @@ impl SubCore {
     /// Whether the line is in the L0; if not, the warp waits and the line is on its way.
     fn look_up(&mut self, now: u64, warp: usize, line: u64, shared: &mut Shared) -> bool {
         let front = &mut self.front;
-        if front.tags.touch(line) != 0 {
+        if front.lines.touch(line) {
             front.recent = line;
             return true;
         }
@@ -138,11 +144,8 @@ impl SubCore {
             return false;
         }
         let lines = usize::from(shared.spec.stream_buffer_lines);
-        let shift = shared.spec.l0_line_shift;
         let index = self.index;
-        let mut ask = |line: u64| {
-            shared.l1i.request(now, &mut shared.wheel, index, CachePort::Instruction, line, line << shift);
-        };
+        let mut ask = |line: u64| shared.l1i.request(now, &mut shared.wheel, index, CachePort::Instruction, line);
         match front.stream.front().copied() {
             Some(head) if head.line == line => {
                 front.stream.pop_front();
@@ -150,7 +153,7 @@ impl SubCore {
                 ask(front.stream_next);
                 front.stream_next += 1;
                 if head.present {
-                    front.tags.fill(line, 1);
+                    front.lines.fill(line);
                     front.recent = line;
                     return true;
                 }
@@ -175,7 +178,7 @@ impl SubCore {
         let front = &mut self.front;
         if let Some(at) = front.demand.iter().position(|(demanded, _)| *demanded == line) {
             let (_, waiting) = front.demand.swap_remove(at);
-            front.tags.fill(line, 1);
+            front.lines.fill(line);
             front.waiting &= !waiting;
             self.wake_at(now);
         } else if let Some(entry) = front.stream.iter_mut().find(|entry| entry.line == line) {

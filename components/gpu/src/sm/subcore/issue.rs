@@ -8,6 +8,7 @@ use super::super::env::SmEnv;
 use super::super::event::{CachePort, Event};
 use super::super::fact::{Issued, SmFact, Stage};
 use super::super::hazard::Issuing;
+use super::super::memory::NOTHING;
 use super::super::reason::Reason;
 use super::super::spec::{Policy, SUBCORES};
 use super::super::timing::{Effect, FP64, NO_CONSTANT, NO_UNIT, OpTiming, Route, WaitKind};
@@ -121,8 +122,7 @@ impl SubCore {
         self.warps.constant_wait |= 1 << warp;
         if self.constants.ask(key, 1 << warp) {
             self.hold_until = now + shared.spec.constant_miss_hold_cycles;
-            let address = key * self.constants.line_bytes();
-            shared.l1i.request(now, &mut shared.wheel, self.index, CachePort::FixedConstant, key, address);
+            shared.l1i.request(now, &mut shared.wheel, self.index, CachePort::FixedConstant, key);
         }
         Some(Reason::ConstantMiss)
     }
@@ -132,14 +132,19 @@ impl SubCore {
         if live && !self.execute_live(now, warp, shared, env) {
             return;
         }
-        let op = self.warps.head[warp];
         let position = self.warps.position[warp] as usize;
         // A warp's stream is read once and from one end to the other, but in between come those of thousands of warps.
         prefetch(self.warps.streams[warp].as_ptr().wrapping_add(position + OPS_AHEAD));
         let dynamic = self.warps.streams[warp][position];
         let next = self.warps.streams[warp].get(position + 1).copied();
-        let latched =
-            Latched { op, position: position as u32, index: dynamic.index, warp: warp as u8, last: next.is_none() };
+        let latched = Latched {
+            op: self.warps.head[warp],
+            position: position as u32,
+            index: dynamic.index,
+            warp: warp as u8,
+            last: next.is_none(),
+        };
+        let op = &latched.op;
         self.issued += 1;
         self.warps.last_issued = 1 << warp;
         if env.listening() {
@@ -160,9 +165,8 @@ impl SubCore {
             });
         }
         // The next instruction and the stall before it.
-        if let (Some(next), Some(kernel)) = (next, &self.warps.kernels[warp]) {
-            let next_op = kernel.ops[next.index as usize];
-            self.warps.advance(warp, next_op);
+        if let Some(next) = next {
+            self.warps.advance(warp, next.index);
             if next.index != dynamic.index + 1 {
                 self.warps.resume |= 1 << warp;
             }
@@ -171,15 +175,14 @@ impl SubCore {
             }
         }
         if self.scoreboard.is_some() {
-            self.mark_registers(now, warp, dynamic.index, &op);
+            self.mark_registers(now, warp, dynamic.index, op);
             if next.is_some() {
                 self.look_at_registers(now, warp);
             }
         }
-        self.schedule_increments(now, warp, &op, shared);
+        self.schedule_increments(now, warp, op, shared);
         let collects = self.collectors.is_some();
         if !collects {
-            self.control = Some(latched);
             self.send_on(now, &latched, dynamic.access, shared, env);
         }
         if op.effect != Effect::None {
@@ -194,6 +197,8 @@ impl SubCore {
         if collects {
             let queued = (op.route == Route::Memory).then(|| self.queue(now, &latched, dynamic.access, shared));
             self.latch(now, latched, queued, shared);
+        } else {
+            self.control = Some(latched);
         }
     }
 
@@ -222,29 +227,33 @@ impl SubCore {
     /// A memory instruction takes a credit.
     #[inline]
     fn queue(&mut self, now: u64, latched: &Latched, access: u32, shared: &Shared) -> Queued {
-        let (op, warp) = (latched.op, usize::from(latched.warp));
+        let (op, warp) = (&latched.op, usize::from(latched.warp));
         self.credits -= 1;
         self.warps.outstanding[warp] += 1;
         if op.is_global_write() {
             self.warps.stores[warp] += 1;
         }
-        if access != NO_ACCESS
-            && let Some(resident) = &shared.ctas[usize::from(self.warps.cta[warp])]
-        {
-            prefetch(resident.source.access(access).1.as_ptr());
-        }
+        let what = match &shared.ctas[usize::from(self.warps.cta[warp])] {
+            Some(resident) if access != NO_ACCESS => {
+                let (what, lines) = resident.source.access(access);
+                prefetch(lines.as_ptr());
+                *what
+            }
+            _ => NOTHING,
+        };
         let copy_group = match op.class {
             OpClass::CopyGlobalToShared => Some(self.warps.copies[warp].add()),
             OpClass::BulkCopy => self.add_bulk(warp, access, shared),
             _ => None,
         };
         Queued {
-            op,
+            op: latched.op,
             issued: now,
             from: now + shared.spec.issue_to_accept_cycles,
             position: latched.position,
             index: latched.index,
-            access,
+            number: access,
+            access: what,
             copy_group,
             cta: self.warps.cta[warp],
             warp: latched.warp,

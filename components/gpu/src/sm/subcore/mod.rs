@@ -20,13 +20,14 @@ mod fetch;
 mod interlock;
 mod issue;
 mod live;
+mod read_ports;
 mod statements;
 mod warps;
 
 use super::Shared;
 use super::env::SmEnv;
 use super::fact::{SmFact, Stage};
-use super::ports::{BANKS, Ports};
+use super::ports::Ports;
 use super::reason::Reason;
 use super::rfc::RegisterFileCache;
 use super::scoreboard::Scoreboard;
@@ -35,6 +36,7 @@ use super::timing::{OpTiming, Route, VARIABLE_UNITS};
 use super::wheel::NEVER;
 use collectors::Collectors;
 use fetch::FrontEnd;
+use read_ports::ReadPorts;
 use sim_core::Cycle;
 use sim_core::reasons::ReasonClock;
 pub(crate) use statements::slot;
@@ -83,9 +85,7 @@ pub(crate) struct SubCore {
     allocate: Option<Latched>,
     /// `None`: Control and Allocate.
     collectors: Option<Box<Collectors>>,
-    pub read_ports: Ports,
-    /// Second and further ports of the banks.
-    more_read_ports: Vec<Ports>,
+    read_ports: ReadPorts,
     pub write_ports: Ports,
     rfc: RegisterFileCache,
     pipes: [PipeState; PIPES],
@@ -109,7 +109,7 @@ pub(crate) struct SubCore {
 sim_core::saved!(UnitQueue { state: enters, next, free, busy; rebuilt: entries });
 // Who watches from where a run goes on is told anew what the heads wait for.
 sim_core::saved!(SubCore {
-    state: control, allocate, collectors, read_ports, more_read_ports, write_ports, pipes, credits, hold_until, unit_free, scoreboard, wake, issued;
+    state: control, allocate, collectors, read_ports, write_ports, pipes, credits, hold_until, unit_free, scoreboard, wake, issued;
     parts: warps, front, rfc, units, constants, breakdown;
     rebuilt: index, said;
 });
@@ -137,8 +137,7 @@ impl SubCore {
             control: None,
             allocate: None,
             collectors: spec.collectors.as_ref().map(|spec| Box::new(Collectors::new(spec))),
-            read_ports: Ports::new(),
-            more_read_ports: vec![Ports::new(); usize::from(spec.register_file.read_ports_per_bank) - 1],
+            read_ports: ReadPorts::new(spec.register_file.read_ports_per_bank),
             write_ports: Ports::new(),
             rfc: RegisterFileCache::new(spec.register_file.reuse_cache),
             pipes: [PipeState::default(); PIPES],
@@ -162,23 +161,32 @@ impl SubCore {
         }
     }
 
+    /// Asks the host's caches for what every cycle looks at.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.front.prefetch();
+        self.breakdown.prefetch();
+    }
+
     /// One cycle. `wake` says afterwards when the next one is due.
     pub fn evaluate<E: SmEnv>(&mut self, now: u64, shared: &mut Shared, env: &mut E) {
         self.warps.arrive(now);
-        if let Some(latched) = self.allocate
-            && self.leave_allocate(now, latched, shared, env)
+        if self.leave_allocate(now, shared, env)
+            && let Some(Latched { warp, last, .. }) = &self.allocate
         {
+            let (warp, last) = (*warp, *last);
             self.allocate = None;
-            self.left(latched, shared);
+            self.left(warp, last, shared);
         }
         if self.collectors.is_some() {
             self.collect(now, shared, env);
         }
-        if let Some(latched) = self.control {
-            let to = if latched.op.route != Route::Fixed {
+        if let Some(Latched { op, warp, position, last, .. }) = &self.control {
+            let (route, warp, position, last) = (op.route, *warp, *position, *last);
+            let to = if route != Route::Fixed {
                 self.control = None;
-                self.left(latched, shared);
-                (latched.op.route == Route::Memory).then_some(Stage::MemoryQueue)
+                self.left(warp, last, shared);
+                (route == Route::Memory).then_some(Stage::MemoryQueue)
             } else {
                 self.allocate.is_none().then_some(Stage::Allocate)
             };
@@ -186,7 +194,7 @@ impl SubCore {
                 self.allocate = self.control.take();
             }
             if let Some(stage) = to.filter(|_| env.listening()) {
-                let instruction = self.dynamic(latched.warp, latched.position);
+                let instruction = self.dynamic(warp, position);
                 env.state(SmFact::Stage { instruction, stage, cycle: now + 1 });
             }
         }
@@ -210,9 +218,11 @@ impl SubCore {
         };
     }
 
-    fn left(&mut self, latched: Latched, shared: &mut Shared) {
-        let warp = usize::from(latched.warp);
-        if latched.last && self.warps.settle(warp) {
+    /// An instruction has left Control and Allocate, perhaps the `last` of its warp.
+    #[inline]
+    fn left(&mut self, warp: u8, last: bool, shared: &mut Shared) {
+        let warp = usize::from(warp);
+        if last && self.warps.settle(warp) {
             shared.finished.push(self.warps.cta[warp]);
         }
     }
@@ -241,10 +251,8 @@ impl SubCore {
 
     /// Cycles by which memory instruction `op`, which reads its operands now, is delayed: it yields to all reservations.
     #[inline]
-    pub fn operand_delay(&mut self, now: u64, op: &OpTiming) -> u64 {
-        // The last port is the one that others take last.
-        let ports = self.more_read_ports.last_mut().unwrap_or(&mut self.read_ports);
-        (0..BANKS).map(|bank| ports.delay(now, bank, op.reads[bank])).max().unwrap_or(0)
+    pub fn operand_delay(&self, now: u64, op: &OpTiming) -> u64 {
+        self.read_ports.delay(now, op.reads)
     }
 
     /// A warp starts in slot `warp`.

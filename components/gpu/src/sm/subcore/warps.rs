@@ -45,8 +45,8 @@ pub(crate) struct Warps {
     /// Next instruction to issue, and its record.
     pub position: [u32; MAX_WARPS],
     pub head: [OpTiming; MAX_WARPS],
-    pub streams: Vec<Vec<DynamicOp>>,
-    pub kernels: Vec<Option<Arc<KernelTiming>>>,
+    pub streams: [Vec<DynamicOp>; MAX_WARPS],
+    pub kernels: [Option<Arc<KernelTiming>>; MAX_WARPS],
     pub cta: [u16; MAX_WARPS],
     pub warp_in_cta: [u16; MAX_WARPS],
 
@@ -114,8 +114,8 @@ impl Warps {
             last_issued: 0,
             position: [0; MAX_WARPS],
             head: [nothing; MAX_WARPS],
-            streams: (0..MAX_WARPS).map(|_| Vec::new()).collect(),
-            kernels: vec![None; MAX_WARPS],
+            streams: std::array::from_fn(|_| Vec::new()),
+            kernels: std::array::from_fn(|_| None),
             cta: [0; MAX_WARPS],
             warp_in_cta: [0; MAX_WARPS],
             counters: [[0; COUNTERS]; MAX_WARPS],
@@ -171,9 +171,9 @@ impl Warps {
         self.fetched[w] = 0;
         self.arrived[w] = 0;
         self.buffered[w] = 0;
-        self.set_head(w, kernel.ops[stream[0].index as usize]);
-        self.streams[w] = stream;
         self.kernels[w] = Some(kernel);
+        self.set_head(w, stream[0].index);
+        self.streams[w] = stream;
         for mask in [
             &mut self.draining,
             &mut self.decoded,
@@ -192,17 +192,20 @@ impl Warps {
         if first > now { self.stall_until(w, first) } else { self.stall_over |= bit }
     }
 
-    /// Asks the host's caches for the operations that will be fetched and issued next.
+    /// Asks the host's caches for the operations that will be fetched and issued next. The CTAs they are of, a bit each.
     #[inline]
-    pub fn prefetch_streams(&self) {
+    pub fn prefetch_streams(&self) -> u64 {
         let mut active = self.resident & !self.blocked;
+        let mut ctas = 0;
         while active != 0 {
             let warp = active.trailing_zeros() as usize;
             active &= active - 1;
             let stream = self.streams[warp].as_ptr();
             prefetch(stream.wrapping_add(self.position[warp] as usize));
             prefetch(stream.wrapping_add(self.fetched[warp] as usize + 1));
+            ctas |= 1 << (self.cta[warp] & 63);
         }
+        ctas
     }
 
     /// What falls due in cycle `now`: decoded instructions, stalls that are over, fetch behind branches.
@@ -263,6 +266,10 @@ impl Warps {
         self.live = self.live & !(1 << slot) | Mask::from(live) << slot;
     }
 
+    pub fn is_live(&self, slot: u8) -> bool {
+        self.live >> slot & 1 == 1
+    }
+
     /// The live warps of a set.
     pub fn live_of(&self, set: Mask) -> impl Iterator<Item = usize> + use<> {
         let live = self.live & set;
@@ -309,9 +316,8 @@ impl Warps {
     /// The list of a live warp may name another instruction as the next.
     pub fn refresh_head(&mut self, warp: usize) {
         let next = self.streams[warp].get(self.position[warp] as usize);
-        if let (Some(next), Some(kernel)) = (next, &self.kernels[warp]) {
-            let head = kernel.ops[next.index as usize];
-            self.set_head(warp, head);
+        if let Some(next) = next {
+            self.set_head(warp, next.index);
             self.check_counters(warp);
         }
     }
@@ -329,18 +335,19 @@ impl Warps {
         self.resident >> warp & 1 == 1 && (barred || self.counters_zero >> warp & 1 == 0)
     }
 
-    fn set_head(&mut self, warp: usize, head: OpTiming) {
-        self.head[warp] = head;
-        if head.route == Route::Memory {
-            self.head_is_memory |= 1 << warp;
-        } else {
-            self.head_is_memory &= !(1 << warp);
-        }
+    /// The next to issue is instruction `index` of the warp's kernel.
+    #[inline]
+    fn set_head(&mut self, warp: usize, index: u32) {
+        let Some(kernel) = &self.kernels[warp] else { return };
+        let head = &kernel.ops[index as usize];
+        self.head[warp] = *head;
+        let is_memory = Mask::from(head.route == Route::Memory);
+        self.head_is_memory = self.head_is_memory & !(1 << warp) | is_memory << warp;
     }
 
     /// Takes the head out of the buffer and makes the next instruction the head.
     #[inline]
-    pub fn advance(&mut self, warp: usize, next: OpTiming) {
+    pub fn advance(&mut self, warp: usize, next: u32) {
         self.position[warp] += 1;
         self.arrived[warp] -= 1;
         self.buffered[warp] -= 1;
@@ -356,11 +363,8 @@ impl Warps {
 
     #[inline]
     fn check_counters(&mut self, warp: usize) {
-        if self.head[warp].wait_mask & self.non_zero[warp] == 0 {
-            self.counters_zero |= 1 << warp;
-        } else {
-            self.counters_zero &= !(1 << warp);
-        }
+        let zero = Mask::from(self.head[warp].wait_mask & self.non_zero[warp] == 0);
+        self.counters_zero = self.counters_zero & !(1 << warp) | zero << warp;
     }
 
     pub fn increment(&mut self, warp: usize, counter: u8, kind: WaitKind) {
@@ -382,13 +386,10 @@ impl Warps {
         }
     }
 
+    #[inline]
     fn counter_changed(&mut self, warp: usize, place: usize) {
-        let bit = 1 << place;
-        if self.counters[warp][place] == 0 {
-            self.non_zero[warp] &= !bit
-        } else {
-            self.non_zero[warp] |= bit
-        }
+        let counts = u8::from(self.counters[warp][place] != 0);
+        self.non_zero[warp] = self.non_zero[warp] & !(1 << place) | counts << place;
         self.check_counters(warp);
     }
 

@@ -166,8 +166,7 @@ impl Dma {
             let sectors = u8::MAX >> (8 - bytes.div_ceil(32).clamp(1, 8));
             let op = if pending.is_store { MemOp::Write } else { MemOp::Read };
             sent(layer, u64::from(bytes), pending.is_store);
-            let issued = cx.time();
-            cx.send(port, MemRequest { id: u64::from(id), source, address, bytes, sectors, op, issued });
+            cx.send(port, MemRequest { id: u64::from(id), source, address, bytes, sectors, op });
         }
         Stop::Idle
     }
