@@ -40,9 +40,10 @@ use crate::mapper::FieldOrder;
 use crate::organisation::Location;
 use crate::preset::Preset;
 use crate::queue::{NO_KEY, Queued};
-use crate::request::{Admission, Completion, Op, Parts, Request, Until};
+use crate::request::{Admission, Completion, Op, Request, Until};
 use crate::stats::Counters;
 use bounds::{Bounds, Kind};
+use breakdown::Parts;
 use edge::LastRowCommand;
 use pseudo_channel::PseudoChannel;
 
@@ -333,12 +334,11 @@ impl<O: CommandObserver> Native<O> {
         if (waiting, op) == (Some(Op::Write), Op::Read) {
             let done = self.clk + 1;
             self.counters.forwarded_reads += 1;
-            let parts = Parts { data_ticks: 1, ..Parts::default() };
-            self.breakdown.add(&parts);
+            self.breakdown.add(&Parts { data_ticks: 1, ..Parts::default() });
             if self.announces {
                 self.started.push(Started { id, done });
             }
-            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done, parts });
+            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done });
             return Admission::Accepted;
         }
         if pc.queue_of(op).is_full() {

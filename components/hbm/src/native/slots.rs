@@ -23,7 +23,7 @@ use crate::bank::{Banks, CLOSED, NEVER, PerBank, Tick};
 use crate::command::{Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
 use crate::queue::{NO_KEY, Queued, RequestQueue};
-use crate::request::{Completion, Op, Parts};
+use crate::request::{Completion, Op};
 use crate::scan::Pick;
 
 impl<O: CommandObserver> Native<O> {
@@ -112,16 +112,14 @@ impl<O: CommandObserver> Native<O> {
                     done,
                     refresh: self.refreshed[bank as usize],
                 };
-                let parts = times.parts();
-                self.breakdown.add(&parts);
+                self.breakdown.add(&times.parts());
                 if self.announces {
                     self.started.push(Started { id: request.id, done });
                 }
-                self.pending.push_back(Completion { id: request.id, op, arrive, done, parts });
+                self.pending.push_back(Completion { id: request.id, op, arrive, done });
             }
             Op::Write | Op::Update => {
-                let parts = Parts::default();
-                self.written.push_back(Completion { id: request.id, op, arrive, done: clk, parts });
+                self.written.push_back(Completion { id: request.id, op, arrive, done: clk });
             }
         }
         self.banks.issue(command, bank, request.row, clk);

@@ -28,7 +28,7 @@ use crate::controller::{CommandObserver, Controller, IssuedCommand};
 use crate::mapper::{FieldMap, FieldOrder};
 use crate::preset::Preset;
 use crate::queue::{NO_KEY, Queued, RequestQueue};
-use crate::request::{Admission, Completion, Op, Parts, Request, Until};
+use crate::request::{Admission, Completion, Op, Request, Until};
 use crate::scan::Pick;
 use crate::stats::Counters;
 use closed_cap::ClosedCap;
@@ -365,13 +365,9 @@ impl<O: CommandObserver> Ramulator2<O> {
                 arrive: request.arrive,
                 depart: clk + self.read_latency,
             }),
-            Op::Write | Op::Update => self.written.push(Completion {
-                id: request.id,
-                op: Op::Write,
-                arrive: request.arrive,
-                done: clk,
-                parts: Parts::default(),
-            }),
+            Op::Write | Op::Update => {
+                self.written.push(Completion { id: request.id, op: Op::Write, arrive: request.arrive, done: clk })
+            }
         }
         let closed = command.closes();
         if closed {
@@ -435,7 +431,7 @@ impl<O: CommandObserver> Ramulator2<O> {
     fn retire(&mut self, done: &mut Vec<Completion>) {
         done.append(&mut self.written);
         while let Some(p) = self.pending.front().filter(|p| p.depart <= self.clk) {
-            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart, parts: Parts::default() });
+            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart });
             self.pending.pop_front();
         }
     }
