@@ -180,10 +180,10 @@ impl Cx<'_> {
         }
     }
 
-    /// Messages on their way to an input of a component that [stretches](Component::STRETCHES), in order: for
-    /// [`Component::prefetch`], since what is on its way may not change what a tick does.
+    /// Messages on their way to an input of a component that [stretches](Component::STRETCHES), in order. Only for
+    /// [`prefetch`](crate::prefetch): how many are known beforehand depends on the plan.
     #[inline]
-    pub fn upcoming<P: Payload>(&self, to: In<P>) -> impl Iterator<Item = &P> + Clone {
+    pub fn upcoming<P: Payload>(&self, to: In<P>) -> impl Iterator<Item = &P> {
         self.fabric.lane::<P>(to.lane).upcoming(to.fifo)
     }
 

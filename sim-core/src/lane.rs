@@ -127,6 +127,8 @@ pub(crate) struct Lane<P> {
     waiting: Vec<Option<VecDeque<(u64, P)>>>,
     /// FIFOs of such components to which something was sent since anybody asked.
     news: Vec<u32>,
+    /// A cycle that all of them have reached.
+    reached_behind: u64,
     outbox: Vec<Vec<Crossing<P>>>,
     pub delivered: u64,
 }
@@ -141,6 +143,7 @@ impl<P: Payload> Lane<P> {
             in_flight: (0..domains).map(|_| Wheel::new()).collect(),
             waiting: Vec::new(),
             news: Vec::new(),
+            reached_behind: 0,
             outbox: (0..shards).map(|_| Vec::new()).collect(),
             delivered: 0,
         }
@@ -183,7 +186,7 @@ impl<P: Payload> Lane<P> {
     }
 
     /// Messages in flight to a FIFO whose owner works through several cycles in one go.
-    pub fn upcoming(&self, fifo: u32) -> impl Iterator<Item = &P> + Clone {
+    pub fn upcoming(&self, fifo: u32) -> impl Iterator<Item = &P> {
         let waiting = self.waiting.get(fifo as usize).and_then(Option::as_ref);
         waiting.into_iter().flatten().map(|(_, message)| message)
     }
@@ -229,7 +232,7 @@ impl<P: Payload> Lane<P> {
             return Some((message, CreditWay::Elsewhere));
         }
         let due = now + u64::from(f.writer.latency_cycles);
-        let reached = if f.writer.kind == WriterKind::Behind { 0 } else { now };
+        let reached = if f.writer.kind == WriterKind::Behind { self.reached_behind } else { now };
         f.ledger.give_back(&mut self.stamps, f.ring, due, reached);
         let way = if f.ledger.blocked { CreditWay::Awaited { out: f.writer.out, due } } else { CreditWay::Home };
         Some((message, way))
@@ -278,6 +281,8 @@ pub(crate) trait AnyLane: Send + Sync + Any {
     fn next_waiting(&self, fifo: u32) -> Option<u64>;
     /// Moves what has arrived by `cycle` into such a FIFO; when the next message arrives.
     fn deliver_waiting(&mut self, fifo: u32, cycle: u64, wake: &mut Wake) -> Option<u64>;
+    /// Components that work through several cycles in one go have reached a cycle.
+    fn set_reached_behind(&mut self, cycle: u64);
     /// Adds the owners of such FIFOs to which something was sent since the last call.
     fn take_news(&mut self, heard: &mut Vec<u32>);
     fn owner(&self, fifo: u32) -> u32;
@@ -344,6 +349,10 @@ impl<P: Payload> AnyLane for Lane<P> {
             self.delivered += 1;
         }
         None
+    }
+
+    fn set_reached_behind(&mut self, cycle: u64) {
+        self.reached_behind = cycle;
     }
 
     fn take_news(&mut self, heard: &mut Vec<u32>) {

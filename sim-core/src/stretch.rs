@@ -274,6 +274,7 @@ impl Shard {
             (next, last) = (next.min(next_of_these), last.max(last_of_these));
         }
         (stretch.reached, stretch.next) = (end, Some(next));
+        fabric.lanes.iter_mut().for_each(|slot| slot.lane.set_reached_behind(end));
         let last = fabric.ahead.time(last);
         fabric.time = before.max(last);
         self.last_foreground = self.last_foreground.max(Some(last));

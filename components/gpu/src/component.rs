@@ -261,6 +261,7 @@ impl Component for SmComponent {
     fn tick(&mut self, cx: &mut Cx<'_>) -> Activity {
         let mut due =
             if cx.is_heard::<SmFact>() { self.cycle::<true, true>(cx) } else { self.cycle::<false, true>(cx) };
+        self.sm.prefetch_fills(cx.upcoming(self.response));
         // Nobody listens where it goes on.
         while !due.credit && due.cycle != NEVER && cx.go_on(Cycle(due.cycle)) {
             due = self.cycle::<false, false>(cx);

@@ -346,14 +346,14 @@ impl Sm {
         }
     }
 
-    /// Asks the host's caches for what the next cycles will look at, the answers of memory that will come in them included:
-    /// other SMs have been worked on since.
-    pub fn prefetch<'r>(&self, responses: impl Iterator<Item = &'r MemResponse> + Clone) {
-        let lines = responses.filter_map(|response| match Answer::of_id(response.id) {
-            Answer::Data(entry) => Some(entry),
-            _ => None,
-        });
-        lines.clone().for_each(|entry| self.shared.memory.l1.prefetch_entry(entry));
+    /// Asks the host's caches for what the next cycles will look at: other SMs have been worked on since. `responses` will
+    /// come in these cycles.
+    pub fn prefetch<'r>(&self, responses: impl Iterator<Item = &'r MemResponse>) {
+        for response in responses {
+            if let Answer::Data(entry) = Answer::of_id(response.id) {
+                self.shared.memory.l1.prefetch_entry(entry);
+            }
+        }
         self.shared.wheel.prefetch();
         self.shared.memory.prefetch();
         let mut places = 0;
@@ -366,7 +366,16 @@ impl Sm {
             prefetch(place.cast::<u8>().wrapping_add(offset_of!(Resident, source)).cast::<OpSource>());
             places &= places - 1;
         }
-        lines.for_each(|entry| self.shared.memory.l1.prefetch_fill(entry));
+    }
+
+    /// A while after [`Sm::prefetch`]: what these responses will change, which is known only now.
+    #[inline]
+    pub fn prefetch_fills<'r>(&self, responses: impl Iterator<Item = &'r MemResponse>) {
+        for response in responses {
+            if let Answer::Data(entry) = Answer::of_id(response.id) {
+                self.shared.memory.l1.prefetch_fill(entry);
+            }
+        }
     }
 
     /// One cycle: counters and arrivals, acceptance of memory instructions, the sub-cores, requests to memory.
