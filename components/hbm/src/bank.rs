@@ -34,8 +34,14 @@ pub type PerBank<T> = [T; MAX_BANKS_PER_RANK as usize];
 /// What is cut off a bank's number in its rank, for the compiler to see that it is in range.
 const BANK_MASK: usize = MAX_BANKS_PER_RANK as usize - 1;
 
-/// Ready times of a rank: a line a class of commands, in it one a bank or bank group.
-type Lines = [PerBank<Tick>; BANK_CLASSES];
+/// Lines of ready times of a rank: those of bank groups, the one of all banks, and all of them, a power of two so that a
+/// number of five bits needs no check.
+const GROUPS: usize = BANK_CLASSES;
+const ALL: usize = 2 * BANK_CLASSES;
+const LINES: usize = 32;
+
+/// Leaves nothing of a bank's number.
+const MAX_SHIFT: u8 = 31;
 
 /// The ready times of one command in the banks of a rank.
 pub(crate) struct ReadyLines<'a> {
@@ -83,22 +89,56 @@ const fn is_frequent(c: Command) -> bool {
     )
 }
 
-/// Ready times kept for one rank, one a class of commands.
-const RANK_CLASSES: usize = 16;
+/// One rule: a ready time is raised to some ticks after a command.
+#[derive(Debug, Clone, Copy)]
+struct Rise {
+    /// Line among the ready times of a rank.
+    line: u8,
+    /// Place in the line of bank or group 0.
+    first: u8,
+    /// The number of the command's bank, so much shifted, is that of its bank or group; 0 after `MAX_SHIFT`.
+    shift: u8,
+    ticks: u32,
+}
 
-/// What one command raises, compiled from the table: (place among ready times, ticks).
-#[derive(Debug, Clone)]
+/// What one command raises, compiled from the table.
+#[derive(Debug, Clone, Default)]
 struct Raises {
-    /// For its bank, by class.
-    bank: Vec<(u16, u32)>,
-    /// For its bank group, by class.
-    group: Vec<(u16, u32)>,
-    /// In the lines of all ranks, by the command's rank.
-    ranks: Vec<Vec<(u16, u32)>>,
+    /// In its rank.
+    own: Vec<Rise>,
+    /// In other ranks, by the command's rank: (rank, rules).
+    others: Vec<Vec<(u16, Vec<Rise>)>>,
+}
+
+/// What is known of one rank.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+struct Rank {
+    /// Ready times: lines of its banks by class, from [`GROUPS`] on of its bank groups by class, and the line [`ALL`] of all
+    /// its banks, in which stand the classes of a rank.
+    ready: [PerBank<Tick>; LINES],
+    /// One after the last tick of each command; 0 = none yet.
+    after_last: [Tick; COMMANDS],
+    open_banks: u32,
+}
+
+impl Rank {
+    fn new() -> Self {
+        Rank { ready: [[0; _]; LINES], after_last: [0; _], open_banks: 0 }
+    }
+
+    /// Raises what a command to bank `number` at `tick` raises.
+    #[inline]
+    fn raise(&mut self, rises: &[Rise], number: usize, tick: Tick) {
+        for rise in rises {
+            let at = usize::from(rise.first) + (number >> (rise.shift & MAX_SHIFT));
+            let line = &mut self.ready[usize::from(rise.line) & (LINES - 1)];
+            raise_to(&mut line[at & BANK_MASK], tick + u64::from(rise.ticks));
+        }
+    }
 }
 
 /// Rules between two ranks, by [`Relation`].
-type ByRank = [Vec<(u16, u32)>; 3];
+type ByRank = [Vec<(Command, u32)>; 3];
 
 /// How a rank lies to the rank of another command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,21 +183,14 @@ pub struct Banks {
     generation: Generation,
     /// 1 where a clock has two edges and most commands start on the rising one, which is odd; else 0.
     rising_edge: Tick,
-    raises: Vec<Raises>,
+    raises: [Raises; COMMANDS],
     /// What each command that comes seldom waits for: (command before, ticks).
     waits: Vec<ByRank>,
     windows: Vec<WindowRule>,
     /// Commands that open a window.
     windowed: CommandSet,
-    /// By rank.
-    bank_ready: Vec<Lines>,
-    /// The same for the banks of each bank group together.
-    group_ready: Vec<Lines>,
-    rank_ready: Vec<[Tick; RANK_CLASSES]>,
-    /// One after the last tick of each command in each rank; 0 = none yet.
-    after_last: Vec<[Tick; COMMANDS]>,
+    ranks: Vec<Rank>,
     open_row: Vec<u32>,
-    open_banks: Vec<u32>,
     /// Commands issued so far, by [`Command::index`].
     pub counts: [u64; COMMANDS],
 }
@@ -165,7 +198,7 @@ pub struct Banks {
 sim_core::saved!(WindowRule { state: rings; rebuilt: before, after, ticks });
 sim_core::saved!(Banks {
     state: counts;
-    sized: bank_ready, group_ready, rank_ready, after_last, open_row, open_banks;
+    sized: ranks, open_row;
     parts: windows;
     rebuilt: org, rank_shift, group_shift, generation, rising_edge, raises, waits, windowed;
 });
@@ -173,7 +206,7 @@ sim_core::saved!(Banks {
 impl Banks {
     /// All banks closed, nothing to wait for.
     pub fn new(generation: Generation, org: Organisation, table: &ConstraintTable) -> Self {
-        let mut raises = vec![Raises::none(&org); COMMANDS];
+        let mut raises: [Raises; COMMANDS] = Default::default();
         let mut waits = vec![ByRank::default(); COMMANDS];
         let mut windows = Vec::new();
         for rule in &table.pairs {
@@ -195,12 +228,8 @@ impl Banks {
             raises,
             waits,
             windows,
-            bank_ready: vec![[[0; _]; BANK_CLASSES]; org.ranks() as usize],
-            group_ready: vec![[[0; _]; BANK_CLASSES]; org.ranks() as usize],
-            rank_ready: vec![[0; RANK_CLASSES]; org.ranks() as usize],
-            after_last: vec![[0; COMMANDS]; org.ranks() as usize],
+            ranks: vec![Rank::new(); org.ranks() as usize],
             open_row: vec![CLOSED; org.banks() as usize],
-            open_banks: vec![0; org.ranks() as usize],
             counts: [0; COMMANDS],
         }
     }
@@ -250,13 +279,13 @@ impl Banks {
     /// Open banks of a rank, one bit each.
     #[inline]
     pub fn open_banks(&self, rank: usize) -> u32 {
-        self.open_banks[rank]
+        self.ranks[rank].open_banks
     }
 
     /// Whether any bank of a pseudo channel is open.
     pub fn any_open(&self, pseudo_channel: u32) -> bool {
         let ranks = self.ranks_of(pseudo_channel);
-        self.open_banks[ranks].iter().any(|m| *m != 0)
+        self.ranks[ranks].iter().any(|r| r.open_banks != 0)
     }
 
     /// The ranks of a pseudo channel.
@@ -282,14 +311,14 @@ impl Banks {
     #[inline]
     pub(crate) fn ready_lines(&self, c: Command, rank: usize) -> ReadyLines<'_> {
         let class = bank_class(c) & (BANK_CLASSES - 1);
-        let (banks, groups) = (&self.bank_ready[rank][class], &self.group_ready[rank][class]);
-        ReadyLines { banks, groups, group_shift: self.group_shift }
+        let rank = &self.ranks[rank];
+        ReadyLines { banks: &rank.ready[class], groups: &rank.ready[GROUPS + class], group_shift: self.group_shift }
     }
 
     /// The part of a command's ready time that rank, pseudo channel and channel set.
     #[inline]
     pub fn rank_ready(&self, c: Command, rank: usize) -> Tick {
-        let ready = self.rank_ready[rank][rank_class(c) & (RANK_CLASSES - 1)];
+        let ready = self.ranks[rank].ready[ALL][rank_class(c)];
         if is_frequent(c) { ready } else { ready.max(self.waited_for(c, rank)) }
     }
 
@@ -298,10 +327,10 @@ impl Banks {
     fn waited_for(&self, c: Command, rank: usize) -> Tick {
         let waits = &self.waits[c.index()];
         let mut ready = 0;
-        for (before, last) in self.after_last.iter().enumerate() {
+        for (before, other) in self.ranks.iter().enumerate() {
             for &(command, d) in &waits[Relation::of(&self.org, before, rank) as usize] {
                 // One after the last tick, and so never 0 when there is one.
-                if let Some(tick) = last[usize::from(command) & (COMMANDS - 1)].checked_sub(1) {
+                if let Some(tick) = other.after_last[command.index()].checked_sub(1) {
                     raise_to(&mut ready, tick + u64::from(d));
                 }
             }
@@ -336,78 +365,106 @@ impl Banks {
             Command::Act => {
                 self.open_row[bank as usize] = row;
                 let rank = self.rank_of(bank);
-                self.open_banks[rank] |= self.bit_of(bank);
+                self.ranks[rank].open_banks |= self.bit_of(bank);
             }
-            c if !c.closes() => {}
-            c if c.reach() == Reach::Bank => self.close(bank),
-            _ => {
-                let per_pc = self.org.banks_per_pseudo_channel();
-                let pc = self.pseudo_channel_of(bank);
-                self.open_row[(pc * per_pc) as usize..((pc + 1) * per_pc) as usize].fill(CLOSED);
-                let ranks = self.ranks_of(pc);
-                self.open_banks[ranks].fill(0);
-            }
+            c if c.closes() => self.close(c.reach(), bank),
+            _ => {}
         }
     }
 
-    fn close(&mut self, bank: u32) {
-        self.open_row[bank as usize] = CLOSED;
-        let rank = self.rank_of(bank);
-        self.open_banks[rank] &= !self.bit_of(bank);
+    #[inline(never)]
+    fn close(&mut self, reach: Reach, bank: u32) {
+        if reach == Reach::Bank {
+            self.open_row[bank as usize] = CLOSED;
+            let rank = self.rank_of(bank);
+            self.ranks[rank].open_banks &= !self.bit_of(bank);
+            return;
+        }
+        let per_pc = self.org.banks_per_pseudo_channel();
+        let pc = self.pseudo_channel_of(bank);
+        self.open_row[(pc * per_pc) as usize..((pc + 1) * per_pc) as usize].fill(CLOSED);
+        let ranks = self.ranks_of(pc);
+        self.ranks[ranks].iter_mut().for_each(|r| r.open_banks = 0);
     }
 
     fn raise(&mut self, c: Command, bank: u32, tick: Tick) {
         let raises = &self.raises[c.index()];
-        let (own, number, pc) = (self.rank_of(bank), self.number_of(bank), self.pseudo_channel_of(bank));
-        raise_lines(&mut self.bank_ready[own], number, &raises.bank, tick);
-        raise_lines(&mut self.group_ready[own], number >> self.group_shift, &raises.group, tick);
-        raise_all(self.rank_ready.as_flattened_mut(), &raises.ranks[own], tick);
-        self.after_last[own][c.index()] = tick + 1;
-        if !self.windowed.contains(c) {
-            return;
+        let (own, number) = (self.rank_of(bank), self.number_of(bank));
+        let rank = &mut self.ranks[own];
+        rank.raise(&raises.own, number, tick);
+        rank.after_last[c.index()] = tick + 1;
+        if let Some(others) = raises.others.get(own) {
+            for (other, rises) in others {
+                self.ranks[usize::from(*other)].raise(rises, number, tick);
+            }
         }
+        if self.windowed.contains(c) {
+            self.enter_windows(c, self.pseudo_channel_of(bank), tick);
+        }
+    }
+
+    #[inline(never)]
+    fn enter_windows(&mut self, c: Command, pc: u32, tick: Tick) {
         let ranks = self.ranks_of(pc);
         for window in self.windows.iter_mut().filter(|w| w.before == c) {
             let (ring, at) = &mut window.rings[pc as usize];
             ring[*at] = tick + window.ticks;
             *at = if *at + 1 == ring.len() { 0 } else { *at + 1 };
-            for line in &mut self.rank_ready[ranks.clone()] {
-                raise_to(&mut line[window.after.index() & (RANK_CLASSES - 1)], ring[*at]);
+            for rank in &mut self.ranks[ranks.clone()] {
+                raise_to(&mut rank.ready[ALL][rank_class(window.after)], ring[*at]);
             }
         }
     }
 }
 
 impl Raises {
-    fn none(org: &Organisation) -> Self {
-        Raises { bank: Vec::new(), group: Vec::new(), ranks: vec![Vec::new(); org.ranks() as usize] }
-    }
-
     /// Adds a rule that starts with this command; `waits` are those of the command it ends with.
     fn add(&mut self, rule: &PairRule, org: &Organisation, waits: &mut ByRank) {
         use Relation::{Other, Same, Sibling};
         let ticks = u32::try_from(rule.ticks).unwrap_or(u32::MAX);
         let relations: &[Relation] = match (rule.level, rule.scope) {
-            (Level::Bank, _) => return add(&mut self.bank, bank_class(rule.after), ticks),
-            (Level::BankGroup, _) => return add(&mut self.group, bank_class(rule.after), ticks),
+            (Level::Bank, _) => {
+                let line = bank_class(rule.after) as u8;
+                return add(&mut self.own, Rise { line, first: 0, shift: 0, ticks });
+            }
+            (Level::BankGroup, _) => {
+                let line = (GROUPS + bank_class(rule.after)) as u8;
+                let shift = org.banks_per_group.trailing_zeros() as u8;
+                return add(&mut self.own, Rise { line, first: 0, shift, ticks });
+            }
             (Level::StackId, Scope::Same) => &[Same],
             (Level::StackId, Scope::Siblings) => &[Sibling],
             (Level::PseudoChannel, _) => &[Same, Sibling],
             (Level::Channel, _) => &[Same, Sibling, Other],
         };
         if !is_frequent(rule.after) {
-            relations.iter().for_each(|r| add(&mut waits[*r as usize], rule.before.index(), ticks));
+            relations.iter().for_each(|r| add_wait(&mut waits[*r as usize], rule.before, ticks));
             return;
         }
-        for (own, list) in self.ranks.iter_mut().enumerate() {
-            for rank in (0..org.ranks() as usize).filter(|r| relations.contains(&Relation::of(org, own, *r))) {
-                add(list, rank * RANK_CLASSES + rank_class(rule.after), ticks);
+        let rise = Rise { line: ALL as u8, first: rank_class(rule.after) as u8, shift: MAX_SHIFT, ticks };
+        if relations.contains(&Same) {
+            add(&mut self.own, rise);
+        }
+        let ranks = org.ranks() as usize;
+        if relations.iter().any(|r| *r != Same) {
+            self.others.resize(ranks, Vec::new());
+        }
+        for (own, list) in self.others.iter_mut().enumerate() {
+            let touched = |rank: &usize| *rank != own && relations.contains(&Relation::of(org, own, *rank));
+            for rank in (0..ranks).filter(touched) {
+                let known = list.iter().position(|(r, _)| usize::from(*r) == rank);
+                let at = known.unwrap_or_else(|| {
+                    list.push((rank as u16, Vec::new()));
+                    list.len() - 1
+                });
+                add(&mut list[at].1, rise);
             }
         }
     }
 }
 
 /// Class of a command among the ready times of a rank: RDA waits as RD does, WRA as WR.
+#[inline]
 const fn rank_class(c: Command) -> usize {
     match c {
         Command::RdA => Command::Rd as usize,
@@ -416,26 +473,17 @@ const fn rank_class(c: Command) -> usize {
     }
 }
 
-fn add(list: &mut Vec<(u16, u32)>, at: usize, ticks: u32) {
-    let at = at as u16;
-    match list.iter_mut().find(|(a, _)| *a == at) {
+fn add(list: &mut Vec<Rise>, rise: Rise) {
+    match list.iter_mut().find(|known| (known.line, known.first) == (rise.line, rise.first)) {
+        Some(known) => known.ticks = known.ticks.max(rise.ticks),
+        None => list.push(rise),
+    }
+}
+
+fn add_wait(list: &mut Vec<(Command, u32)>, before: Command, ticks: u32) {
+    match list.iter_mut().find(|(command, _)| *command == before) {
         Some((_, d)) => *d = (*d).max(ticks),
-        None => list.push((at, ticks)),
-    }
-}
-
-/// Raises the ready times of one bank or group, the list naming classes.
-#[inline]
-fn raise_lines(ready: &mut Lines, number: usize, list: &[(u16, u32)], tick: Tick) {
-    for &(class, d) in list {
-        raise_to(&mut ready[usize::from(class) & (BANK_CLASSES - 1)][number & BANK_MASK], tick + u64::from(d));
-    }
-}
-
-#[inline]
-fn raise_all(ready: &mut [Tick], list: &[(u16, u32)], tick: Tick) {
-    for &(at, d) in list {
-        raise_to(&mut ready[usize::from(at)], tick + u64::from(d));
+        None => list.push((before, ticks)),
     }
 }
 

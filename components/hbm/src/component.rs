@@ -127,7 +127,6 @@ pub struct Channel {
     free: Vec<u32>,
     entering: VecDeque<Entering>,
     answers: VecDeque<(u16, MemResponse)>,
-    done: Vec<Completion>,
     outstanding: u32,
     next_port: usize,
     /// Reads of which some access is open.
@@ -140,12 +139,11 @@ pub struct Channel {
     write_latency: Histogram,
 }
 
-// `done` is empty between two ticks.
 sim_core::saved!(Channel {
     state: in_flight, free, entering, answers, outstanding, next_port, open_reads, open_writes, known,
         refused_pim_commands;
     parts: controller, read_latency, write_latency;
-    rebuilt: interleave, access_bytes, tick_ps, requests, responses, done;
+    rebuilt: interleave, access_bytes, tick_ps, requests, responses;
 });
 
 /// Requests a port may hold: the round trip of a link of 32 cycles.
@@ -197,7 +195,6 @@ impl Component for Channel {
             free: Vec::new(),
             entering: VecDeque::new(),
             answers: VecDeque::new(),
-            done: Vec::new(),
             outstanding: 0,
             next_port: 0,
             open_reads: 0,
@@ -288,8 +285,12 @@ impl Channel {
             match cx.take(self.requests[port]) {
                 Some(request) => {
                     empty = 0;
+                    // What waits already was refused at this very tick.
+                    let waits = !self.entering.is_empty();
                     self.begin(request, port as u16);
-                    self.enter();
+                    if !waits {
+                        self.enter();
+                    }
                 }
                 None => empty += 1,
             }
@@ -354,23 +355,21 @@ impl Channel {
 
     /// Goes on to tick `now`: the controller works, and what waits enters at the first tick at which it finds room.
     fn advance(&mut self, now: u64) {
-        let mut done = std::mem::take(&mut self.done);
         loop {
             let until = self.entering.front().map_or(Until::Limit, |entering| Until::Space(entering.op));
-            self.controller.run(now, until, &mut done);
+            self.controller.work(now, until);
             // First, since a request that is done gives its slot up.
             self.note_started();
-            for c in done.drain(..) {
+            while let Some(c) = self.controller.take_done() {
                 self.completed(&c);
             }
-            if !self.entering.is_empty() {
+            if !self.entering.is_empty() && self.controller.may_have_room() {
                 self.enter();
             }
             if self.controller.now() >= now {
                 break;
             }
         }
-        self.done = done;
     }
 
     /// Learns when reads are done whose column commands were issued.

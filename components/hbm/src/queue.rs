@@ -18,8 +18,6 @@ const BANK_MASK: usize = size_of::<PerBank<u8>>() - 1;
 pub const NO_KEY: u64 = u64::MAX;
 const NO_SLOT: u16 = u16::MAX;
 const FILTER: usize = 256;
-/// Sequence number of a free slot; keys have 48 bits of it.
-const GONE: u64 = u64::MAX;
 
 /// A queued request.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
@@ -46,8 +44,43 @@ pub struct Queued {
 struct Slot {
     request: Queued,
     sequence: u64,
+    /// Neighbours of its bank.
     next: u16,
     previous: u16,
+    /// Neighbours in the order of arrival.
+    younger: u16,
+    older: u16,
+}
+
+/// The requests of the banks of one rank.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+struct Rank {
+    head: PerBank<u16>,
+    tail: PerBank<u16>,
+    /// Keys of the oldest hit and of the oldest miss of each bank.
+    hit: PerBank<u64>,
+    miss: PerBank<u64>,
+    hit_banks: u32,
+    miss_banks: u32,
+}
+
+impl Rank {
+    fn new() -> Self {
+        let (none, no_key) = ([NO_SLOT; _], [NO_KEY; _]);
+        Rank { head: none, tail: none, hit: no_key, miss: no_key, hit_banks: 0, miss_banks: 0 }
+    }
+
+    #[inline]
+    fn set_hit(&mut self, number: usize, key: u64) {
+        self.hit[number] = key;
+        set_bit(&mut self.hit_banks, number as u32, key != NO_KEY);
+    }
+
+    #[inline]
+    fn set_miss(&mut self, number: usize, key: u64) {
+        self.miss[number] = key;
+        set_bit(&mut self.miss_banks, number as u32, key != NO_KEY);
+    }
 }
 
 /// A queue of one direction. Keys order requests by arrival: a smaller key came earlier.
@@ -59,20 +92,16 @@ pub struct RequestQueue {
     rank_shift: u32,
     slots: Vec<Slot>,
     free: Vec<u16>,
-    head: Vec<u16>,
-    tail: Vec<u16>,
-    /// By rank.
-    hit: Vec<PerBank<u64>>,
-    miss: Vec<PerBank<u64>>,
-    hit_banks: Vec<u32>,
-    miss_banks: Vec<u32>,
+    oldest: u16,
+    youngest: u16,
+    ranks: Vec<Rank>,
     /// Counts of queued addresses by hash: 0 = surely not queued.
     filter: [u8; FILTER],
 }
 
 sim_core::saved!(RequestQueue {
-    state: length, slots, free;
-    sized: head, tail, hit, miss, hit_banks, miss_banks, filter;
+    state: length, slots, free, oldest, youngest;
+    sized: ranks, filter;
     rebuilt: capacity, rank_shift;
 });
 
@@ -80,19 +109,15 @@ impl RequestQueue {
     /// An empty queue. `capacity` is at most 255, `banks_per_rank` a power of two, at most 32.
     pub fn new(capacity: usize, ranks: u32, banks_per_rank: u32) -> Self {
         debug_assert!(capacity <= MAX_CAPACITY);
-        let banks = (ranks * banks_per_rank) as usize;
         RequestQueue {
             capacity,
             length: 0,
             rank_shift: banks_per_rank.trailing_zeros(),
             slots: Vec::with_capacity(capacity),
             free: Vec::with_capacity(capacity),
-            head: vec![NO_SLOT; banks],
-            tail: vec![NO_SLOT; banks],
-            hit: vec![[NO_KEY; _]; ranks as usize],
-            miss: vec![[NO_KEY; _]; ranks as usize],
-            hit_banks: vec![0; ranks as usize],
-            miss_banks: vec![0; ranks as usize],
+            oldest: NO_SLOT,
+            youngest: NO_SLOT,
+            ranks: vec![Rank::new(); ranks as usize],
             filter: [0; FILTER],
         }
     }
@@ -124,39 +149,39 @@ impl RequestQueue {
     /// Banks of a rank with a request for the open row.
     #[inline]
     pub fn hit_banks(&self, rank: usize) -> u32 {
-        self.hit_banks[rank]
+        self.ranks[rank].hit_banks
     }
 
     /// Banks of a rank with a request for a row that is not open.
     #[inline]
     pub fn miss_banks(&self, rank: usize) -> u32 {
-        self.miss_banks[rank]
+        self.ranks[rank].miss_banks
     }
 
     /// Keys of the oldest hit of each bank of a rank.
     #[inline]
     pub fn hits_of(&self, rank: usize) -> &PerBank<u64> {
-        &self.hit[rank]
+        &self.ranks[rank].hit
     }
 
     /// Keys of the oldest miss of each bank of a rank.
     #[inline]
     pub fn misses_of(&self, rank: usize) -> &PerBank<u64> {
-        &self.miss[rank]
+        &self.ranks[rank].miss
     }
 
     /// Key of the oldest request for the open row of a bank.
     #[inline]
     pub fn oldest_hit(&self, bank: u32) -> u64 {
-        let (rank, number) = self.bit(bank);
-        self.hit[rank][number as usize & BANK_MASK]
+        let (rank, number) = self.place(bank);
+        self.ranks[rank].hit[number]
     }
 
     /// Key of the oldest request of a bank for a row that is not open.
     #[inline]
     pub fn oldest_miss(&self, bank: u32) -> u64 {
-        let (rank, number) = self.bit(bank);
-        self.miss[rank][number as usize & BANK_MASK]
+        let (rank, number) = self.place(bank);
+        self.ranks[rank].miss[number]
     }
 
     /// The request of a key.
@@ -177,7 +202,8 @@ impl RequestQueue {
         if self.filter[filter_of(address)] == 0 {
             return None;
         }
-        let mut at = self.head[bank as usize];
+        let (rank, number) = self.place(bank);
+        let mut at = self.ranks[rank].head[number];
         while at != NO_SLOT {
             let slot = &self.slots[usize::from(at)];
             if slot.request.address == address {
@@ -189,11 +215,13 @@ impl RequestQueue {
     }
 
     /// Appends a request; the queue must have room. `sequence` grows from request to request, over all queues whose keys
-    /// are compared. `open_row` is the open row of its bank. Returns the request's key, and whether it is the first of its
-    /// bank that wants this command.
-    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> (u64, bool) {
-        let bank = request.bank as usize;
-        let slot = Slot { request, sequence, next: NO_SLOT, previous: self.tail[bank] };
+    /// are compared. `open_row` is the open row of its bank. Returns whether it is the first of its bank that wants this
+    /// command.
+    pub fn push(&mut self, request: Queued, sequence: u64, open_row: u32) -> bool {
+        let (rank, number) = self.place(request.bank);
+        let rank = &mut self.ranks[rank];
+        let (previous, older) = (rank.tail[number], self.youngest);
+        let slot = Slot { request, sequence, next: NO_SLOT, previous, younger: NO_SLOT, older };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[usize::from(at)] = slot;
@@ -204,106 +232,108 @@ impl RequestQueue {
                 (self.slots.len() - 1) as u16
             }
         };
-        match self.tail[bank] {
-            NO_SLOT => self.head[bank] = at,
+        match previous {
+            NO_SLOT => rank.head[number] = at,
             tail => self.slots[usize::from(tail)].next = at,
         }
-        self.tail[bank] = at;
+        rank.tail[number] = at;
+        match older {
+            NO_SLOT => self.oldest = at,
+            older => self.slots[usize::from(older)].younger = at,
+        }
+        self.youngest = at;
         let key = key_of(sequence, at);
         self.length += 1;
         self.filter[filter_of(request.address)] += 1;
         let hits = request.row == open_row;
-        let oldest = if hits { self.oldest_hit(request.bank) } else { self.oldest_miss(request.bank) };
+        let oldest = if hits { rank.hit[number] } else { rank.miss[number] };
         let first = oldest == NO_KEY;
         match (first, hits) {
             (false, _) => {}
-            (true, true) => self.set_hit(request.bank, key),
-            (true, false) => self.set_miss(request.bank, key),
+            (true, true) => rank.set_hit(number, key),
+            (true, false) => rank.set_miss(number, key),
         }
-        (key, first)
+        first
     }
 
-    /// Whether the request of a key still waits.
+    /// Key of the oldest request.
     #[inline]
-    pub fn holds(&self, key: u64) -> bool {
-        self.slots[slot_of(key)].sequence == key >> 16
+    pub fn oldest(&self) -> Option<u64> {
+        self.slots.get(usize::from(self.oldest)).map(|slot| key_of(slot.sequence, self.oldest))
     }
 
     /// Banks of a rank with any request.
     #[inline]
     pub fn wanted_banks(&self, rank: usize) -> u32 {
-        self.hit_banks[rank] | self.miss_banks[rank]
+        let rank = &self.ranks[rank];
+        rank.hit_banks | rank.miss_banks
     }
 
     /// Takes a request out. `open_row` is the open row of its bank as it was when the caches were last true.
-    pub fn remove(&mut self, key: u64, open_row: u32) -> Queued {
+    pub fn remove(&mut self, key: u64, open_row: u32) {
         let at = slot_of(key);
-        let slot = self.slots[at];
-        let bank = slot.request.bank as usize;
-        match slot.previous {
-            NO_SLOT => self.head[bank] = slot.next,
-            p => self.slots[usize::from(p)].next = slot.next,
+        let Slot { request: Queued { bank, address, .. }, next, previous, younger, older, .. } = self.slots[at];
+        let (rank, number) = self.place(bank);
+        let rank = &mut self.ranks[rank];
+        match previous {
+            NO_SLOT => rank.head[number] = next,
+            previous => self.slots[usize::from(previous)].next = next,
         }
-        match slot.next {
-            NO_SLOT => self.tail[bank] = slot.previous,
-            n => self.slots[usize::from(n)].previous = slot.previous,
+        match next {
+            NO_SLOT => rank.tail[number] = previous,
+            next => self.slots[usize::from(next)].previous = previous,
         }
-        self.slots[at].sequence = GONE;
+        match older {
+            NO_SLOT => self.oldest = younger,
+            older => self.slots[usize::from(older)].younger = younger,
+        }
+        match younger {
+            NO_SLOT => self.youngest = older,
+            younger => self.slots[usize::from(younger)].older = older,
+        }
         self.free.push(at as u16);
         self.length -= 1;
-        self.filter[filter_of(slot.request.address)] -= 1;
+        self.filter[filter_of(address)] -= 1;
         // Everything of the same kind is younger than the oldest, so the search goes on from here.
-        if self.oldest_hit(slot.request.bank) == key {
-            let next = self.find(slot.next, |row| row == open_row);
-            self.set_hit(slot.request.bank, next);
-        } else if self.oldest_miss(slot.request.bank) == key {
-            let next = self.find(slot.next, |row| row != open_row);
-            self.set_miss(slot.request.bank, next);
+        if rank.hit[number] == key {
+            rank.set_hit(number, find(&self.slots, next, |row| row == open_row));
+        } else if rank.miss[number] == key {
+            rank.set_miss(number, find(&self.slots, next, |row| row != open_row));
         }
-        slot.request
     }
 
     /// Finds the oldest hit and miss of a bank again after its row was opened or closed.
     pub fn row_changed(&mut self, bank: u32, open_row: u32) {
-        let head = self.head[bank as usize];
+        let (rank, number) = self.place(bank);
+        let rank = &mut self.ranks[rank];
+        let head = rank.head[number];
         if head == NO_SLOT {
             return;
         }
-        let hit = if open_row == CLOSED { NO_KEY } else { self.find(head, |row| row == open_row) };
-        let miss = self.find(head, |row| row != open_row);
-        self.set_hit(bank, hit);
-        self.set_miss(bank, miss);
+        let hit = if open_row == CLOSED { NO_KEY } else { find(&self.slots, head, |row| row == open_row) };
+        rank.set_hit(number, hit);
+        rank.set_miss(number, find(&self.slots, head, |row| row != open_row));
     }
 
-    fn find(&self, mut at: u16, wanted: impl Fn(u32) -> bool) -> u64 {
-        while at != NO_SLOT {
-            let slot = &self.slots[usize::from(at)];
-            if wanted(slot.request.row) {
-                return key_of(slot.sequence, at);
-            }
-            at = slot.next;
+    /// Rank of a flat bank, and its number in the rank.
+    #[inline]
+    fn place(&self, bank: u32) -> (usize, usize) {
+        let number = bank & ((1 << self.rank_shift) - 1);
+        ((bank >> self.rank_shift) as usize, number as usize & BANK_MASK)
+    }
+}
+
+/// The first request from `at` on in the order of a bank whose row is `wanted`.
+#[inline]
+fn find(slots: &[Slot], mut at: u16, wanted: impl Fn(u32) -> bool) -> u64 {
+    while at != NO_SLOT {
+        let slot = &slots[usize::from(at)];
+        if wanted(slot.request.row) {
+            return key_of(slot.sequence, at);
         }
-        NO_KEY
+        at = slot.next;
     }
-
-    #[inline]
-    fn set_hit(&mut self, bank: u32, key: u64) {
-        let (rank, bit) = self.bit(bank);
-        self.hit[rank][bit as usize & BANK_MASK] = key;
-        set_bit(&mut self.hit_banks[rank], bit, key != NO_KEY);
-    }
-
-    #[inline]
-    fn set_miss(&mut self, bank: u32, key: u64) {
-        let (rank, bit) = self.bit(bank);
-        self.miss[rank][bit as usize & BANK_MASK] = key;
-        set_bit(&mut self.miss_banks[rank], bit, key != NO_KEY);
-    }
-
-    #[inline]
-    fn bit(&self, bank: u32) -> (usize, u32) {
-        ((bank >> self.rank_shift) as usize, bank & ((1 << self.rank_shift) - 1))
-    }
+    NO_KEY
 }
 
 /// Most entries of one queue: the address filter counts in bytes.

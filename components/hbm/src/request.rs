@@ -38,21 +38,6 @@ pub enum Admission {
     Refused,
 }
 
-/// Where the ticks of one read went; they sum to its latency. Zero for writes, and for controllers that do not tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Parts {
-    /// Waiting for the first command, other requests going before.
-    pub queue_ticks: u32,
-    /// From the first command to the bank's readiness for the column command.
-    pub bank_ticks: u32,
-    /// The bank is ready; column bus, data bus or turnaround are not.
-    pub bus_ticks: u32,
-    /// The bank is being refreshed.
-    pub refresh_ticks: u32,
-    /// Column command to last data (or the answer from the write queue).
-    pub data_ticks: u32,
-}
-
 /// A request that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Completion {
@@ -64,8 +49,6 @@ pub struct Completion {
     pub arrive: Tick,
     /// Tick at which it was done: last data of a read, WR command of a write.
     pub done: Tick,
-    /// Where a read's time went.
-    pub parts: Parts,
 }
 
 /// Why a controller should stop running before the limit.

@@ -27,6 +27,7 @@ pub struct Pick {
 
 impl Pick {
     /// Nothing chosen.
+    #[inline]
     pub fn none() -> Self {
         Pick { key: NO_KEY, command: Command::Act, bank: 0, next: NEVER }
     }

@@ -9,7 +9,7 @@
 //! Leaves out: what is issued, which no bound changes (`dense` looks without them).
 //! Canonical tests: `dense`.
 
-use crate::bank::{Banks, Tick};
+use crate::bank::{Banks, NEVER, Tick};
 use crate::command::Command;
 
 /// What a rank may have to issue.
@@ -39,17 +39,6 @@ impl Bounds {
         Bounds { ticks: vec![[0; 4]; ranks as usize] }
     }
 
-    #[inline]
-    pub fn get(&self, kind: Kind, rank: usize) -> Tick {
-        self.ticks[rank][kind as usize]
-    }
-
-    /// Notes what a look at a rank found.
-    #[inline]
-    pub fn set(&mut self, kind: Kind, rank: usize, tick: Tick) {
-        self.ticks[rank][kind as usize] = tick;
-    }
-
     /// A new candidate may be ready at `tick`.
     #[inline]
     pub fn lower(&mut self, kind: Kind, rank: usize, tick: Tick) {
@@ -69,12 +58,30 @@ impl Bounds {
         self.ticks[ranks].fill([0; 4]);
     }
 
-    /// The first tick at which a rank may issue a column command, which none may before its data bus.
+    /// The bounds of a kind, each with its rank.
     #[inline]
-    pub fn next_column(&mut self, banks: &Banks, command: Command, rank: usize) -> Tick {
-        let bound = &mut self.ticks[rank][Kind::Column as usize];
-        *bound = banks.on_edge(command, (*bound).max(banks.rank_ready(command, rank)));
-        *bound
+    pub fn of_ranks(&mut self, kind: Kind) -> impl Iterator<Item = (usize, &mut Tick)> {
+        self.ticks.iter_mut().map(move |bounds| &mut bounds[kind as usize]).enumerate()
+    }
+
+    /// Those of ACT and PRE of the direction served.
+    #[inline]
+    pub fn rows(&mut self) -> impl Iterator<Item = (usize, [&mut Tick; 2])> {
+        self.ticks.iter_mut().map(|[_, act, precharge, _]| [act, precharge]).enumerate()
+    }
+
+    /// The first tick at which a rank may issue a column command. Those of `ranks` wait for `command`, which no rank issues
+    /// before its data bus is free.
+    #[inline]
+    pub fn next_column(&mut self, banks: &Banks, command: Command, ranks: &std::ops::Range<usize>) -> Tick {
+        let mut next = NEVER;
+        for (rank, bound) in self.of_ranks(Kind::Column) {
+            if ranks.contains(&rank) {
+                *bound = banks.on_edge(command, (*bound).max(banks.rank_ready(command, rank)));
+            }
+            next = next.min(*bound);
+        }
+        next
     }
 
     /// The first tick at which a rank may issue ACT or PRE.

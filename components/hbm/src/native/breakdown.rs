@@ -9,7 +9,6 @@
 //! Canonical tests: `tests/native.rs`.
 
 use crate::bank::{NEVER, Tick};
-use crate::request::Parts;
 
 /// Ticks spent in each station, summed over reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -26,6 +25,21 @@ pub struct Breakdown {
     pub refresh_ticks: u64,
     /// Column command to last data (or the answer from the write queue).
     pub data_ticks: u64,
+}
+
+/// Where the ticks of one read went; they sum to its latency.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Parts {
+    /// Waiting for the first command, other requests going before.
+    pub queue_ticks: u32,
+    /// From the first command to the bank's readiness for the column command.
+    pub bank_ticks: u32,
+    /// The bank is ready; column bus, data bus or turnaround are not.
+    pub bus_ticks: u32,
+    /// The bank is being refreshed.
+    pub refresh_ticks: u32,
+    /// Column command to last data (or the answer from the write queue).
+    pub data_ticks: u32,
 }
 
 /// The times of one read.

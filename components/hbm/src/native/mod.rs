@@ -39,10 +39,11 @@ use crate::error::ConfigError;
 use crate::mapper::FieldOrder;
 use crate::organisation::Location;
 use crate::preset::Preset;
-use crate::queue::Queued;
-use crate::request::{Admission, Completion, Op, Parts, Request, Until};
+use crate::queue::{NO_KEY, Queued};
+use crate::request::{Admission, Completion, Op, Request, Until};
 use crate::stats::Counters;
 use bounds::{Bounds, Kind};
+use breakdown::Parts;
 use edge::LastRowCommand;
 use pseudo_channel::PseudoChannel;
 
@@ -73,13 +74,15 @@ pub struct Native<O = ()> {
     refresh_ticks: [Tick; 3],
     column_not_before: Tick,
     row_not_before: Tick,
+    /// No pseudo channel decides or owes a refresh anew before.
+    decision_not_before: Tick,
     /// The same by rank.
     bounds: Bounds,
     /// The queue that refused last.
     refused: Option<(Op, usize)>,
     pending: VecDeque<Completion>,
     forwarded: VecDeque<Completion>,
-    written: Vec<Completion>,
+    written: VecDeque<Completion>,
     /// Whether somebody takes [`Native::started`].
     announces: bool,
     started: Vec<Started>,
@@ -90,7 +93,7 @@ pub struct Native<O = ()> {
 }
 
 sim_core::saved!(Native<O: sim_core::Saved> {
-    state: clk, sequence, last_row, column_not_before, row_not_before, refused, pending, forwarded, written, counters,
+    state: clk, sequence, last_row, column_not_before, row_not_before, decision_not_before, refused, pending, forwarded, written, counters,
         breakdown;
     sized: refreshed, last_use;
     parts: banks, bounds, pseudo_channels, observer;
@@ -125,11 +128,12 @@ impl<O: CommandObserver> Native<O> {
             refresh_ticks: [ticks(t.n_rfc), ticks(t.n_rfc_pb), ticks(t.n_rfm_pb)],
             column_not_before: 0,
             row_not_before: 0,
+            decision_not_before: 0,
             bounds: Bounds::new(org.ranks()),
             refused: None,
             pending: VecDeque::new(),
             forwarded: VecDeque::new(),
-            written: Vec::new(),
+            written: VecDeque::new(),
             announces: false,
             started: Vec::new(),
             counters: Counters::default(),
@@ -162,12 +166,8 @@ impl<O: CommandObserver> Native<O> {
     /// Executes tick `clk`.
     fn step(&mut self, clk: Tick) {
         self.clk = clk;
-        for i in 0..self.pseudo_channels.len() {
-            if self.pseudo_channels[i].is_due(&self.policy, clk) && self.prepare(i, clk) {
-                self.bounds.forget(self.pseudo_channels[i].ranks.clone());
-                self.column_not_before = self.column_not_before.min(clk);
-                self.row_not_before = self.row_not_before.min(clk);
-            }
+        if self.decision_not_before <= clk || self.looks_at_refresh() {
+            self.prepare(clk);
         }
         if self.column_not_before <= clk && self.banks.generation().may_start(Command::Rd, clk) {
             self.column_slot(clk);
@@ -175,6 +175,42 @@ impl<O: CommandObserver> Native<O> {
         if self.row_not_before <= clk {
             self.row_slot(clk);
         }
+        if self.looks_at_refresh() {
+            self.choose_refreshes(clk);
+        }
+    }
+
+    /// Brings refresh and direction of all pseudo channels up to `clk`.
+    #[inline(never)]
+    fn prepare(&mut self, clk: Tick) {
+        self.decision_not_before = NEVER;
+        for i in 0..self.pseudo_channels.len() {
+            let pc = &mut self.pseudo_channels[i];
+            let self_refresh = pc.power.asleep == Some(Command::SrEnter);
+            let mut changed = !self_refresh && pc.refresh.accrue(clk);
+            pc.look_at_refresh |= changed;
+            changed |= pc.decide(&self.policy, clk);
+            changed |= self.choose_refresh(i);
+            let pc = &self.pseudo_channels[i];
+            if changed {
+                self.bounds.forget(pc.ranks.clone());
+                self.column_not_before = self.column_not_before.min(clk);
+                self.row_not_before = self.row_not_before.min(clk);
+            }
+            let refresh = if self_refresh { NEVER } else { pc.refresh.next_due() };
+            self.decision_not_before = self.decision_not_before.min(pc.next_decision()).min(refresh);
+        }
+    }
+
+    /// Whether something changed that may choose another bank to refresh.
+    #[inline]
+    fn looks_at_refresh(&self) -> bool {
+        self.pseudo_channels.iter().any(|pc| pc.look_at_refresh)
+    }
+
+    /// Chooses what to refresh where something changed that matters.
+    #[inline(never)]
+    fn choose_refreshes(&mut self, clk: Tick) {
         for i in 0..self.pseudo_channels.len() {
             if self.choose_refresh(i) {
                 self.row_not_before = self.row_not_before.min(clk);
@@ -182,27 +218,12 @@ impl<O: CommandObserver> Native<O> {
         }
     }
 
-    /// Brings refresh and direction of a pseudo channel up to `clk`. Returns whether a slot must look again.
-    #[inline(never)]
-    fn prepare(&mut self, i: usize, clk: Tick) -> bool {
-        let pc = &mut self.pseudo_channels[i];
-        let self_refresh = pc.power.asleep == Some(Command::SrEnter);
-        let mut changed = !self_refresh && pc.refresh.accrue(clk);
-        pc.look_at_refresh |= changed;
-        changed |= pc.decide(&self.policy, clk);
-        changed | self.choose_refresh(i)
-    }
-
-    /// Chooses what to refresh, if something changed that matters. Returns whether the choice is another one.
-    #[inline]
+    /// Returns whether the choice is another one.
     fn choose_refresh(&mut self, i: usize) -> bool {
-        self.pseudo_channels[i].looks_at_refresh(&self.policy) && self.choose_refresh_again(i)
-    }
-
-    #[inline(never)]
-    fn choose_refresh_again(&mut self, i: usize) -> bool {
         let pc = &mut self.pseudo_channels[i];
-        pc.look_at_refresh = false;
+        if !std::mem::take(&mut pc.look_at_refresh) {
+            return false;
+        }
         let (target, idle) = (pc.refresh.target, pc.is_idle());
         let PseudoChannel { refresh, reads, writes, .. } = pc;
         let wanted = |rank: usize| {
@@ -214,13 +235,7 @@ impl<O: CommandObserver> Native<O> {
     }
 
     fn next_action(&self) -> Tick {
-        let mut next = self.column_not_before.min(self.row_not_before);
-        for pc in &self.pseudo_channels {
-            next = next.min(pc.next_decision());
-            if pc.power.asleep != Some(Command::SrEnter) {
-                next = next.min(pc.refresh.next_due());
-            }
-        }
+        let next = self.column_not_before.min(self.row_not_before).min(self.decision_not_before);
         next.max(self.clk + 1)
     }
 
@@ -253,11 +268,12 @@ impl<O: CommandObserver> Native<O> {
     /// A tick before which no queued write is issued. Holds as long as only reads are put in.
     /// `command` is what [`Native::next_command`] says.
     pub fn next_write(&self, command: Tick) -> Tick {
-        let of = |pc: &PseudoChannel| match (pc.writes.is_empty(), pc.write_mode) {
-            (true, _) => NEVER,
-            (false, true) => command,
+        let of = |pc: &PseudoChannel| match pc.writes.len() {
+            0 => NEVER,
+            // Behind a read that is overdue there may be a write that is, too.
+            _ if pc.write_mode || pc.overdue.is_some() => command,
             // The direction turns when a decision is due, or when the last read has gone.
-            (false, false) => pc.next_decision().min(command.saturating_add(pc.reads.len() as Tick)).max(command),
+            _ => pc.next_decision().min(command.saturating_add(pc.reads.len() as Tick)).max(command),
         };
         self.pseudo_channels.iter().map(of).min().unwrap_or(NEVER)
     }
@@ -280,6 +296,12 @@ impl<O: CommandObserver> Native<O> {
         self.banks.pseudo_channel_of(place.bank) as usize
     }
 
+    /// Whether the request that was refused last may find room now. True if the last one offered was not refused.
+    #[inline]
+    pub fn may_have_room(&self) -> bool {
+        self.refused.is_none_or(|(op, i)| self.room(i, op) > 0)
+    }
+
     /// Free places in a queue of a pseudo channel.
     pub fn room(&self, pseudo_channel: usize, op: Op) -> u64 {
         let pc = &self.pseudo_channels[pseudo_channel];
@@ -298,6 +320,7 @@ impl<O: CommandObserver> Native<O> {
 
     /// [`Controller::enqueue`] of a request of which the place is known.
     pub fn enqueue_at(&mut self, request: Request, place: Location) -> Admission {
+        self.refused = None;
         let Request { id, address, op } = request;
         let Location { bank, row, column } = place;
         let i = self.pseudo_channel_of(place);
@@ -311,12 +334,11 @@ impl<O: CommandObserver> Native<O> {
         if (waiting, op) == (Some(Op::Write), Op::Read) {
             let done = self.clk + 1;
             self.counters.forwarded_reads += 1;
-            let parts = Parts { data_ticks: 1, ..Parts::default() };
-            self.breakdown.add(&parts);
+            self.breakdown.add(&Parts { data_ticks: 1, ..Parts::default() });
             if self.announces {
                 self.started.push(Started { id, done });
             }
-            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done, parts });
+            self.forwarded.push_back(Completion { id, op, arrive: self.clk, done });
             return Admission::Accepted;
         }
         if pc.queue_of(op).is_full() {
@@ -324,9 +346,11 @@ impl<O: CommandObserver> Native<O> {
             return Admission::Refused;
         }
         let queued = Queued { id, address, arrive: self.clk, started: NEVER, row, column, bank, op };
-        let (key, first) = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
+        let first = pc.queue_of(op).push(queued, self.sequence, self.banks.open_row(bank));
         self.sequence += 1;
-        pc.entered(op, key, self.clk);
+        if pc.entered(op, self.clk) {
+            self.decision_not_before = self.clk;
+        }
         let targeted = pc.refresh.target.is_some();
         pc.look_at_refresh |= targeted;
         if targeted || pc.power.asleep.is_some() {
@@ -338,6 +362,8 @@ impl<O: CommandObserver> Native<O> {
         }
         let command = match (self.banks.open_row(bank), op) {
             (CLOSED, _) => Command::Act,
+            // Its row waits until those who want the open one are done.
+            (open, _) if open != row && pc.queue_of(op).oldest_hit(bank) != NO_KEY => return Admission::Accepted,
             (open, _) if open != row => Command::PrePb,
             (_, Op::Read) => Command::Rd,
             (_, Op::Write | Op::Update) => Command::Wr,
@@ -357,44 +383,9 @@ impl<O: CommandObserver> Native<O> {
         Admission::Accepted
     }
 
-    fn retire(&mut self, done: &mut Vec<Completion>) {
-        done.append(&mut self.written);
-        loop {
-            let next = match (self.pending.front(), self.forwarded.front()) {
-                (Some(p), Some(f)) if f.done < p.done => &mut self.forwarded,
-                (None, Some(_)) => &mut self.forwarded,
-                (Some(_), _) => &mut self.pending,
-                (None, None) => return,
-            };
-            match next.front() {
-                Some(c) if c.done <= self.clk => done.push(*c),
-                _ => return,
-            }
-            next.pop_front();
-        }
-    }
-
-    fn next_completion(&self) -> Tick {
-        let front = |queue: &VecDeque<Completion>| queue.front().map_or(NEVER, |c| c.done.max(self.clk + 1));
-        front(&self.pending).min(front(&self.forwarded))
-    }
-}
-
-impl<O: CommandObserver> Controller for Native<O> {
-    fn now(&self) -> Tick {
-        self.clk
-    }
-
-    fn enqueue(&mut self, request: Request) -> Admission {
-        let place = self.map.locate(request.address);
-        self.enqueue_at(request, place)
-    }
-
-    fn next_event(&self) -> Tick {
-        self.next_action().min(self.next_completion())
-    }
-
-    fn run(&mut self, limit: Tick, until: Until, done: &mut Vec<Completion>) -> Tick {
+    /// [`Controller::run`] without the requests that are done: whoever asks for it takes them after each call with
+    /// [`Native::take_done`].
+    pub fn work(&mut self, limit: Tick, until: Until) {
         while self.clk < limit {
             let mut next = self.next_action();
             if until == Until::Completion {
@@ -423,7 +414,42 @@ impl<O: CommandObserver> Controller for Native<O> {
                 break;
             }
         }
-        self.retire(done);
+    }
+
+    /// Hands over the next request that is done.
+    #[inline]
+    pub fn take_done(&mut self) -> Option<Completion> {
+        if let Some(written) = self.written.pop_front() {
+            return Some(written);
+        }
+        let forwarded = self.forwarded.front().is_some_and(|f| self.pending.front().is_none_or(|p| f.done < p.done));
+        let next = if forwarded { &mut self.forwarded } else { &mut self.pending };
+        next.pop_front_if(|c| c.done <= self.clk)
+    }
+
+    fn next_completion(&self) -> Tick {
+        let front = |queue: &VecDeque<Completion>| queue.front().map_or(NEVER, |c| c.done.max(self.clk + 1));
+        front(&self.pending).min(front(&self.forwarded))
+    }
+}
+
+impl<O: CommandObserver> Controller for Native<O> {
+    fn now(&self) -> Tick {
+        self.clk
+    }
+
+    fn enqueue(&mut self, request: Request) -> Admission {
+        let place = self.map.locate(request.address);
+        self.enqueue_at(request, place)
+    }
+
+    fn next_event(&self) -> Tick {
+        self.next_action().min(self.next_completion())
+    }
+
+    fn run(&mut self, limit: Tick, until: Until, done: &mut Vec<Completion>) -> Tick {
+        self.work(limit, until);
+        done.extend(std::iter::from_fn(|| self.take_done()));
         self.clk
     }
 

@@ -9,8 +9,6 @@
 //! Numbers: `policy`.
 //! Start reading at [`PseudoChannel::decide`]; the canonical tests are `tests/native.rs`.
 
-use std::collections::VecDeque;
-
 use super::policy::Policy;
 use super::power::Power;
 use super::refresh::Refresh;
@@ -35,9 +33,6 @@ pub(super) struct PseudoChannel {
     pub ranks: std::ops::Range<usize>,
     pub reads: RequestQueue,
     pub writes: RequestQueue,
-    /// Keys in order of arrival; those that were served drop out when they reach the front.
-    read_order: VecDeque<u64>,
-    write_order: VecDeque<u64>,
     pub write_mode: bool,
     pub overdue: Option<Overdue>,
     pub refresh: Refresh,
@@ -51,7 +46,7 @@ pub(super) struct PseudoChannel {
 }
 
 sim_core::saved!(PseudoChannel {
-    state: read_order, write_order, write_mode, overdue, power, look_at_refresh, last_read, next_decision;
+    state: write_mode, overdue, power, look_at_refresh, last_read, next_decision;
     parts: reads, writes, refresh;
     rebuilt: index, ranks, write_high, write_low;
 });
@@ -65,8 +60,6 @@ impl PseudoChannel {
             ranks: banks.ranks_of(index),
             reads: queue(policy.read_queue),
             writes: queue(policy.write_queue),
-            read_order: VecDeque::with_capacity(2 * policy.read_queue),
-            write_order: VecDeque::with_capacity(2 * policy.write_queue),
             write_mode: false,
             overdue: None,
             refresh: Refresh::new(policy, org, refi_ticks, index),
@@ -100,6 +93,7 @@ impl PseudoChannel {
     }
 
     /// Banks of a rank that any queued request wants, and those wanted for their open row.
+    #[inline]
     pub fn wanted(&self, rank: usize) -> (u32, u32) {
         let hits = self.reads.hit_banks(rank) | self.writes.hit_banks(rank);
         (self.reads.wanted_banks(rank) | self.writes.wanted_banks(rank), hits)
@@ -115,31 +109,33 @@ impl PseudoChannel {
         }
     }
 
-    /// A request entered its queue. Direction changes only when a queue fills up or was empty.
-    pub fn entered(&mut self, op: Op, key: u64, clk: Tick) {
+    /// A request entered its queue. Direction changes only when a queue fills up or was empty. Returns whether there is
+    /// something to decide.
+    #[inline]
+    pub fn entered(&mut self, op: Op, clk: Tick) -> bool {
         let decisive = match op {
-            Op::Read => {
-                self.read_order.push_back(key);
-                self.reads.len() == 1
-            }
+            Op::Read => self.reads.len() == 1,
             Op::Write | Op::Update => {
-                self.write_order.push_back(key);
-                self.writes.len() == 1 || self.writes.len() >= self.write_high
+                self.writes.len() == 1 || self.writes.len() >= self.write_high && !self.write_mode
             }
         };
         if decisive {
             self.next_decision = clk;
         }
+        decisive
     }
 
-    /// A request left its queue. Direction changes only at the low watermark or when a queue is empty.
-    pub fn left(&mut self, op: Op, key: u64, clk: Tick) {
+    /// A request left its queue. Direction changes only when a queue is empty, or at the low watermark if reads wait.
+    /// Returns whether there is something to decide.
+    #[inline]
+    pub fn left(&mut self, op: Op, key: u64, clk: Tick) -> bool {
         let (reads, writes) = (self.reads.len(), self.writes.len());
         let decisive = match op {
             Op::Read => reads == 0,
-            Op::Write | Op::Update => writes <= self.write_low,
+            Op::Write | Op::Update => writes == 0 || writes <= self.write_low && reads > 0,
         };
-        if decisive || self.overdue.is_some_and(|o| o.key == key) {
+        let decisive = decisive || self.overdue.is_some_and(|o| o.key == key);
+        if decisive {
             self.next_decision = clk;
         }
         if reads == 0 {
@@ -148,6 +144,13 @@ impl PseudoChannel {
         if reads + writes == 0 {
             self.power.idle_since = clk;
         }
+        decisive
+    }
+
+    /// Something changed that may choose another bank to refresh. It matters where a refresh is owed.
+    #[inline]
+    pub fn refresh_changed(&mut self, policy: &Policy) {
+        self.look_at_refresh |= self.refresh.debt > 0 || policy.refresh_management_activates > 0;
     }
 
     /// The next tick at which time alone may change what is served.
@@ -156,28 +159,14 @@ impl PseudoChannel {
         self.next_decision
     }
 
-    /// Whether time or a change may alter what is refreshed or served.
-    #[inline]
-    pub fn is_due(&self, policy: &Policy, clk: Tick) -> bool {
-        self.looks_at_refresh(policy) || self.next_decision <= clk || self.refresh.next_due() <= clk
-    }
-
-    /// Whether a target of refresh is to be chosen again.
-    #[inline]
-    pub fn looks_at_refresh(&self, policy: &Policy) -> bool {
-        self.look_at_refresh && (self.refresh.debt > 0 || policy.refresh_management_activates > 0)
-    }
-
     /// Decides direction and overdue request at `clk`. Returns whether anything changed.
     pub fn decide(&mut self, policy: &Policy, clk: Tick) -> bool {
         if clk < self.next_decision {
             return false;
         }
         let before = (self.write_mode, self.overdue);
-        let read = oldest(&self.reads, &mut self.read_order);
-        let write = oldest(&self.writes, &mut self.write_order);
         // Keys are numbered over both queues: the smaller one came earlier.
-        let first = match (read, write) {
+        let first = match (self.reads.oldest(), self.writes.oldest()) {
             (Some(r), Some(w)) if r < w => Some((Op::Read, r)),
             (Some(r), None) => Some((Op::Read, r)),
             (_, Some(w)) => Some((Op::Write, w)),
@@ -218,11 +207,4 @@ impl PseudoChannel {
         }
         idle <= clk
     }
-}
-
-fn oldest(queue: &RequestQueue, order: &mut VecDeque<u64>) -> Option<u64> {
-    while order.front().is_some_and(|key| !queue.holds(*key)) {
-        order.pop_front();
-    }
-    order.front().copied()
 }

@@ -20,10 +20,10 @@ use super::pseudo_channel::{Overdue, PseudoChannel};
 use super::refresh::Target;
 use super::{Native, PagePolicy, Started};
 use crate::bank::{Banks, CLOSED, NEVER, PerBank, Tick};
-use crate::command::{Bus, Command, Reach};
+use crate::command::{Command, Reach};
 use crate::controller::{CommandObserver, IssuedCommand};
-use crate::queue::{NO_KEY, RequestQueue};
-use crate::request::{Completion, Op, Parts};
+use crate::queue::{NO_KEY, Queued, RequestQueue};
+use crate::request::{Completion, Op};
 use crate::scan::Pick;
 
 impl<O: CommandObserver> Native<O> {
@@ -32,69 +32,56 @@ impl<O: CommandObserver> Native<O> {
     pub(super) fn column_slot(&mut self, clk: Tick) {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, .. } = self;
-        for pc in &*pseudo_channels {
+        for (rank, bound) in bounds.of_ranks(Kind::Column) {
+            if *bound > clk {
+                pick.next = pick.next.min(*bound);
+                continue;
+            }
+            let pc = &pseudo_channels[banks.pseudo_channel_of(banks.first_of(rank)) as usize];
             if pc.power.asleep.is_some() {
                 continue;
             }
             let (queue, command) = pc.queue();
-            let mut barred = (usize::MAX, 0);
-            if let Some(overdue) = pc.overdue {
-                let rank = banks.rank_of(overdue.bank);
+            let mut hits = queue.hit_banks(rank) & !pc.held(rank, banks);
+            if let Some(overdue) = pc.overdue.filter(|o| banks.rank_of(o.bank) == rank) {
                 let bit = banks.bit_of(overdue.bank);
                 if banks.open_row(overdue.bank) != overdue.row {
                     // Its row must open first: no more hits to the row in its way.
-                    barred = (rank, bit);
-                } else if banks.earliest(command, overdue.bank) <= clk && pc.held(rank, banks) & bit == 0 {
-                    let (i, key) = (pc.index as usize, overdue.key);
-                    return self.issue_column(i, key, command, clk);
+                    hits &= !bit;
+                } else if hits & bit != 0 && banks.earliest(command, overdue.bank) <= clk {
+                    pick = Pick { key: overdue.key, command, bank: overdue.bank, ..pick };
+                    break;
                 }
             }
-            for rank in pc.ranks.clone() {
-                let bound = bounds.get(Kind::Column, rank);
-                if bound > clk {
-                    pick.next = pick.next.min(bound);
-                    continue;
-                }
-                let mut hits = queue.hit_banks(rank) & !pc.held(rank, banks);
-                if rank == barred.0 {
-                    hits &= !barred.1;
-                }
-                let next = pick.consider(banks, command, rank, hits, clk, queue.hits_of(rank));
-                bounds.set(Kind::Column, rank, next);
-            }
+            *bound = pick.consider(banks, command, rank, hits, clk, queue.hits_of(rank));
         }
         if pick.found() {
-            let pc = self.banks.pseudo_channel_of(pick.bank);
-            self.issue_column(pc as usize, pick.key, pick.command, clk);
-            self.column_not_before = self.column_not_before.max(self.next_column());
+            let i = self.banks.pseudo_channel_of(pick.bank) as usize;
+            self.issue_column(i, pick.key, pick.command, clk);
+            self.column_not_before = self.column_not_before.max(self.next_column(i));
         } else {
             self.column_not_before = pick.next;
         }
     }
 
-    /// The first tick at which a rank may issue a column command.
-    fn next_column(&mut self) -> Tick {
-        let mut next = NEVER;
-        for pc in &self.pseudo_channels {
-            if pc.power.asleep.is_some() {
-                continue;
-            }
-            let (_, command) = pc.queue();
-            for rank in pc.ranks.clone() {
-                next = next.min(self.bounds.next_column(&self.banks, command, rank));
-            }
-        }
-        next
+    /// The first tick at which a rank may issue a column command, after one of pseudo channel `i`.
+    #[inline]
+    fn next_column(&mut self, i: usize) -> Tick {
+        let pc = &self.pseudo_channels[i];
+        let (_, command) = pc.queue();
+        self.bounds.next_column(&self.banks, command, &pc.ranks)
     }
 
     fn issue_column(&mut self, i: usize, key: u64, plain: Command, clk: Tick) {
         let pc = &mut self.pseudo_channels[i];
         let direction = if plain == Command::Rd { Op::Read } else { Op::Write };
         let queue = pc.queue_of(direction);
-        let bank = queue.get(key).bank;
-        let request = queue.remove(key, self.banks.open_row(bank));
-        let op = request.op;
-        pc.left(op, key, clk);
+        let request = *queue.get(key);
+        let Queued { bank, op, .. } = request;
+        queue.remove(key, self.banks.open_row(bank));
+        if pc.left(op, key, clk) {
+            self.decision_not_before = clk;
+        }
         self.last_use[bank as usize] = clk;
         let (rank, bit) = (self.banks.rank_of(bank), self.banks.bit_of(bank));
         let (wanted, hits) = pc.wanted(rank);
@@ -125,24 +112,33 @@ impl<O: CommandObserver> Native<O> {
                     done,
                     refresh: self.refreshed[bank as usize],
                 };
-                let parts = times.parts();
-                self.breakdown.add(&parts);
+                self.breakdown.add(&times.parts());
                 if self.announces {
                     self.started.push(Started { id: request.id, done });
                 }
-                self.pending.push_back(Completion { id: request.id, op, arrive, done, parts });
+                self.pending.push_back(Completion { id: request.id, op, arrive, done });
             }
             Op::Write | Op::Update => {
-                let parts = Parts::default();
-                self.written.push(Completion { id: request.id, op, arrive, done: clk, parts });
+                self.written.push_back(Completion { id: request.id, op, arrive, done: clk });
             }
         }
-        self.issue(i, command, bank, request.row, request.column, clk);
+        self.banks.issue(command, bank, request.row, clk);
+        let free = clk + Tick::from(self.banks.generation().command_ticks(command));
+        self.column_not_before = self.banks.on_edge(command, free);
+        let pc = &mut self.pseudo_channels[i];
+        if self.policy.refresh_management_activates > 0 {
+            pc.refresh_changed(&self.policy);
+        }
+        if command.closes() {
+            pc.power.issued(command, self.banks.any_open(i as u32), clk);
+            self.row_changed(i, command, bank);
+        }
+        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row: request.row, column: request.column });
         let (pc, banks) = (&mut self.pseudo_channels[i], &self.banks);
         // The row slot has something new to do only if the row is done with: with the bank, when it may be; with sleep at
         // once, if nobody wants the bank. A target of refresh is chosen behind the slots and makes the row slot look.
         if wanted & bit == 0 {
-            pc.look_at_refresh = true;
+            pc.refresh_changed(&self.policy);
             if self.policy.sleeps() {
                 self.row_not_before = self.row_not_before.min(clk);
             }
@@ -225,7 +221,7 @@ impl<O: CommandObserver> Native<O> {
         if !self.edge_allows(command, i as u32, bank, clk) {
             return Err(clk + 1);
         }
-        self.issue(i, command, bank, row, 0, clk);
+        self.issue(i, command, bank, row, clk);
         Ok(())
     }
 
@@ -251,6 +247,7 @@ impl<O: CommandObserver> Native<O> {
                 Ok(()) => {
                     if exit == Command::SrExit {
                         self.pseudo_channels[i].refresh.restart(clk);
+                        self.decision_not_before = clk;
                     }
                     return Ok(());
                 }
@@ -339,18 +336,23 @@ impl<O: CommandObserver> Native<O> {
     fn pick_row(&mut self, clk: Tick) -> Pick {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, last_row, .. } = self;
-        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
-            let (queue, _) = pc.queue();
-            for rank in pc.ranks.clone() {
-                let (act, precharge) = (bounds.get(Kind::Act, rank), bounds.get(Kind::Precharge, rank));
-                if act > clk && precharge > clk {
-                    pick.next = pick.next.min(act).min(precharge);
-                    continue;
-                }
-                let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks));
-                bounds.set(Kind::Act, rank, rows.activate(&mut pick, banks, clk));
-                bounds.set(Kind::Precharge, rank, rows.precharge(&mut pick, banks, *last_row, clk));
+        for (rank, [act, precharge]) in bounds.rows() {
+            if *act > clk && *precharge > clk {
+                pick.next = pick.next.min(*act).min(*precharge);
+                continue;
             }
+            let pc = &pseudo_channels[banks.pseudo_channel_of(banks.first_of(rank)) as usize];
+            if pc.power.asleep.is_some() {
+                continue;
+            }
+            let rows = Rows::of(pc.queue().0, rank, banks, !pc.held(rank, banks));
+            if *act <= clk {
+                *act = rows.activate(&mut pick, banks, clk);
+            }
+            if *precharge <= clk {
+                *precharge = rows.precharge(&mut pick, banks, *last_row, clk);
+            }
+            pick.next = pick.next.min(*act).min(*precharge);
         }
         pick
     }
@@ -359,18 +361,19 @@ impl<O: CommandObserver> Native<O> {
     fn pick_ahead(&mut self, clk: Tick) -> Pick {
         let mut pick = Pick::none();
         let Native { banks, bounds, pseudo_channels, last_row, .. } = self;
-        for pc in pseudo_channels.iter().filter(|pc| pc.power.asleep.is_none()) {
-            let (served, queue) = if pc.write_mode { (&pc.writes, &pc.reads) } else { (&pc.reads, &pc.writes) };
-            for rank in pc.ranks.clone() {
-                let bound = bounds.get(Kind::Ahead, rank);
-                if bound > clk {
-                    pick.next = pick.next.min(bound);
-                    continue;
-                }
-                let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks) & !served.wanted_banks(rank));
-                let act = rows.activate(&mut pick, banks, clk);
-                bounds.set(Kind::Ahead, rank, act.min(rows.precharge(&mut pick, banks, *last_row, clk)));
+        for (rank, bound) in bounds.of_ranks(Kind::Ahead) {
+            if *bound > clk {
+                pick.next = pick.next.min(*bound);
+                continue;
             }
+            let pc = &pseudo_channels[banks.pseudo_channel_of(banks.first_of(rank)) as usize];
+            if pc.power.asleep.is_some() {
+                continue;
+            }
+            let (served, queue) = if pc.write_mode { (&pc.writes, &pc.reads) } else { (&pc.reads, &pc.writes) };
+            let rows = Rows::of(queue, rank, banks, !pc.held(rank, banks) & !served.wanted_banks(rank));
+            let act = rows.activate(&mut pick, banks, clk);
+            *bound = act.min(rows.precharge(&mut pick, banks, *last_row, clk));
         }
         pick
     }
@@ -434,21 +437,14 @@ impl<O: CommandObserver> Native<O> {
         i as u32 * self.banks.organisation().banks_per_pseudo_channel()
     }
 
-    fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, column: u32, clk: Tick) {
+    fn issue(&mut self, i: usize, command: Command, bank: u32, row: u32, clk: Tick) {
         self.banks.issue(command, bank, row, clk);
-        let pc = &mut self.pseudo_channels[i];
         // Its bus is busy for the length of the command; a slot need not look before.
         let free = clk + Tick::from(self.banks.generation().command_ticks(command));
-        match command.bus() {
-            Bus::Row => {
-                self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
-                self.row_not_before = free;
-            }
-            Bus::Column => self.column_not_before = self.banks.on_edge(command, free),
-        }
-        if command.bus() == Bus::Row || command.closes() {
-            pc.power.issued(command, self.banks.any_open(i as u32), clk);
-        }
+        self.last_row = Some(LastRowCommand::new(command, i as u32, bank, clk));
+        self.row_not_before = free;
+        let pc = &mut self.pseudo_channels[i];
+        pc.power.issued(command, self.banks.any_open(i as u32), clk);
         match command {
             Command::Act => {
                 pc.refresh.activated(bank);
@@ -463,29 +459,34 @@ impl<O: CommandObserver> Native<O> {
             }
             _ => {}
         }
-        if command.bus() == Bus::Row || self.policy.refresh_management_activates > 0 {
-            pc.look_at_refresh = true;
-        }
+        pc.refresh_changed(&self.policy);
         if command == Command::Act || command.closes() {
-            let changed = match command.reach() {
-                Reach::Bank => {
-                    let next = if command == Command::Act { Command::PrePb } else { Command::Act };
-                    let ready = self.banks.on_edge(next, self.banks.earliest(next, bank));
-                    self.bounds.lower_row(next, self.banks.rank_of(bank), ready);
-                    bank..bank + 1
-                }
-                Reach::PseudoChannel => {
-                    self.bounds.forget(pc.ranks.clone());
-                    bank..bank + self.banks.organisation().banks_per_pseudo_channel()
-                }
-            };
-            for b in changed {
-                let row = self.banks.open_row(b);
-                pc.reads.row_changed(b, row);
-                pc.writes.row_changed(b, row);
-            }
+            self.row_changed(i, command, bank);
         }
-        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column });
+        self.observer.issued(&IssuedCommand { tick: clk, command, bank, row, column: 0 });
+    }
+
+    /// A command opened or closed the row of a bank, or closed those of all banks from this one on.
+    #[inline(never)]
+    fn row_changed(&mut self, i: usize, command: Command, bank: u32) {
+        let pc = &mut self.pseudo_channels[i];
+        let changed = match command.reach() {
+            Reach::Bank => {
+                let next = if command == Command::Act { Command::PrePb } else { Command::Act };
+                let ready = self.banks.on_edge(next, self.banks.earliest(next, bank));
+                self.bounds.lower_row(next, self.banks.rank_of(bank), ready);
+                bank..bank + 1
+            }
+            Reach::PseudoChannel => {
+                self.bounds.forget(pc.ranks.clone());
+                bank..bank + self.banks.organisation().banks_per_pseudo_channel()
+            }
+        };
+        for b in changed {
+            let row = self.banks.open_row(b);
+            pc.reads.row_changed(b, row);
+            pc.writes.row_changed(b, row);
+        }
     }
 }
 

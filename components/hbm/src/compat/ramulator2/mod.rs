@@ -28,7 +28,7 @@ use crate::controller::{CommandObserver, Controller, IssuedCommand};
 use crate::mapper::{FieldMap, FieldOrder};
 use crate::preset::Preset;
 use crate::queue::{NO_KEY, Queued, RequestQueue};
-use crate::request::{Admission, Completion, Op, Parts, Request, Until};
+use crate::request::{Admission, Completion, Op, Request, Until};
 use crate::scan::Pick;
 use crate::stats::Counters;
 use closed_cap::ClosedCap;
@@ -342,8 +342,8 @@ impl<O: CommandObserver> Ramulator2<O> {
     fn issue_hit(&mut self, key: u64, clk: Tick) {
         let write = self.write_mode;
         let queue = if write { &mut self.writes } else { &mut self.reads };
-        let bank = queue.get(key).bank;
-        let request = queue.remove(key, self.banks.open_row(bank));
+        let request = *queue.get(key);
+        queue.remove(key, self.banks.open_row(request.bank));
         self.sizes_changed = true;
         if request.started == NEVER {
             self.counters.row_hits += 1;
@@ -365,13 +365,9 @@ impl<O: CommandObserver> Ramulator2<O> {
                 arrive: request.arrive,
                 depart: clk + self.read_latency,
             }),
-            Op::Write | Op::Update => self.written.push(Completion {
-                id: request.id,
-                op: Op::Write,
-                arrive: request.arrive,
-                done: clk,
-                parts: Parts::default(),
-            }),
+            Op::Write | Op::Update => {
+                self.written.push(Completion { id: request.id, op: Op::Write, arrive: request.arrive, done: clk })
+            }
         }
         let closed = command.closes();
         if closed {
@@ -435,7 +431,7 @@ impl<O: CommandObserver> Ramulator2<O> {
     fn retire(&mut self, done: &mut Vec<Completion>) {
         done.append(&mut self.written);
         while let Some(p) = self.pending.front().filter(|p| p.depart <= self.clk) {
-            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart, parts: Parts::default() });
+            done.push(Completion { id: p.id, op: Op::Read, arrive: p.arrive, done: p.depart });
             self.pending.pop_front();
         }
     }
