@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gpu::sm::bench::{Program, synthetic_stream};
 use gpu::sm::{Cta, CtaHandle, CtaResources, KernelTiming, NEVER, OpSource, Reason, Sm, SmEnv, SmSpec};
-use protocol::{MemRequest, MemResponse, Stations};
+use protocol::{MemRequest, MemResponse};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::path::Path;
@@ -27,7 +27,7 @@ impl SmEnv for Outside {
         true
     }
     fn send(&mut self, request: MemRequest) {
-        self.answers.push_back((self.now + LATENCY, MemResponse::to(&request, Stations::default())));
+        self.answers.push_back((self.now + LATENCY, MemResponse::to(&request)));
     }
     fn cta_done(&mut self, _cta: CtaHandle) {
         self.done += 1;

@@ -31,9 +31,7 @@ impl Ports {
     #[inline]
     pub fn add(&mut self, now: u64, cycles: [u64; BANKS]) {
         debug_assert_eq!(self.base, now, "looked at in another cycle");
-        for bank in 0..BANKS {
-            self.busy[bank] |= cycles[bank];
-        }
+        self.busy.iter_mut().zip(cycles).for_each(|(busy, cycles)| *busy |= cycles);
     }
 
     /// Taken cycles of a bank: bit i = cycle `now` + i.
