@@ -497,7 +497,7 @@ impl<P: Payload> AnyLane for Lane<P> {
     fn start_at(&mut self, domain: usize, cycle: u64) {
         self.in_flight[domain] = Wheel::starting_at(cycle);
         self.waiting.iter_mut().flatten().for_each(VecDeque::clear);
-        self.news = u64::MAX;
+        (self.news, self.reached_behind) = (u64::MAX, 0);
     }
 
     fn set_delivered(&mut self, delivered: u64) {
