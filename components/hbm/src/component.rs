@@ -559,6 +559,12 @@ mod tests {
     }
 
     fn run(requester: &str, shards: usize) -> (Vec<(u64, MemResponse)>, String) {
+        let (machine, time) = machine(requester, shards);
+        (machine.component::<Requester>("cpu", 0).unwrap().answered.clone(), time)
+    }
+
+    /// After its run, and when that ended.
+    fn machine(requester: &str, shards: usize) -> (Machine, String) {
         let text = format!(
             "[clock.mem]\nmhz = 1000\n[part.cpu]\nkind = \"test.requester\"\nclock = \"mem\"\n{requester}\n\
              [part.hbm]\nkind = \"hbm.channel\"\nclock = \"mem\"\npreset = \"hbm2-2000\"\ninterleave = \"local\"\n\
@@ -572,15 +578,17 @@ mod tests {
         let plan = if shards == 1 { Plan::serial() } else { Plan { shards, threads: shards, ..Plan::serial() } };
         let mut machine = Machine::build(&file, &kinds, Resources::new(), plan).unwrap();
         let outcome = machine.run(StopAt::WorkDone, &mut |_| {}).unwrap();
-        let answered = machine.component::<Requester>("cpu", 0).unwrap().answered.clone();
-        (answered, format!("{:?}", outcome.time))
+        (machine, format!("{:?}", outcome.time))
     }
 
     /// ACT one tick after arrival, RD nRCDRD + 1 later, data nCL + nBL later: 1 + 15 + 16 ticks.
     #[test]
     fn an_unloaded_read_takes_links_and_bank() {
-        let (answered, _) = run("requests = 1\nbytes = 32\nwrite_every = 0\natomic_every = 0", 1);
-        assert_eq!(answered[0].0, 5 + 32 + 7);
+        let (machine, _) = machine("requests = 1\nbytes = 32\nwrite_every = 0\natomic_every = 0", 1);
+        assert_eq!(machine.component::<Requester>("cpu", 0).unwrap().answered[0].0, 5 + 32 + 7);
+        let spent = machine.component::<Channel>("hbm", 0).unwrap().controller.breakdown();
+        assert_eq!((spent.bank_ticks, spent.data_ticks), (15, 16));
+        assert_eq!(spent.queue_ticks + spent.bus_ticks + spent.refresh_ticks, 1);
     }
 
     #[test]
